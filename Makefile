@@ -1,0 +1,129 @@
+# Everything a contributor runs. `make` lists it. Versions are pinned in go.mod and hack/tools/*/go.mod,
+# never here; nothing is installed outside bin/ and the user's caches.
+
+IMAGE_NAME := ghcr.io/delos-financial/clientbinding-operator
+VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+IMG        ?= $(IMAGE_NAME):$(VERSION)
+
+TOOL           := go tool -modfile=hack/tools/generate/go.mod
+CONTROLLER_GEN := $(TOOL) controller-gen
+KUSTOMIZE      := $(TOOL) kustomize
+GOLANGCI_LINT  := bin/golangci-lint
+
+.DEFAULT_GOAL := help
+
+##@ Develop
+
+.PHONY: help
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} \
+		/^##@ / {printf "\n%s\n", substr($$0, 5)} \
+		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: generate
+generate: need-go ## Write the deepcopy code, the CRDs and the role from the markers in the Go code
+	$(CONTROLLER_GEN) object paths=./api/...
+	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
+	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
+		output:rbac:artifacts:config=config/rbac
+
+# Compares with the files as they were and not with the last commit, so that it is of use before one.
+.PHONY: check-generated
+check-generated: need-go ## Fail, with a diff, if `make generate` or `go mod tidy` changes anything
+	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R api config "$$before" && \
+	$(MAKE) --no-print-directory generate || exit 1; \
+	for dir in api config; do \
+		diff -ruN "$$before/$$dir" "$$dir" || stale=yes; \
+	done; \
+	if [ "$$stale" ]; then echo "Generated files were out of date; they are written now, commit them." >&2; exit 1; fi
+	go mod tidy -diff
+
+.PHONY: lint
+lint: need-go $(GOLANGCI_LINT) ## Check style, mistakes, API conventions and who imports whom
+	$(GOLANGCI_LINT) run
+
+# One binary of golangci-lint with the Kubernetes API linter compiled in. Make builds it again when
+# its module changes; cold that takes minutes.
+$(GOLANGCI_LINT): hack/tools/lint/go.mod hack/tools/lint/go.sum
+	@echo "Building golangci-lint, which takes some minutes the first time"
+	go build -C hack/tools/lint -o $(CURDIR)/$@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
+	@touch $@
+
+.PHONY: test
+test: need-go need-cc ## Run all tests with the race detector, against a real API server
+	@assets=$$(go run ./hack/controlplane) || exit 1; \
+	echo "KUBEBUILDER_ASSETS=$$assets go test -race ./..."; \
+	KUBEBUILDER_ASSETS="$$assets" go test -race ./...
+
+.PHONY: demo
+demo: need-go ## See it work: API server, simulated API, operator and samples (ONCE=1: check and stop)
+	go run ./hack/demo $(if $(ONCE),--once)
+
+.PHONY: controlplane
+controlplane: need-go ## Find, download or build etcd, kube-apiserver, kubectl; print their directory
+	@go run ./hack/controlplane
+
+.PHONY: build
+build: need-go ## Build the operator into bin/
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/clientbinding-operator .
+
+.PHONY: docker-build
+docker-build: ## Build the image IMG
+	@$(call need,docker,install a container engine or set IMG to an image that exists)
+	docker build --build-arg VERSION=$(VERSION) --tag $(IMG) .
+
+.PHONY: clean
+clean: ## Remove what was built here; the caches stay
+	rm -rf bin dist
+
+##@ Use the cluster of the current kubeconfig
+
+.PHONY: run
+run: need-go ## Run the operator on this machine, against that cluster (ARGS="--flag …")
+	go run . $(ARGS)
+
+.PHONY: install
+install: need-go need-kubectl ## Install the CRDs
+	$(KUSTOMIZE) build config/crd | kubectl apply --server-side -f -
+
+.PHONY: uninstall
+uninstall: need-go no-bindings ## Remove the CRDs; refuses while there are ClientBindings
+	$(KUSTOMIZE) build config/crd | kubectl delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: need-go dist/deploy/kustomization.yaml need-kubectl ## Install CRDs and operator, with the image IMG
+	$(KUSTOMIZE) build dist/deploy | kubectl apply --server-side -f -
+
+.PHONY: undeploy
+undeploy: need-go no-bindings ## Remove operator and CRDs; refuses while there are ClientBindings
+	$(KUSTOMIZE) build config/default | kubectl delete --ignore-not-found -f -
+
+# The image goes into a layer of its own, so that deploying does not change files under version control.
+.PHONY: dist/deploy/kustomization.yaml
+dist/deploy/kustomization.yaml:
+	@mkdir -p $(@D)
+	@printf '%s\n' 'resources: [../../config/default]' > $@
+	@cd $(@D) && go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod kustomize edit set image $(IMAGE_NAME)=$(IMG)
+
+# Without the operator nobody revokes: objects would hang on their finalizer, the access would stay.
+.PHONY: no-bindings
+no-bindings: need-kubectl
+	@left=$$(kubectl get crd clientbindings.access.delos.financial --ignore-not-found --output name) || exit 1; \
+	if [ "$$left" ]; then left=$$(kubectl get clientbindings --all-namespaces --output name) || exit 1; fi; \
+	if [ "$$left" ]; then \
+		echo "There are ClientBindings. Delete them first, while the operator runs: it revokes their access" >&2; \
+		echo "(or leaves it, with deletionPolicy: Orphan). See: kubectl get clientbindings --all-namespaces" >&2; \
+		exit 1; \
+	fi
+
+# need says what is missing and how to get it.
+need = command -v $(1) >/dev/null || { echo "make needs $(1): $(2)" >&2; exit 1; }
+
+.PHONY: need-go need-cc need-kubectl
+need-go:
+	@$(call need,go,see https://go.dev/dl for the version that go.mod asks for)
+	@$(call need,git,install it with the package manager of your system)
+need-cc: need-go
+	@$(call need,$(firstword $(shell go env CC 2>/dev/null) cc),the race detector needs a C compiler; on Debian: apt-get install gcc libc6-dev)
+need-kubectl:
+	@$(call need,kubectl,see https://kubernetes.io/docs/tasks/tools)

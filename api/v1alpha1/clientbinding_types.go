@@ -1,0 +1,249 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// RevokeFinalizer keeps a ClientBinding in Kubernetes until its relation was seen gone in the
+// Delos API. It is set before the first write to that API.
+const RevokeFinalizer = "access.delos.financial/revoke"
+
+// DeletionPolicy says what becomes of the relation when its ClientBinding is deleted.
+// +kubebuilder:validation:Enum=Revoke;Orphan
+type DeletionPolicy string
+
+const (
+	// DeletionPolicyRevoke removes the relation and waits until Get user no longer shows it.
+	// It applies when the field is absent.
+	DeletionPolicyRevoke DeletionPolicy = "Revoke"
+	// DeletionPolicyOrphan leaves the relation as it is. It may be set on an object that is
+	// already being deleted: the way out of an API that is gone for good.
+	DeletionPolicyOrphan DeletionPolicy = "Orphan"
+)
+
+// Origin says how a relation came under the care of its ClientBinding.
+// +kubebuilder:validation:Enum=Created;Adopted
+type Origin string
+
+const (
+	// OriginCreated means that the relation did not exist and the operator made it.
+	OriginCreated Origin = "Created"
+	// OriginAdopted means that the relation existed before its ClientBinding.
+	OriginAdopted Origin = "Adopted"
+)
+
+// ConnectionReference names an APIConnection.
+type ConnectionReference struct {
+	// name of the APIConnection.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="must be the name of an APIConnection: lower case letters, digits, '-' and '.', as in default"
+	Name string `json:"name,omitempty"`
+
+	// namespace of the APIConnection; the binding's own when absent. A connection serves its
+	// own namespace only.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9-]*[a-z0-9])?$')",message="must be the name of a namespace: lower case letters, digits and '-', as in team-a"
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// ClientBindingSpec declares one relation between one user and one client.
+//
+// The presence of connectionRef is frozen too: adding it later would move a relation that
+// exists to another API.
+//
+// +kubebuilder:validation:XValidation:rule="has(self.connectionRef) == has(oldSelf.connectionRef)",message="connectionRef cannot be added or removed later: create a new ClientBinding through the other connection and delete this one",fieldPath=".connectionRef",reason="FieldValueForbidden"
+type ClientBindingSpec struct {
+	// userUUID is the uuid of the user who gets access, as the Delos platform shows it.
+	// It cannot be changed: another user is another ClientBinding.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]+$')",message="must consist of letters, digits, '_' and '-' only, as in 158a190e-c4a9-4e6c-bf9b-4ef74ae345eb: copy the user's uuid from the Delos platform (not the username or e-mail address)"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="userUUID cannot be changed: create a new ClientBinding for the other user and delete this one"
+	UserUUID string `json:"userUUID,omitempty"`
+
+	// cuid is the id of the client account that the user gets access to.
+	// It cannot be changed: another client is another ClientBinding.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9_-]+$')",message="must consist of letters, digits, '_' and '-' only, as in DoxdEEV-4IJq-zKeUYqrtqVDK: copy the client's cuid (customerId) from the Delos platform"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="cuid cannot be changed: create a new ClientBinding for the other client and delete this one"
+	CUID string `json:"cuid,omitempty"`
+
+	// isOwner is true for full administrative rights over the client, false for standard access.
+	// It has no default, so that the level of access is always said aloud. It may be changed.
+	// +required
+	IsOwner bool `json:"isOwner"` //nolint:kubeapilinter // required and said aloud: false must survive a round trip, nil means nothing
+
+	// connectionRef names the APIConnection through which the relation is made; the one named
+	// "default" in the binding's namespace when absent. It cannot be changed.
+	// +optional
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="connectionRef cannot be changed: create a new ClientBinding through the other connection and delete this one",reason="FieldValueForbidden"
+	ConnectionRef *ConnectionReference `json:"connectionRef,omitempty"`
+
+	// deletionPolicy is Revoke (when absent): deleting this object removes the relation and
+	// waits until it is seen gone; or Orphan: the relation stays.
+	// +optional
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
+	// suspend, when true, stops grants and corrections. The relation is still checked, and the
+	// status says what would be done. Deletion still revokes what was granted.
+	// +optional
+	Suspend *bool `json:"suspend,omitempty"`
+}
+
+// Relation is a relation as Get user showed it.
+type Relation struct {
+	// isOwner is true for full administrative rights, false for standard access.
+	// +required
+	IsOwner bool `json:"isOwner"` //nolint:kubeapilinter // as in the spec: false is a value to show
+
+	// origin is Created or Adopted; absent while this object has not taken the relation into its
+	// care (it was only looked at, suspended).
+	// +optional
+	Origin Origin `json:"origin,omitempty"`
+}
+
+// User is what people need to recognize the user. Nothing else of the person is copied.
+// +kubebuilder:validation:MinProperties=1
+type User struct {
+	// username as the Delos platform shows it, cut at 256 characters.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Username string `json:"username,omitempty"`
+
+	// status of the user in the Delos platform, such as NEW or ACCEPT. Shown, not judged.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Status string `json:"status,omitempty"`
+}
+
+// Claim is what the operator answers for on behalf of one ClientBinding. It is recorded before
+// the first write to the Delos API, and without it nothing is ever revoked.
+type Claim struct {
+	// origin says whether the relation existed before.
+	// +required
+	Origin Origin `json:"origin,omitempty"`
+
+	// connection through which the relation was made. The relation is corrected and revoked
+	// through this connection only.
+	// +required
+	Connection ClaimConnection `json:"connection,omitzero"`
+
+	// lastWriteTime is when the API last accepted a grant or a change of the relation.
+	// +optional
+	LastWriteTime *metav1.Time `json:"lastWriteTime,omitempty"`
+
+	// revocationAcceptedTime is when the API accepted the removal of the relation, which is
+	// finished only when Get user no longer shows it.
+	// +optional
+	RevocationAcceptedTime *metav1.Time `json:"revocationAcceptedTime,omitempty"`
+}
+
+// ClaimConnection identifies the API in which a relation was made.
+type ClaimConnection struct {
+	// namespace of the APIConnection.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Namespace string `json:"namespace,omitempty"`
+
+	// name of the APIConnection.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// host and port of the API. A connection of the same name that leads elsewhere is not the
+	// same connection: it stalls the binding rather than moving the relation.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=320
+	Host string `json:"host,omitempty"`
+}
+
+// ClientBindingStatus is what was read back from the Delos API, and what is being done.
+type ClientBindingStatus struct {
+	// observedGeneration is the generation of the spec that this status is about; -1 until the
+	// operator has looked at the object.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready always; Reconciling and Stalled only while true, never both.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// relation is what was last read back; absent when there is none.
+	// +optional
+	Relation *Relation `json:"relation,omitempty"`
+
+	// claim is what this object answers for; absent until something was granted or adopted.
+	// +optional
+	Claim *Claim `json:"claim,omitempty"`
+
+	// user says who the user is, for people.
+	// +optional
+	User *User `json:"user,omitempty"`
+
+	// lastConfirmedTime is when Get user last showed the declared state.
+	// +optional
+	LastConfirmedTime *metav1.Time `json:"lastConfirmedTime,omitempty"`
+
+	ReconcileRequestStatus `json:",inline"`
+}
+
+// ClientBinding relates one user of the Delos platform to one client account.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=cb,categories=access
+// +kubebuilder:selectablefield:JSONPath=`.spec.userUUID`
+// +kubebuilder:selectablefield:JSONPath=`.spec.cuid`
+// +kubebuilder:selectablefield:JSONPath=`.spec.isOwner`
+// +kubebuilder:printcolumn:name="User",type=string,JSONPath=`.spec.userUUID`
+// +kubebuilder:printcolumn:name="Client",type=string,JSONPath=`.spec.cuid`
+// +kubebuilder:printcolumn:name="Owner",type=boolean,JSONPath=`.spec.isOwner`
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Connection",type=string,JSONPath=`.spec.connectionRef.name`,priority=1
+// +kubebuilder:printcolumn:name="Username",type=string,JSONPath=`.status.user.username`,priority=1
+// +kubebuilder:printcolumn:name="Confirmed",type=date,JSONPath=`.status.lastConfirmedTime`,priority=1
+// +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
+type ClientBinding struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata of the object.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec declares the relation.
+	// +required
+	Spec ClientBindingSpec `json:"spec,omitzero"`
+
+	// status is what was read back.
+	// +optional
+	// +kubebuilder:default:={"observedGeneration":-1}
+	Status ClientBindingStatus `json:"status,omitzero"`
+}
+
+// ClientBindingList is a list of ClientBindings.
+//
+// +kubebuilder:object:root=true
+type ClientBindingList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	// items of the list.
+	Items []ClientBinding `json:"items"`
+}

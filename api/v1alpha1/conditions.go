@@ -1,0 +1,126 @@
+package v1alpha1
+
+// Condition types of both kinds, as kstatus reads them
+// (https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md).
+const (
+	// ConditionReady is always present. On a ClientBinding, True means that the declared state
+	// was read back from Get user for this generation, not longer ago than three intervals of
+	// its connection. On an APIConnection, True means that the credentials can be used.
+	ConditionReady = "Ready"
+	// ConditionReconciling is present, and True, while the operator works on the object or
+	// retries by itself.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is present, and True, when the operator does not expect to get on without
+	// somebody's help. It may still retry, slowly.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons of a ClientBinding's conditions. The list is closed.
+const (
+	// ReasonBound (Ready=True): Get user shows the declared relation. Nobody has to act.
+	ReasonBound = "Bound"
+
+	// ReasonConfirming (Reconciling): the API accepted the grant, but Get user does not show it
+	// yet. The operator reads again; nobody has to act.
+	ReasonConfirming = "Confirming"
+
+	// ReasonSuspended (Ready=False): spec.suspend is true and the relation is not as declared. The
+	// message says what would be done. Set spec.suspend to false to have it done.
+	ReasonSuspended = "Suspended"
+
+	// ReasonUserNotFound (Reconciling, later Stalled): the API knows no user with spec.userUUID.
+	// Create the user there, or replace the ClientBinding by one with the right uuid.
+	ReasonUserNotFound = "UserNotFound"
+
+	// ReasonUserDeleted (Stalled): the user is deleted in the API and has no access. Restore the
+	// user there, or delete the ClientBinding.
+	ReasonUserDeleted = "UserDeleted"
+
+	// ReasonClientNotFound (Reconciling, later Stalled): the API knows no client with spec.cuid.
+	// Create the client there, or replace the ClientBinding by one with the right cuid.
+	ReasonClientNotFound = "ClientNotFound"
+
+	// ReasonRejected (Stalled): the API called the request invalid (400, 422). The message has its
+	// words. Replace the ClientBinding by one that the API accepts.
+	ReasonRejected = "Rejected"
+
+	// ReasonConnectionNotFound (Reconciling, later Stalled): the APIConnection does not exist.
+	// Create it.
+	ReasonConnectionNotFound = "ConnectionNotFound"
+
+	// ReasonConnectionNotReady (Reconciling, later Stalled): the APIConnection cannot be used.
+	// `kubectl describe apiconn NAME` says why.
+	ReasonConnectionNotReady = "ConnectionNotReady"
+
+	// ReasonConnectionChanged (Stalled): the binding's APIConnection leads to another host than the
+	// one where its relation was made. Bring the former connection back, or set deletionPolicy to
+	// Orphan, delete the ClientBinding and create it anew.
+	ReasonConnectionChanged = "ConnectionChanged"
+
+	// ReasonNotAllowed (Stalled): the APIConnection does not serve the binding's namespace. Create
+	// an APIConnection in that namespace.
+	ReasonNotAllowed = "NotAllowed"
+
+	// ReasonUnverified (Ready=Unknown): the relation was confirmed, but could not be read for three
+	// intervals. See the APIConnection.
+	ReasonUnverified = "Unverified"
+
+	// ReasonRevoking (Ready=False, Reconciling): the object is being deleted; the API accepted the
+	// removal and Get user still shows the relation, or a former grant may still arrive. Nobody has to act.
+	ReasonRevoking = "Revoking"
+
+	// ReasonRevocationBlocked (Ready=False, Reconciling, later Stalled): the object is being deleted
+	// and its access could not be removed; the message says why. Cure that, or give the access up
+	// to the API's administrators with deletionPolicy: Orphan.
+	ReasonRevocationBlocked = "RevocationBlocked"
+)
+
+// Reasons that both kinds use.
+const (
+	// ReasonUnauthorized (Reconciling, later Stalled): the API refuses the session even after it was
+	// renewed. See the APIConnection's account.
+	ReasonUnauthorized = "Unauthorized"
+
+	// ReasonForbidden (Reconciling, later Stalled): the account of the APIConnection may not do this
+	// (403). Give it the right in the Delos platform, or use another account.
+	ReasonForbidden = "Forbidden"
+
+	// ReasonRateLimited (Reconciling): the API asks for patience (429, or 503 with Retry-After).
+	// Nobody has to act unless it lasts.
+	ReasonRateLimited = "RateLimited"
+
+	// ReasonAPIUnavailable (Reconciling, later Stalled): the API fails (5xx), cannot be reached or
+	// does not answer in time. Ask its operators if it lasts.
+	ReasonAPIUnavailable = "APIUnavailable"
+
+	// ReasonUnexpectedAnswer (Reconciling, later Stalled): the API, or something before it, answered
+	// what its contract does not know: a redirect, HTML, a body cut short, another user. Check the
+	// APIConnection's url and what stands between.
+	ReasonUnexpectedAnswer = "UnexpectedAnswer"
+)
+
+// Reasons of an APIConnection's conditions. The list is closed.
+const (
+	// ReasonLoggedIn (Ready=True): the API accepted the login.
+	ReasonLoggedIn = "LoggedIn"
+
+	// ReasonTokenLoaded (Ready=True): the Secret holds a token, which the API has not refused. It is
+	// tried by the first call.
+	ReasonTokenLoaded = "TokenLoaded"
+
+	// ReasonLoginRefused (Stalled): the API refused the login or the token. It is tried again when
+	// the Secret or the connection changes or a run is asked for, else after 15 minutes, doubling
+	// to an hour. Correct the Secret.
+	ReasonLoginRefused = "LoginRefused"
+
+	// ReasonSecretNotFound (Stalled): the Secret does not exist. Create it.
+	ReasonSecretNotFound = "SecretNotFound"
+
+	// ReasonSecretInvalid (Stalled): the Secret lacks a key, or has an empty or contradictory one.
+	// The message names it.
+	ReasonSecretInvalid = "SecretInvalid"
+
+	// ReasonInvalidSpec (Stalled): url or caBundle cannot be used, in a way that only the operator
+	// sees. The message says what to write instead.
+	ReasonInvalidSpec = "InvalidSpec"
+)

@@ -1,0 +1,113 @@
+// Command controlplane finds, downloads or builds a real Kubernetes control plane for tests and
+// the demo, and prints the directory that holds it. Everything else it has to say goes to stderr,
+// so that this works:
+//
+//	KUBEBUILDER_ASSETS=$(go run ./hack/controlplane) go test ./...
+//
+// It takes the nearest one that is complete:
+//
+//  1. $KUBEBUILDER_ASSETS, if set
+//  2. what an earlier run built, in the user's cache directory
+//  3. what setup-envtest has installed, or can download within a short time
+//  4. a build from the Go modules pinned in hack/tools/kubernetes, which takes minutes, once
+//
+// The Kubernetes version is the one in hack/tools/kubernetes/go.mod; it is written nowhere else.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+
+	dir, err := run(ctx, os.Args[1:], os.Stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if ctx.Err() != nil {
+		err = errors.New("interrupted; what is built already is kept")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "controlplane:", err)
+		stop()
+		os.Exit(1)
+	}
+	fmt.Println(dir)
+}
+
+func run(ctx context.Context, args []string, stderr io.Writer) (string, error) {
+	flags := flag.NewFlagSet("controlplane", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	with := flags.String("with", "", "comma-separated `binaries` wanted beside "+
+		strings.Join(required, ", ")+": kube-controller-manager")
+	if err := flags.Parse(args); err != nil {
+		return "", err
+	}
+	extra, err := parseExtra(*with)
+	if err != nil {
+		return "", err
+	}
+
+	f, err := newFinder(ctx, stderr)
+	if err != nil {
+		return "", err
+	}
+	return f.find(ctx, os.Getenv("KUBEBUILDER_ASSETS"), extra)
+}
+
+// newFinder wires the sources together for the checkout around the working directory.
+func newFinder(ctx context.Context, stderr io.Writer) (*finder, error) {
+	root, err := repositoryRoot()
+	if err != nil {
+		return nil, err
+	}
+	cacheRoot, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("finding the user's cache directory: %w", err)
+	}
+	tools := filepath.Join(root, "hack", "tools")
+	module := filepath.Join(tools, "kubernetes")
+	release, err := readRelease(ctx, execute, module)
+	if err != nil {
+		return nil, err
+	}
+	cache, err := cacheDir(filepath.Join(cacheRoot, "clientbinding-operator", "controlplane"), release, module)
+	if err != nil {
+		return nil, err
+	}
+	report := reporter{out: stderr}
+	return &finder{
+		cache:   cache,
+		envtest: &envtest{run: execute, modfile: filepath.Join(tools, "generate", "go.mod"), release: release, report: report},
+		builder: &builder{run: execute, module: module, release: release, report: report},
+		report:  report,
+	}, nil
+}
+
+// repositoryRoot walks up from the working directory to the checkout, so that the command works in
+// every folder of it, those with a go.mod of their own included.
+func repositoryRoot() (string, error) {
+	start, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for dir := start; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "hack", "tools", "kubernetes", "go.mod")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("%s is not inside a checkout of clientbinding-operator", start)
+		}
+	}
+}

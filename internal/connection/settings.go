@@ -1,0 +1,159 @@
+// Package connection turns APIConnections into sessions with the Delos API, and keeps one session
+// for each of them.
+package connection
+
+import (
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
+)
+
+// What applies where an APIConnection says nothing.
+const (
+	DefaultTimeout  = 10 * time.Second
+	DefaultInterval = time.Hour
+)
+
+// Options are the operator's own settings, the same for all connections.
+type Options struct {
+	// AllowHTTPLoopback lets connections use plain http to the operator's own machine.
+	AllowHTTPLoopback bool
+	// UserAgent names the operator and its version to the API.
+	UserAgent string
+	// Now is the clock by which sessions expire.
+	Now func() time.Time
+}
+
+// SettingsError is what keeps an APIConnection from being used before anything is sent: a person
+// has to correct the object that the message names.
+type SettingsError struct {
+	// Reason is one of the reasons of an APIConnection's conditions.
+	Reason string
+	// Message says what is wrong and what to write instead. It holds no secret.
+	Message string
+}
+
+// Error returns the message.
+func (e *SettingsError) Error() string { return e.Message }
+
+// Interval is how often the bindings of a connection are checked.
+func Interval(spec v1alpha1.APIConnectionSpec) time.Duration {
+	return durationOr(spec.Interval, DefaultInterval)
+}
+
+// Timeout is how long one call through a connection may take.
+func Timeout(spec v1alpha1.APIConnectionSpec) time.Duration {
+	return durationOr(spec.Timeout, DefaultTimeout)
+}
+
+func durationOr(value *metav1.Duration, fallback time.Duration) time.Duration {
+	if value == nil {
+		return fallback
+	}
+	return value.Duration
+}
+
+// settings are all that a session depends on. Two sessions with equal settings are the same session.
+type settings struct {
+	scheme, host string
+	credentials  delos.Credentials
+	caBundle     string
+	timeout      time.Duration
+}
+
+// settingsOf reads a connection and its Secret. Its errors are of type *SettingsError.
+func settingsOf(connection *v1alpha1.APIConnection, secret *corev1.Secret, options Options) (settings, error) {
+	base, err := parseURL(connection.Spec.URL, options)
+	if err != nil {
+		return settings{}, err
+	}
+	credentials, err := parseCredentials(secret)
+	if err != nil {
+		return settings{}, err
+	}
+	return settings{
+		scheme:      base.Scheme,
+		host:        base.Host,
+		credentials: credentials,
+		caBundle:    connection.Spec.CABundle,
+		timeout:     Timeout(connection.Spec),
+	}, nil
+}
+
+func (s settings) client(options Options) (*delos.Client, error) {
+	var authorities *x509.CertPool
+	if s.caBundle != "" {
+		authorities = x509.NewCertPool()
+		if !authorities.AppendCertsFromPEM([]byte(s.caBundle)) {
+			return nil, &SettingsError{v1alpha1.ReasonInvalidSpec, "spec.caBundle holds no certificate that can be read: it must be one or more PEM blocks of type CERTIFICATE"}
+		}
+	}
+	return delos.New(delos.Config{
+		BaseURL:     &url.URL{Scheme: s.scheme, Host: s.host},
+		Credentials: s.credentials,
+		Timeout:     s.timeout,
+		RootCAs:     authorities,
+		UserAgent:   options.UserAgent,
+		Now:         options.Now,
+	}), nil
+}
+
+// parseURL checks once more what the CRD's rules check, since the operator cannot know which version
+// of the CRD is installed, and what only the operator knows.
+func parseURL(text string, options Options) (*url.URL, error) {
+	invalid := func(format string, args ...any) (*url.URL, error) {
+		return nil, &SettingsError{v1alpha1.ReasonInvalidSpec, fmt.Sprintf(format, args...)}
+	}
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Hostname() == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" ||
+		parsed.Path != "" && parsed.Path != "/" {
+		return invalid("spec.url must be a scheme and a host with an optional port, as in https://stagep.tst-apidmndelss.com")
+	}
+	switch parsed.Scheme {
+	case "https":
+	case "http":
+		if !isLoopback(parsed.Hostname()) {
+			return invalid("spec.url is plain http, which would send the credentials in the clear: use https")
+		}
+		if !options.AllowHTTPLoopback {
+			return invalid("spec.url is plain http, which the operator allows only when it runs with --allow-http-loopback: use https")
+		}
+	default:
+		return invalid("spec.url has the scheme %q: use https", parsed.Scheme)
+	}
+	return &url.URL{Scheme: parsed.Scheme, Host: hostAndPort(parsed)}, nil
+}
+
+// Host returns the host and port of an APIConnection's API in one canonical form; "" when its URL
+// cannot be read.
+func Host(spec v1alpha1.APIConnectionSpec) string {
+	parsed, err := url.Parse(spec.URL)
+	if err != nil || parsed.Hostname() == "" {
+		return ""
+	}
+	return hostAndPort(parsed)
+}
+
+func hostAndPort(parsed *url.URL) string {
+	port := parsed.Port()
+	if port == "" && parsed.Scheme == "http" {
+		port = "80"
+	} else if port == "" {
+		port = "443"
+	}
+	return net.JoinHostPort(strings.ToLower(parsed.Hostname()), port)
+}
+
+func isLoopback(host string) bool {
+	address := net.ParseIP(host)
+	return host == "localhost" || address != nil && address.IsLoopback()
+}

@@ -1,0 +1,197 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
+)
+
+// The waits after a refused login: long enough that nobody's account is locked out by them.
+const (
+	firstLoginRetry = 15 * time.Minute
+	lastLoginRetry  = time.Hour
+)
+
+// APIConnectionReconciler proves the credentials of APIConnections and opens their sessions.
+type APIConnectionReconciler struct {
+	// Kube reads connections from the manager's cache and Secrets from the API server.
+	Kube client.Client
+	// Pool gets the sessions.
+	Pool *connection.Pool
+	// Events tells people what happened.
+	Events events.EventRecorder
+	// Schedule says when connections are looked at again.
+	Schedule Schedule
+}
+
+// +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
+
+// Reconcile opens or closes the session of one APIConnection.
+func (r *APIConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	found := &v1alpha1.APIConnection{}
+	if err := r.Kube.Get(ctx, request.NamespacedName, found); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Pool.Drop(request.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	secret, end, err := r.secret(ctx, found)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	before := found.DeepCopy()
+	if end == nil {
+		end = r.establish(ctx, found, secret)
+	}
+	if ctx.Err() != nil {
+		return ctrl.Result{}, ctx.Err()
+	}
+	return r.finish(ctx, before, found, *end)
+}
+
+// secret reads the connection's Secret, or says why it cannot.
+func (r *APIConnectionReconciler) secret(ctx context.Context, of *v1alpha1.APIConnection) (*corev1.Secret, *outcome, error) {
+	secret := &corev1.Secret{}
+	name := types.NamespacedName{Namespace: of.Namespace, Name: of.Spec.Credentials.SecretRef.Name}
+	err := r.Kube.Get(ctx, name, secret)
+	if apierrors.IsNotFound(err) {
+		r.Pool.Close(client.ObjectKeyFromObject(of))
+		return nil, &outcome{reason: v1alpha1.ReasonSecretNotFound, stalled: true, message: fmt.Sprintf(
+			"Secret %s does not exist: create it with the keys login and password, or token", name)}, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading Secret %s: %w", name, err)
+	}
+	return secret, nil, nil
+}
+
+// establish proves the credentials and opens the session, or closes it and says why.
+func (r *APIConnectionReconciler) establish(ctx context.Context, of *v1alpha1.APIConnection, secret *corev1.Secret) *outcome {
+	end := r.prove(ctx, of, secret)
+	if end.ready != metav1.ConditionTrue {
+		r.Pool.Close(client.ObjectKeyFromObject(of))
+	}
+	return end
+}
+
+func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APIConnection, secret *corev1.Secret) *outcome {
+	subject := failureSubject{connection: client.ObjectKeyFromObject(of).String()}
+	session, err := r.Pool.Prepare(of, secret)
+	if err != nil {
+		end := connectionOutcomeOf(err, subject)
+		return &end
+	}
+	attempt := attempt{now: r.Schedule.Now(), credentials: versionOf(secret), connection: of}
+	if wait := attempt.mayTryIn(); wait > 0 {
+		return &outcome{silent: true, wait: wait}
+	}
+	if err = session.Refusal(); err == nil || attempt.asked() {
+		err = session.Probe(ctx)
+	}
+	if err != nil {
+		end := connectionOutcomeOf(err, subject)
+		if delos.KindOf(err) == delos.KindLoginRefused {
+			end.wait = attempt.refused()
+		}
+		return &end
+	}
+	attempt.accepted()
+	r.Pool.Open(session)
+	if session.HasToken() {
+		return &outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonTokenLoaded, message: fmt.Sprintf(
+			"Uses the token of Secret %s/%s, which the Delos API has not refused", secret.Namespace, secret.Name)}
+	}
+	return &outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonLoggedIn, message: fmt.Sprintf(
+		"The Delos API at %s accepted the login of Secret %s/%s", session.Host(), secret.Namespace, secret.Name)}
+}
+
+// finish writes the status, tells the news and says when to look again.
+func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alpha1.APIConnection, end outcome) (ctrl.Result, error) {
+	if end.silent {
+		return ctrl.Result{RequeueAfter: end.wait}, nil
+	}
+	interval := connection.Interval(is.Spec)
+	wait := r.Schedule.conclude(conditioned{
+		conditions:         &is.Status.Conditions,
+		observedGeneration: &is.Status.ObservedGeneration,
+		generation:         is.Generation,
+	}, end, min(interval, lastRetry))
+	if wait == 0 {
+		wait = r.Schedule.Jitter(interval)
+	}
+	is.Status.Acknowledge(is.Annotations)
+	if !equality.Semantic.DeepEqual(before.Status, is.Status) {
+		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		if err := r.Kube.Status().Patch(ctx, is, patch, client.FieldOwner(FieldManager)); err != nil {
+			return retryConflict(fmt.Errorf("writing the status: %w", err))
+		}
+	}
+	announce(r.Events, is, before.Status.Conditions, is.Status.Conditions, end.message)
+	return ctrl.Result{RequeueAfter: wait}, nil
+}
+
+// attempt decides when a refused login may be tried again, from what the connection's status remembers.
+type attempt struct {
+	now         time.Time
+	credentials string
+	connection  *v1alpha1.APIConnection
+}
+
+// versionOf names one state of a Secret without telling anything of its content.
+func versionOf(secret *corev1.Secret) string {
+	return string(secret.UID) + "/" + secret.ResourceVersion
+}
+
+// asked reports whether a person asks for a run.
+func (a attempt) asked() bool { return a.connection.Status.RunRequested(a.connection.Annotations) }
+
+// mayTryIn returns how long credentials that were refused must not be tried again; 0 when they may.
+func (a attempt) mayTryIn() time.Duration {
+	refused := a.connection.Status.RefusedLogin
+	if refused == nil || refused.CredentialsVersion != a.credentials || a.asked() ||
+		a.connection.Status.ObservedGeneration != a.connection.Generation {
+		return 0
+	}
+	return max(refused.Time.Add(loginRetry(refused.Attempts)).Sub(a.now), 0)
+}
+
+// refused remembers a refusal and returns when to try again.
+func (a attempt) refused() time.Duration {
+	status := &a.connection.Status
+	attempts := int32(1)
+	if status.RefusedLogin != nil && status.RefusedLogin.CredentialsVersion == a.credentials {
+		attempts = status.RefusedLogin.Attempts + 1
+	}
+	status.RefusedLogin = &v1alpha1.RefusedLogin{
+		Time:               metav1.Time{Time: a.now.UTC().Truncate(time.Second)},
+		Attempts:           attempts,
+		CredentialsVersion: a.credentials,
+	}
+	return loginRetry(attempts)
+}
+
+// accepted forgets refusals.
+func (a attempt) accepted() { a.connection.Status.RefusedLogin = nil }
+
+// loginRetry doubles the wait with each refusal.
+func loginRetry(attempts int32) time.Duration {
+	wait := firstLoginRetry
+	for ; attempts > 1 && wait < lastLoginRetry; attempts-- {
+		wait *= 2
+	}
+	return min(wait, lastLoginRetry)
+}

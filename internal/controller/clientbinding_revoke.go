@@ -1,0 +1,112 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
+)
+
+// releaseOrphan lets an object go that is to leave its relation behind.
+func (r *run) releaseOrphan(ctx context.Context) error {
+	if r.binding.Spec.DeletionPolicy != v1alpha1.DeletionPolicyOrphan {
+		return nil
+	}
+	r.note(corev1.EventTypeWarning, "Orphaned", "Orphan",
+		"deletionPolicy is Orphan: the access of user %q to client %q was left as it is", r.binding.Spec.UserUUID, r.binding.Spec.CUID)
+	return r.clearFinalizer(ctx)
+}
+
+// releaseUnclaimed lets an object go under which nothing was ever granted or adopted. The finalizer alone
+// proves nothing, since anybody can set it.
+func (r *run) releaseUnclaimed(ctx context.Context) error {
+	if r.binding.Status.Claim != nil {
+		return nil
+	}
+	r.note(corev1.EventTypeNormal, "NothingToRevoke", "Revoke",
+		"Nothing was granted or adopted under this object, so nothing was revoked")
+	return r.clearFinalizer(ctx)
+}
+
+// remove asks the API to remove the relation, unless it has accepted that a moment ago.
+func (r *run) remove(ctx context.Context) error {
+	claim := r.binding.Status.Claim
+	if accepted := claim.RevocationAcceptedTime; accepted != nil &&
+		r.now.Sub(accepted.Time) < visibleWithin && !accepted.Time.Before(r.settledBy()) {
+		return nil
+	}
+	err := r.session.Unrelate(ctx, r.binding.Spec.UserUUID, r.binding.Spec.CUID)
+	var failure *delos.Error
+	switch {
+	case err == nil:
+		claim.RevocationAcceptedTime = &r.now
+		return nil
+	case errors.As(err, &failure) && failure.MayMeanGone():
+		return nil
+	default:
+		return r.fail(ctx, err)
+	}
+}
+
+// settledBy is when every grant that was sent has either arrived or never will: a grant that nobody saw
+// confirmed may reach the API after the removal, and would then outlive its object.
+func (r *run) settledBy() time.Time {
+	written, confirmed := r.binding.Status.Claim.LastWriteTime, r.binding.Status.LastConfirmedTime
+	if written == nil || confirmed != nil && !confirmed.Before(written) {
+		return time.Time{}
+	}
+	return written.Add(2 * connection.Timeout(r.connection.Spec))
+}
+
+// confirmGone reads back whether the relation is gone, and only then lets the object go.
+func (r *run) confirmGone(ctx context.Context) error {
+	spec := r.binding.Spec
+	user, err := r.session.User(ctx, spec.UserUUID)
+	var failure *delos.Error
+	if errors.As(err, &failure) && failure.ProvesUserGone() {
+		return r.revoked(ctx, fmt.Sprintf("The Delos API knows user %q no longer", spec.UserUUID))
+	}
+	if err != nil {
+		return r.fail(ctx, err)
+	}
+	r.see(user)
+	_, related := user.Relation(spec.CUID)
+	settled := r.settledBy()
+	switch {
+	case user.Deleted:
+		return r.revoked(ctx, fmt.Sprintf("User %q is deleted, and the relation with client %q was removed", spec.UserUUID, spec.CUID))
+	case related:
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: fmt.Sprintf(
+			"The Delos API accepted the removal, but Get user still shows %q %s", spec.UserUUID, found(r.binding.Status.Relation, spec.CUID))})
+	case !user.RelationsListed && r.binding.Status.Claim.RevocationAcceptedTime == nil:
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
+			"The Delos API did not accept the removal, and Get user shows %q without a list of clients, which proves nothing", spec.UserUUID)})
+	case r.now.Time.Before(settled):
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, wait: settled.Sub(r.now.Time), message: fmt.Sprintf(
+			"Get user shows %q without access to client %q, but a grant whose answer was not seen may still arrive; it is removed once more", spec.UserUUID, spec.CUID)})
+	default:
+		return r.revoked(ctx, fmt.Sprintf("Get user shows %q without access to client %q", spec.UserUUID, spec.CUID))
+	}
+}
+
+func (r *run) revoked(ctx context.Context, proof string) error {
+	r.note(corev1.EventTypeNormal, "Revoked", "Revoke", "%s", proof)
+	return r.clearFinalizer(ctx)
+}
+
+// blocked says of whatever hinders a revocation that it does so.
+func blocked(end outcome) outcome {
+	switch end.reason {
+	case v1alpha1.ReasonRevoking, v1alpha1.ReasonRevocationBlocked:
+		return end
+	}
+	end.message = "The access could not be removed yet. " + end.message
+	end.reason, end.stalled, end.settled = v1alpha1.ReasonRevocationBlocked, false, false
+	return end
+}

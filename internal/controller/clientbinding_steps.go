@@ -1,0 +1,307 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
+)
+
+const (
+	// visibleWithin is how long an accepted write may take to show in Get user before it is sent again.
+	visibleWithin = 30 * time.Second
+	// startingRetry is when a binding looks again for the session of a connection that was ready when
+	// the operator last ran.
+	startingRetry = time.Second
+)
+
+// connectionName is the APIConnection of a binding.
+func connectionName(binding *v1alpha1.ClientBinding) types.NamespacedName {
+	name := types.NamespacedName{Namespace: binding.Namespace, Name: v1alpha1.DefaultConnectionName}
+	if ref := binding.Spec.ConnectionRef; ref != nil {
+		name.Name = ref.Name
+		if ref.Namespace != "" {
+			name.Namespace = ref.Namespace
+		}
+	}
+	return name
+}
+
+// connect finds the session to work with.
+func (r *run) connect(ctx context.Context) error {
+	name := connectionName(r.binding)
+	if name.Namespace != r.binding.Namespace {
+		return r.conclude(outcome{reason: v1alpha1.ReasonNotAllowed, stalled: true, message: fmt.Sprintf(
+			"APIConnection %s serves its own namespace only: create one in namespace %s", name, r.binding.Namespace)})
+	}
+	found := &v1alpha1.APIConnection{}
+	if err := r.Kube.Get(ctx, name, found); apierrors.IsNotFound(err) {
+		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotFound, unread: true, message: fmt.Sprintf(
+			"Waits for APIConnection %s, which does not exist: create it", name)})
+	} else if err != nil {
+		return fmt.Errorf("reading APIConnection %s: %w", name, err)
+	}
+	r.connection = found
+	host := connection.Host(found.Spec)
+	if claim := r.binding.Status.Claim; claim != nil && claim.Connection.Host != host {
+		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionChanged, stalled: true, message: fmt.Sprintf(
+			"The relation was made at %s, but APIConnection %s leads to %s: bring the former connection back, or give the relation up with deletionPolicy: Orphan",
+			claim.Connection.Host, name, host)})
+	}
+	r.session = r.Pool.Session(found)
+	if r.session != nil {
+		return nil
+	}
+	ready := meta.FindStatusCondition(found.Status.Conditions, v1alpha1.ConditionReady)
+	if ready != nil && ready.Status == metav1.ConditionTrue {
+		return r.conclude(outcome{silent: true, wait: startingRetry})
+	}
+	why := "it was not checked yet"
+	if ready != nil {
+		why = ready.Reason
+	}
+	return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, unread: true, message: fmt.Sprintf(
+		"Waits for APIConnection %s to become ready (%s)", name, why)})
+}
+
+// observe reads what is.
+func (r *run) observe(ctx context.Context) error {
+	user, err := r.session.User(ctx, r.binding.Spec.UserUUID)
+	if delos.KindOf(err) == delos.KindUserNotFound {
+		r.binding.Status.User, r.binding.Status.Relation = nil, nil
+	}
+	if err != nil {
+		return r.fail(ctx, err)
+	}
+	r.see(user)
+	if user.Deleted {
+		return r.conclude(outcome{reason: v1alpha1.ReasonUserDeleted, stalled: true, message: fmt.Sprintf(
+			"User %q is deleted in the Delos API and has no access: restore the user there, or delete this ClientBinding", user.UUID)})
+	}
+	return nil
+}
+
+// see notes in the status what was read.
+func (r *run) see(user *delos.User) {
+	r.user = user
+	status := &r.binding.Status
+	status.User, status.Relation = nil, nil
+	if user.Username != "" || user.Status != "" {
+		status.User = &v1alpha1.User{Username: cut(user.Username, 256), Status: cut(user.Status, 64)}
+	}
+	if isOwner, related := user.Relation(r.binding.Spec.CUID); related && !user.Deleted {
+		status.Relation = &v1alpha1.Relation{IsOwner: isOwner}
+		if status.Claim != nil {
+			status.Relation.Origin = status.Claim.Origin
+		}
+	}
+}
+
+func cut(text string, length int) string {
+	runes := []rune(text)
+	return string(runes[:min(len(runes), length)])
+}
+
+// asDeclared reports whether the relation that was read is the declared one.
+func (r *run) asDeclared() bool {
+	relation := r.binding.Status.Relation
+	return relation != nil && relation.IsOwner == r.binding.Spec.IsOwner
+}
+
+// compare ends the run when there is nothing to do. A relation that was there before and is as declared
+// is adopted by the next steps, unless the binding is suspended.
+func (r *run) compare(context.Context) error {
+	if r.asDeclared() && (r.held() || r.binding.Status.Claim == nil && r.suspended()) {
+		return r.bound()
+	}
+	return nil
+}
+
+// held reports whether the deletion of the object is sure to revoke.
+func (r *run) held() bool {
+	return r.binding.Status.Claim != nil && controllerutil.ContainsFinalizer(r.binding, v1alpha1.RevokeFinalizer)
+}
+
+func (r *run) suspended() bool { return ptr.Deref(r.binding.Spec.Suspend, false) }
+
+// bound ends the run: Get user showed the declared state.
+func (r *run) bound() error {
+	r.binding.Status.LastConfirmedTime = &r.now
+	return r.conclude(outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonBound, message: fmt.Sprintf(
+		"Get user shows %q %s", r.binding.Spec.UserUUID, access(r.binding.Spec.IsOwner, r.binding.Spec.CUID))})
+}
+
+// access says in words what a relation gives.
+func access(isOwner bool, cuid string) string {
+	if isOwner {
+		return fmt.Sprintf("as owner of client %q", cuid)
+	}
+	return fmt.Sprintf("with standard access to client %q", cuid)
+}
+
+// found says in words which relation was read.
+func found(relation *v1alpha1.Relation, cuid string) string {
+	if relation == nil {
+		return fmt.Sprintf("without access to client %q", cuid)
+	}
+	return access(relation.IsOwner, cuid)
+}
+
+// hold ends the run of a suspended binding that would have to write.
+func (r *run) hold(context.Context) error {
+	if r.asDeclared() || !r.suspended() {
+		return nil
+	}
+	would := "grant access"
+	if relation := r.binding.Status.Relation; relation != nil && relation.IsOwner {
+		would = "demote the user from owner to standard access"
+	} else if relation != nil {
+		would = "promote the user from standard access to owner"
+	} else if r.binding.Spec.IsOwner {
+		would = "grant access as owner"
+	}
+	return r.conclude(outcome{reason: v1alpha1.ReasonSuspended, settled: true, message: fmt.Sprintf(
+		"Suspended. Get user shows %q %s; without spec.suspend the operator would %s",
+		r.binding.Spec.UserUUID, found(r.binding.Status.Relation, r.binding.Spec.CUID), would)})
+}
+
+// claim records that the operator answers for the relation, before the first write to the API: the
+// finalizer, and what it is for. Whatever becomes of the operator, the deletion of the object will
+// revoke. A relation that is as declared is thereby adopted, and the run ends.
+func (r *run) claim(ctx context.Context) error {
+	if err := r.patchFinalizer(ctx, controllerutil.AddFinalizer); err != nil {
+		return err
+	}
+	adopting := r.asDeclared()
+	status := &r.binding.Status
+	if status.Claim == nil {
+		name := connectionName(r.binding)
+		status.Claim = &v1alpha1.Claim{
+			Origin: v1alpha1.OriginCreated,
+			Connection: v1alpha1.ClaimConnection{
+				Namespace: name.Namespace,
+				Name:      name.Name,
+				Host:      r.session.Host(),
+			},
+		}
+		if status.Relation != nil {
+			status.Claim.Origin = v1alpha1.OriginAdopted
+			r.note(corev1.EventTypeNormal, "Adopted", "Adopt", "Adopted the relation that was there: user %q %s",
+				r.binding.Spec.UserUUID, found(status.Relation, r.binding.Spec.CUID))
+		}
+		r.see(r.user)
+	}
+	if adopting {
+		return r.bound()
+	}
+	if r.awaited() {
+		return r.conclude(r.confirming())
+	}
+	// Written ahead of the call, so that a call whose outcome nobody saw is known to have been made.
+	status.Claim.LastWriteTime = &r.now
+	return r.patchStatus(ctx)
+}
+
+// awaited reports whether an accepted write may still come to show.
+func (r *run) awaited() bool {
+	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
+	written := r.binding.Status.Claim.LastWriteTime
+	return ready != nil && ready.Reason == v1alpha1.ReasonConfirming && ready.ObservedGeneration == r.binding.Generation &&
+		written != nil && r.now.Sub(written.Time) < visibleWithin
+}
+
+func (r *run) confirming() outcome {
+	return outcome{reason: v1alpha1.ReasonConfirming, message: fmt.Sprintf(
+		"The Delos API accepted the relation, but Get user shows %q %s",
+		r.binding.Spec.UserUUID, found(r.binding.Status.Relation, r.binding.Spec.CUID))}
+}
+
+// relate makes the relation as declared.
+func (r *run) relate(ctx context.Context) error {
+	spec := r.binding.Spec
+	err := r.session.Relate(ctx, spec.UserUUID, spec.CUID, spec.IsOwner)
+	if delos.KindOf(err) == delos.KindAlreadyRelated {
+		err = r.rebind(ctx, err)
+	}
+	if err != nil {
+		return r.fail(ctx, err)
+	}
+	r.noteWritten()
+	return nil
+}
+
+// rebind handles an API that says that the user is related already. If that is so in the declared way,
+// all is well; if in the other way, the API does not overwrite, and the relation is removed and made again.
+func (r *run) rebind(ctx context.Context, refusal error) error {
+	spec := r.binding.Spec
+	user, err := r.session.User(ctx, spec.UserUUID)
+	if err != nil {
+		return err
+	}
+	isOwner, related := user.Relation(spec.CUID)
+	switch {
+	case !related:
+		return refusal
+	case isOwner == spec.IsOwner:
+		return nil
+	}
+	if err := r.session.Unrelate(ctx, spec.UserUUID, spec.CUID); err != nil {
+		return err
+	}
+	if err := r.session.Relate(ctx, spec.UserUUID, spec.CUID, spec.IsOwner); err != nil {
+		return err
+	}
+	r.note(corev1.EventTypeNormal, "Rebound", "Relate",
+		"The Delos API does not overwrite a relation, so it was removed and made again: user %q was without access to client %q for a moment", spec.UserUUID, spec.CUID)
+	return nil
+}
+
+// noteWritten tells what the write was for: a new grant, an edit, or a drift.
+func (r *run) noteWritten() {
+	user, before := r.binding.Spec.UserUUID, r.binding.Status.Relation
+	now := access(r.binding.Spec.IsOwner, r.binding.Spec.CUID)
+	switch {
+	case r.confirmed():
+		r.note(corev1.EventTypeWarning, "DriftCorrected", "Relate", "Found user %q %s, which was not so before; corrected to %q %s",
+			user, found(before, r.binding.Spec.CUID), user, now)
+	case before != nil:
+		r.note(corev1.EventTypeNormal, "Changed", "Relate", "Changed user %q from %s to %s",
+			user, found(before, r.binding.Spec.CUID), now)
+	default:
+		r.note(corev1.EventTypeNormal, "Granted", "Relate", "Related user %q %s", user, now)
+	}
+}
+
+// confirm reads back what was written.
+func (r *run) confirm(ctx context.Context) error {
+	user, err := r.session.User(ctx, r.binding.Spec.UserUUID)
+	if err != nil {
+		return r.fail(ctx, err)
+	}
+	r.see(user)
+	if !r.asDeclared() {
+		return r.conclude(r.confirming())
+	}
+	return r.bound()
+}
+
+// clearFinalizer lets the object go.
+func (r *run) clearFinalizer(ctx context.Context) error {
+	if err := r.patchFinalizer(ctx, controllerutil.RemoveFinalizer); client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	r.released = true
+	return r.conclude(outcome{})
+}

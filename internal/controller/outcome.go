@@ -1,0 +1,163 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
+)
+
+// outcome is what a run came to. Steps return one to end the run; status.go alone turns it into
+// conditions.
+type outcome struct {
+	// ready is the status of the condition Ready; False when empty.
+	ready metav1.ConditionStatus
+	// reason is one of the reasons of api/v1alpha1.
+	reason string
+	// message says what is and who can do what about it. When the next try comes is added to it.
+	message string
+	// settled: there is nothing to retry. The object is looked at again when it is due.
+	settled bool
+	// stalled: only somebody's help gets the object on, so it is said at once.
+	stalled bool
+	// unread: the state in the API is not known, rather than known to be wrong.
+	unread bool
+	// silent: nothing worth saying. The object is looked at again after the wait.
+	silent bool
+	// wait is when to try again; 0 for the growing wait of an object that fails.
+	wait time.Duration
+}
+
+// failures is the one table from the kind of an API's failure to what is said and done about it.
+// A wait of its own has only what the API asked for; all else waits longer each time.
+var failures = map[delos.Kind]struct {
+	reason string
+	// what is the message; it may name the user, the client and the connection.
+	what    func(failureSubject) string
+	stalled bool
+	unread  bool
+}{
+	delos.KindUserNotFound: {
+		reason: v1alpha1.ReasonUserNotFound,
+		what: func(s failureSubject) string {
+			return fmt.Sprintf("The Delos API knows no user %q: create the user there, or create a ClientBinding with the right userUUID and delete this one", s.user)
+		},
+	},
+	delos.KindClientNotFound: {
+		reason: v1alpha1.ReasonClientNotFound,
+		what: func(s failureSubject) string {
+			return fmt.Sprintf("The Delos API knows no client %q: create the client there, or create a ClientBinding with the right cuid and delete this one", s.cuid)
+		},
+	},
+	delos.KindAlreadyRelated: {
+		reason: v1alpha1.ReasonUnexpectedAnswer,
+		what: func(s failureSubject) string {
+			return fmt.Sprintf("The Delos API says that user %q is related to client %q already, but does not show it", s.user, s.cuid)
+		},
+	},
+	delos.KindUnauthorized: {
+		reason: v1alpha1.ReasonUnauthorized, unread: true,
+		what: func(s failureSubject) string {
+			return fmt.Sprintf("The Delos API does not accept the session of APIConnection %s, even after it was renewed", s.connection)
+		},
+	},
+	delos.KindLoginRefused: {
+		reason: v1alpha1.ReasonConnectionNotReady, unread: true,
+		what: func(s failureSubject) string {
+			return fmt.Sprintf("Waits for APIConnection %s, whose credentials the Delos API refuses", s.connection)
+		},
+	},
+	delos.KindForbidden: {
+		reason: v1alpha1.ReasonForbidden, unread: true,
+		what: func(s failureSubject) string {
+			return fmt.Sprintf("The account of APIConnection %s may not do this in the Delos API: give it the right, or use another account", s.connection)
+		},
+	},
+	delos.KindInvalid: {
+		reason: v1alpha1.ReasonRejected, stalled: true,
+		what: func(s failureSubject) string { return "The Delos API calls the request invalid" },
+	},
+	delos.KindRateLimited: {
+		reason: v1alpha1.ReasonRateLimited, unread: true,
+		what: func(failureSubject) string { return "The Delos API asks for patience" },
+	},
+	delos.KindUnavailable: {
+		reason: v1alpha1.ReasonAPIUnavailable, unread: true,
+		what: func(failureSubject) string { return "The Delos API fails" },
+	},
+	delos.KindUnreachable: {
+		reason: v1alpha1.ReasonAPIUnavailable, unread: true,
+		what: func(failureSubject) string { return "The Delos API gave no whole answer" },
+	},
+	delos.KindUnexpected: {
+		reason: v1alpha1.ReasonUnexpectedAnswer, unread: true,
+		what: func(s failureSubject) string {
+			return fmt.Sprintf("The Delos API gave an answer that it should not give: check the url of APIConnection %s and what stands between", s.connection)
+		},
+	},
+}
+
+// failureSubject is what a failed call was about.
+type failureSubject struct {
+	user, cuid string
+	// connection is namespace/name.
+	connection string
+}
+
+// outcomeOf looks an error of the API up in the table.
+func outcomeOf(err error, subject failureSubject) outcome {
+	var failure *delos.Error
+	if !errors.As(err, &failure) {
+		failure = &delos.Error{Kind: delos.KindUnexpected}
+	}
+	row, known := failures[failure.Kind]
+	if !known {
+		row = failures[delos.KindUnexpected]
+	}
+	return outcome{
+		reason:  row.reason,
+		message: row.what(subject) + details(failure),
+		stalled: row.stalled,
+		unread:  row.unread,
+		wait:    failure.RetryAfter,
+	}
+}
+
+// details adds the API's own words where the table's message does not already say it all.
+func details(failure *delos.Error) string {
+	switch failure.Kind {
+	case delos.KindUserNotFound, delos.KindClientNotFound, delos.KindLoginRefused:
+		return ""
+	}
+	text := ""
+	if failure.Status != 0 {
+		text += fmt.Sprintf(" (HTTP %d)", failure.Status)
+	}
+	if failure.Text != "" {
+		text += ": " + failure.Text
+	}
+	return text
+}
+
+// connectionOutcomeOf says on the APIConnection what keeps it from being used.
+func connectionOutcomeOf(err error, subject failureSubject) outcome {
+	var settings *connection.SettingsError
+	if errors.As(err, &settings) {
+		return outcome{reason: settings.Reason, message: settings.Message, stalled: true}
+	}
+	if delos.KindOf(err) == delos.KindLoginRefused {
+		var failure *delos.Error
+		errors.As(err, &failure)
+		message := "The Delos API refuses the credentials"
+		if failure.Text != "" {
+			message += " (" + failure.Text + ")"
+		}
+		return outcome{reason: v1alpha1.ReasonLoginRefused, message: message, stalled: true}
+	}
+	return outcomeOf(err, subject)
+}

@@ -1,0 +1,130 @@
+package controller
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+// The indexes of the manager's cache, by which a change finds who depends on it.
+const (
+	// connectionIndex finds ClientBindings by the namespace/name of their APIConnection.
+	connectionIndex = "connection"
+	// secretIndex finds APIConnections by the name of their Secret, within a namespace.
+	secretIndex = "secret"
+)
+
+// SetupWithManager registers the reconciler and what wakes it: edits of a binding, requests for a run,
+// and the coming and going of its connection.
+func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
+	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ClientBinding{}, connectionIndex, func(object client.Object) []string {
+		return []string{connectionName(object.(*v1alpha1.ClientBinding)).String()}
+	})
+	if err != nil {
+		return err
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.ClientBinding{}, builder.WithPredicates(edited())).
+		Watches(&v1alpha1.APIConnection{}, handler.EnqueueRequestsFromMapFunc(r.bindingsOf), builder.WithPredicates(usabilityChanged())).
+		WithOptions(options).
+		Complete(r)
+}
+
+// SetupWithManager registers the reconciler and what wakes it: edits of a connection or its Secret,
+// requests for a run, and credentials that were refused during a call.
+func (r *APIConnectionReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
+	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.APIConnection{}, secretIndex, func(object client.Object) []string {
+		return []string{object.(*v1alpha1.APIConnection).Spec.Credentials.SecretRef.Name}
+	})
+	if err != nil {
+		return err
+	}
+	refused := source.TypedChannel(r.Pool.Refused(), handler.TypedEnqueueRequestsFromMapFunc(
+		func(_ context.Context, name types.NamespacedName) []reconcile.Request {
+			return []reconcile.Request{{NamespacedName: name}}
+		}))
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.APIConnection{}, builder.WithPredicates(edited())).
+		// Only the metadata of Secrets is watched, so that the cache holds no foreign secret.
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.connectionsOf)).
+		WatchesRawSource(refused).
+		WithOptions(options).
+		Complete(r)
+}
+
+// bindingsOf finds the bindings that use a connection.
+func (r *ClientBindingReconciler) bindingsOf(ctx context.Context, object client.Object) []reconcile.Request {
+	bindings := &v1alpha1.ClientBindingList{}
+	key := client.ObjectKeyFromObject(object).String()
+	if err := r.Kube.List(ctx, bindings, client.MatchingFields{connectionIndex: key}, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "finding the ClientBindings of an APIConnection", "connection", key)
+		return nil
+	}
+	requests := make([]reconcile.Request, len(bindings.Items))
+	for i := range bindings.Items {
+		requests[i].NamespacedName = client.ObjectKeyFromObject(&bindings.Items[i])
+	}
+	return requests
+}
+
+// connectionsOf finds the connections that use a Secret.
+func (r *APIConnectionReconciler) connectionsOf(ctx context.Context, object client.Object) []reconcile.Request {
+	connections := &v1alpha1.APIConnectionList{}
+	err := r.Kube.List(ctx, connections, client.InNamespace(object.GetNamespace()), client.MatchingFields{secretIndex: object.GetName()})
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "finding the APIConnections of a Secret", "secret", client.ObjectKeyFromObject(object))
+		return nil
+	}
+	requests := make([]reconcile.Request, len(connections.Items))
+	for i := range connections.Items {
+		requests[i].NamespacedName = client.ObjectKeyFromObject(&connections.Items[i])
+	}
+	return requests
+}
+
+// edited lets through what a person or a tool changed, and not what the operator writes: the spec and
+// the deletion (both change the generation), requests for a run, and a finalizer that was taken away.
+func edited() predicate.Predicate {
+	requestsOf := func(object client.Object) map[string]string {
+		annotations := maps.Clone(object.GetAnnotations())
+		maps.DeleteFunc(annotations, func(key, _ string) bool {
+			return key != v1alpha1.RequestedAtAnnotation && key != v1alpha1.FluxRequestedAtAnnotation
+		})
+		return annotations
+	}
+	changed := predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
+		lost := slices.Contains(update.ObjectOld.GetFinalizers(), v1alpha1.RevokeFinalizer) &&
+			!slices.Contains(update.ObjectNew.GetFinalizers(), v1alpha1.RevokeFinalizer)
+		return lost || !maps.Equal(requestsOf(update.ObjectOld), requestsOf(update.ObjectNew))
+	}}
+	return predicate.Or(predicate.GenerationChangedPredicate{}, changed)
+}
+
+// usabilityChanged lets a connection's appearance and disappearance through, its edits, and changes of
+// whether and why it is ready.
+func usabilityChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
+		was, is := update.ObjectOld.(*v1alpha1.APIConnection), update.ObjectNew.(*v1alpha1.APIConnection)
+		former := meta.FindStatusCondition(was.Status.Conditions, v1alpha1.ConditionReady)
+		ready := meta.FindStatusCondition(is.Status.Conditions, v1alpha1.ConditionReady)
+		if former == nil || ready == nil {
+			return was.Generation != is.Generation || former != ready
+		}
+		return was.Generation != is.Generation || former.Status != ready.Status || former.Reason != ready.Reason
+	}}
+}

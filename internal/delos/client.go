@@ -1,0 +1,245 @@
+// Package delos is a client of the Delos Financial platform API (v2), as far as that API is
+// known: docs/delos-api.md is the contract, and names what is documented, contradictory and
+// unknown. The package knows nothing of Kubernetes, and it does not retry: whoever calls it
+// decides when to call again. The one exception is a session that the API no longer accepts,
+// which is renewed once and the call repeated once.
+package delos
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Operation names a call of the API in errors and records.
+type Operation string
+
+// The operations that the client uses.
+const (
+	OperationLogin    Operation = "login"
+	OperationRefresh  Operation = "refresh"
+	OperationUser     Operation = "get-user"
+	OperationRelate   Operation = "relate-client"
+	OperationUnrelate Operation = "remove-relate-client"
+)
+
+// Credentials are what an account proves itself with: Login and Password, or a Token that was
+// issued elsewhere. They have no String method that shows them.
+type Credentials struct {
+	Login    string
+	Password string
+	// Token is a bearer token that is used as it is and cannot be renewed.
+	Token string
+}
+
+// Config is what a Client needs to know.
+type Config struct {
+	// BaseURL has a scheme and a host; its path is not used.
+	BaseURL *url.URL
+	// Credentials of the account that the client acts with.
+	Credentials Credentials
+	// Timeout of one call, from its start to the last byte of its answer.
+	Timeout time.Duration
+	// RootCAs are the authorities to trust; nil for those of the system.
+	RootCAs *x509.CertPool
+	// UserAgent names the program and its version to the API.
+	UserAgent string
+	// Now is the clock by which sessions expire.
+	Now func() time.Time
+}
+
+// Client calls the API with one account. It is safe for concurrent use.
+type Client struct {
+	config  Config
+	calls   *http.Client
+	renewal *http.Client
+	session *session
+}
+
+// New returns a client that has not called the API yet.
+func New(config Config) *Client {
+	c := &Client{
+		config:  config,
+		calls:   newHTTPClient(config, true),
+		renewal: newHTTPClient(config, false),
+	}
+	c.session = newSession(c, config)
+	return c
+}
+
+// CloseIdleConnections releases the connections that wait for further calls.
+func (c *Client) CloseIdleConnections() {
+	c.calls.CloseIdleConnections()
+	c.renewal.CloseIdleConnections()
+}
+
+// Probe proves the credentials as far as the API allows: it logs in, or renews the session when
+// that is due. Unlike every other call it tries again what was refused before. A Token cannot be
+// proved by itself and is taken as good.
+func (c *Client) Probe(ctx context.Context) error {
+	c.session.forgive()
+	_, err := c.session.token(ctx)
+	return err
+}
+
+const (
+	dialTimeout      = 5 * time.Second
+	idleTimeout      = 90 * time.Second
+	idleConnections  = 16
+	maxHeaderBytes   = 64 << 10
+	maxAnswerBytes   = 1 << 20
+	requestIDHeader  = "X-Request-Id"
+	contentTypeJSON  = "application/json"
+	authorizationKey = "Authorization"
+)
+
+// newHTTPClient returns a client that follows no redirect: a redirect is not part of the contract,
+// and following one could carry credentials elsewhere.
+//
+// Without reuse every request gets a connection of its own. net/http repeats a GET by itself when a
+// reused connection breaks, and a refresh is a GET that must not be sent twice, since the refresh
+// token is used up by the first.
+func newHTTPClient(config Config, reuse bool) *http.Client {
+	transport := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: config.RootCAs},
+		TLSHandshakeTimeout:    dialTimeout,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		MaxIdleConnsPerHost:    idleConnections,
+		IdleConnTimeout:        idleTimeout,
+		ForceAttemptHTTP2:      reuse,
+		DisableKeepAlives:      !reuse,
+	}
+	return &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// call is one request to the API.
+type call struct {
+	operation Operation
+	method    string
+	// path holds the segments after the host; each is escaped.
+	path []string
+	body any
+	// user and cuid are the ids that an error text about this call has to name.
+	user, cuid string
+	// secrets are what the call sends and no error text may repeat.
+	secrets []string
+}
+
+// send sends a call with the session's token. When the API no longer accepts the session, it is
+// renewed once and the call repeated once.
+func (c *Client) send(ctx context.Context, call call) (answer, error) {
+	token, err := c.session.token(ctx)
+	if err != nil {
+		return answer{}, err
+	}
+	got, err := c.exchange(ctx, c.calls, call, token)
+	if KindOf(err) != KindUnauthorized {
+		c.noteAccepted(token, err)
+		return got, err
+	}
+	renewed, renewErr := c.session.replace(ctx, token)
+	if renewErr != nil {
+		return answer{}, renewErr
+	}
+	if renewed == "" {
+		return answer{}, err
+	}
+	got, err = c.exchange(ctx, c.calls, call, renewed)
+	c.noteAccepted(renewed, err)
+	return got, err
+}
+
+// noteAccepted tells the session that the API took its token, if what came of the call shows that.
+func (c *Client) noteAccepted(token string, err error) {
+	switch KindOf(err) {
+	case KindNone, KindUserNotFound, KindClientNotFound, KindAlreadyRelated, KindForbidden, KindInvalid:
+		c.session.accepted(token)
+	}
+}
+
+// exchange sends one request and reads its whole answer. It is the only place that talks HTTP.
+func (c *Client) exchange(ctx context.Context, via *http.Client, call call, token string) (answer, error) {
+	limited, cancel := context.WithTimeout(ctx, c.config.Timeout)
+	defer cancel()
+	requestID := rand.Text()
+	failed := func(err error) error {
+		return c.transportError(ctx, call.operation, requestID, err)
+	}
+	request, err := c.request(limited, call, token, requestID)
+	if err != nil {
+		return answer{}, &Error{Operation: call.operation, Kind: KindInvalid, Text: err.Error(), RequestID: requestID}
+	}
+	response, err := via.Do(request)
+	if err != nil {
+		return answer{}, failed(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // the body was read, or is given up
+	body, err := readBody(response.Body)
+	if err != nil && !errors.Is(err, errTooLarge) {
+		return answer{}, failed(err)
+	}
+	got := answer{
+		requestID: requestID, status: response.StatusCode, header: response.Header,
+		body: body, tooLarge: err != nil,
+	}
+	return got, c.judge(call, token, got)
+}
+
+func (c *Client) request(ctx context.Context, call call, token, requestID string) (*http.Request, error) {
+	target, err := resolve(c.config.BaseURL, call.path)
+	if err != nil {
+		return nil, err
+	}
+	var body bytes.Buffer
+	if call.body != nil {
+		if err := json.NewEncoder(&body).Encode(call.body); err != nil {
+			return nil, err
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, call.method, target.String(), &body)
+	if err != nil {
+		return nil, errors.New("the request's address is not valid")
+	}
+	request.Header.Set("Accept", contentTypeJSON)
+	request.Header.Set("User-Agent", c.config.UserAgent)
+	request.Header.Set(requestIDHeader, requestID)
+	if call.body != nil {
+		request.Header.Set("Content-Type", contentTypeJSON)
+	}
+	if token != "" {
+		request.Header.Set(authorizationKey, "Bearer "+token)
+	}
+	return request, nil
+}
+
+// resolve builds an address below the base URL. A segment that would change which resource is
+// addressed is refused rather than sent.
+func resolve(base *url.URL, segments []string) (*url.URL, error) {
+	escaped := make([]string, len(segments))
+	for i, segment := range segments {
+		if segment == "" || segment == "." || segment == ".." {
+			return nil, errors.New("an id in the request's path is empty or consists of dots")
+		}
+		escaped[i] = url.PathEscape(segment)
+	}
+	return &url.URL{
+		Scheme:  base.Scheme,
+		Host:    base.Host,
+		Path:    "/" + strings.Join(segments, "/"),
+		RawPath: "/" + strings.Join(escaped, "/"),
+	}, nil
+}

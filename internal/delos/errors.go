@@ -1,0 +1,189 @@
+package delos
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+// Kind is what a failed call means to the caller.
+type Kind int
+
+// The kinds of failure. The zero Kind is that of no error.
+const (
+	KindNone Kind = iota
+	// KindUserNotFound: the API's own words that it knows no such user. See ProvesUserGone.
+	KindUserNotFound
+	// KindClientNotFound: the API's own words that it knows no such client ("customer").
+	KindClientNotFound
+	// KindAlreadyRelated: the API refuses to relate what is related. Get user tells how.
+	KindAlreadyRelated
+	// KindUnauthorized: the API does not accept the token.
+	KindUnauthorized
+	// KindLoginRefused: the API does not accept the credentials. No further login is sent until
+	// Probe is called.
+	KindLoginRefused
+	// KindSessionEnded: the API does not accept the refresh token. The client logs in again by
+	// itself; callers do not see this kind.
+	KindSessionEnded
+	// KindForbidden: the account may not do this.
+	KindForbidden
+	// KindInvalid: the API calls the request invalid, or it could not be sent as it is.
+	KindInvalid
+	// KindRateLimited: the API asks for patience. See RetryAfter.
+	KindRateLimited
+	// KindUnavailable: the API fails.
+	KindUnavailable
+	// KindUnreachable: there was no whole answer. What was asked may have been done.
+	KindUnreachable
+	// KindUnexpected: an answer that the contract does not know. It proves nothing.
+	KindUnexpected
+)
+
+var kindNames = [...]string{
+	KindNone:           "no error",
+	KindUserNotFound:   "user not found",
+	KindClientNotFound: "client not found",
+	KindAlreadyRelated: "already related",
+	KindUnauthorized:   "unauthorized",
+	KindLoginRefused:   "login refused",
+	KindSessionEnded:   "session ended",
+	KindForbidden:      "forbidden",
+	KindInvalid:        "invalid request",
+	KindRateLimited:    "rate limited",
+	KindUnavailable:    "API unavailable",
+	KindUnreachable:    "API unreachable",
+	KindUnexpected:     "unexpected answer",
+}
+
+// String returns the kind in words.
+func (k Kind) String() string {
+	if k < 0 || int(k) >= len(kindNames) {
+		return fmt.Sprintf("kind %d", int(k))
+	}
+	return kindNames[k]
+}
+
+// Error is a call that failed. Its text carries no secret, no URL and no answer body beyond the
+// API's own error text.
+type Error struct {
+	// Operation that failed.
+	Operation Operation
+	// Kind of the failure.
+	Kind Kind
+	// Status of the HTTP answer; 0 when there was none.
+	Status int
+	// Text is the API's own error text, cut at 256 characters, or what was wrong with the answer
+	// in the client's words.
+	Text string
+	// RequestID was sent with the call in the header X-Request-Id.
+	RequestID string
+	// RetryAfter is how long the API asks to be left alone; 0 when it does not say.
+	RetryAfter time.Duration
+
+	// canceled is set when the caller gave up, so that errors.Is finds it.
+	canceled error
+}
+
+// Error describes the failure for logs.
+func (e *Error) Error() string {
+	text := string(e.Operation) + ": " + e.Kind.String()
+	if e.Status != 0 {
+		text += fmt.Sprintf(" (HTTP %d)", e.Status)
+	}
+	if e.Text != "" {
+		text += ": " + e.Text
+	}
+	if e.RequestID != "" {
+		text += " [request " + e.RequestID + "]"
+	}
+	return text
+}
+
+// Unwrap returns context.Canceled when the caller gave up the call, else nil: what a transport
+// says of itself may hold a URL, and with it a refresh token.
+func (e *Error) Unwrap() error { return e.canceled }
+
+// ProvesUserGone reports whether the answer proves that the API knows no such user. Only the API's
+// own words do, and not those of an API that fails at the same time.
+func (e *Error) ProvesUserGone() bool {
+	answered := e.Status >= 200 && e.Status < 300 || e.Status >= 400 && e.Status < 500
+	return e.Kind == KindUserNotFound && answered
+}
+
+// MayMeanGone reports whether the answer to a removal may mean that there is nothing to remove: the
+// API's own words, documented or not, with a 404. Only Get user can tell whether it is so.
+func (e *Error) MayMeanGone() bool {
+	switch e.Kind {
+	case KindUserNotFound, KindClientNotFound:
+		return e.Status < 500
+	case KindUnexpected:
+		return e.Status == http.StatusNotFound && e.Text != ""
+	default:
+		return false
+	}
+}
+
+// KindOf returns the kind of an error of this package, however it is wrapped; KindNone for nil and
+// for errors of others.
+func KindOf(err error) Kind {
+	var failure *Error
+	if errors.As(err, &failure) {
+		return failure.Kind
+	}
+	return KindNone
+}
+
+// transportError describes a call without a whole answer. The words are chosen here, since those of
+// net/http may repeat the URL or what the other side sent.
+func (c *Client) transportError(ctx context.Context, operation Operation, requestID string, err error) error {
+	failure := &Error{Operation: operation, Kind: KindUnreachable, RequestID: requestID}
+	if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
+		failure.canceled = context.Canceled
+		failure.Text = "given up by the caller"
+		return failure
+	}
+	failure.Text = c.describe(err)
+	return failure
+}
+
+func (c *Client) describe(err error) string {
+	var (
+		timeout     net.Error
+		dns         *net.DNSError
+		verify      *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+		alert       tls.AlertError
+		authority   x509.UnknownAuthorityError
+		dialFailure *net.OpError
+	)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return fmt.Sprintf("no whole answer from %s within %s", c.config.BaseURL.Host, c.config.Timeout)
+	case errors.As(err, &dns):
+		return fmt.Sprintf("the name %s cannot be resolved", c.config.BaseURL.Hostname())
+	case errors.As(err, &verify):
+		return fmt.Sprintf("the certificate of %s is not trusted: %s", c.config.BaseURL.Host, clean(verify.Err.Error()))
+	case errors.As(err, &authority):
+		return fmt.Sprintf("the certificate of %s is not trusted: %s", c.config.BaseURL.Host, clean(authority.Error()))
+	case errors.As(err, &record):
+		return c.config.BaseURL.Host + " does not speak TLS"
+	case errors.As(err, &alert):
+		return fmt.Sprintf("%s refused the TLS connection: %s", c.config.BaseURL.Host, alert.Error())
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return c.config.BaseURL.Host + " refused the connection"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return c.config.BaseURL.Host + " closed the connection before its answer was complete"
+	case errors.As(err, &dialFailure) && dialFailure.Op == "dial":
+		return c.config.BaseURL.Host + " cannot be reached"
+	default:
+		return fmt.Sprintf("what %s answered is not HTTP", c.config.BaseURL.Host)
+	}
+}

@@ -1,0 +1,161 @@
+package delos
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+)
+
+// session holds the access token of one account. It logs in when there is none, renews the token
+// ahead of its expiry, and does either once for all who wait.
+type session struct {
+	client *Client
+	now    func() time.Time
+	flight singleflight.Group
+
+	mu sync.Mutex
+	// fixed: the token was given and cannot be renewed.
+	fixed   bool
+	current grant
+	renewAt time.Time
+	// refused is why no login is sent until forgive is called.
+	refused error
+	// unproven: the token replaced one that the API did not accept, and was itself not accepted yet.
+	unproven bool
+}
+
+// grant is what a login or a refresh yields.
+type grant struct {
+	access         string
+	issued         time.Time
+	expires        time.Time
+	refresh        string
+	refreshExpires time.Time
+}
+
+// unprovenPeriod is how long a token that replaced a refused one is not replaced again while the API
+// has not accepted it, so that an API which refuses every token is not asked for new ones without end.
+const unprovenPeriod = time.Minute
+
+func newSession(client *Client, config Config) *session {
+	s := &session{client: client, now: config.Now}
+	if config.Credentials.Token != "" {
+		s.fixed, s.current = true, grant{access: config.Credentials.Token}
+	}
+	return s
+}
+
+// token returns a token to call with, after a login or a renewal when one is due.
+func (s *session) token(ctx context.Context) (string, error) {
+	s.mu.Lock()
+	token, err := s.current.access, s.refused
+	usable := token != "" && (s.fixed || s.now().Before(s.renewAt))
+	s.mu.Unlock()
+	if err != nil || usable {
+		return token, err
+	}
+	return s.renew(ctx)
+}
+
+// replace returns another token than the one that the API did not accept; "" when there is no use in
+// asking for one.
+func (s *session) replace(ctx context.Context, rejected string) (string, error) {
+	s.mu.Lock()
+	switch {
+	case s.fixed:
+		s.refused = &Error{Operation: OperationLogin, Kind: KindLoginRefused, Text: "the API does not accept the token"}
+		defer s.mu.Unlock()
+		return "", s.refused
+	case s.current.access == rejected && s.unproven && s.now().Sub(s.current.issued) < unprovenPeriod:
+		defer s.mu.Unlock()
+		return "", nil
+	case s.current.access == rejected:
+		s.current.access, s.unproven = "", true
+	}
+	s.mu.Unlock()
+	return s.token(ctx)
+}
+
+// accepted notes that the API took a token for good.
+func (s *session) accepted(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current.access == token {
+		s.unproven = false
+	}
+}
+
+// forgive lets a refused login be tried again.
+func (s *session) forgive() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused = nil
+}
+
+// renew gets a new token, once for all callers. A caller that gives up leaves the others waiting, and
+// the renewal under way.
+func (s *session) renew(ctx context.Context) (string, error) {
+	done := s.flight.DoChan("", func() (any, error) {
+		return s.renewNow(context.WithoutCancel(ctx))
+	})
+	select {
+	case result := <-done:
+		token, _ := result.Val.(string)
+		return token, result.Err
+	case <-ctx.Done():
+		return "", &Error{Operation: OperationLogin, Kind: KindUnreachable, Text: "given up by the caller", canceled: ctx.Err()}
+	}
+}
+
+func (s *session) renewNow(ctx context.Context) (string, error) {
+	s.mu.Lock()
+	old := s.current
+	fresh := old.access != "" && s.now().Before(s.renewAt)
+	s.mu.Unlock()
+	if fresh {
+		return old.access, nil
+	}
+	got, err := s.acquire(ctx, old)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	switch {
+	case err == nil:
+		s.current, s.renewAt = got, renewalTime(got)
+		return got.access, nil
+	case KindOf(err) == KindLoginRefused:
+		s.current, s.refused = grant{}, err
+		return "", err
+	case old.access != "" && now.Before(old.expires):
+		// The token that is there still serves; the next attempt comes in half of what it has left.
+		s.renewAt = now.Add(old.expires.Sub(now) / 2)
+		return old.access, nil
+	default:
+		return "", err
+	}
+}
+
+// acquire refreshes a session if it can, and logs in if not.
+func (s *session) acquire(ctx context.Context, old grant) (grant, error) {
+	if old.refresh == "" || !s.now().Before(old.refreshExpires) {
+		return s.client.login(ctx)
+	}
+	got, err := s.client.refresh(ctx, old.refresh)
+	switch KindOf(err) {
+	case KindUnreachable, KindUnavailable, KindRateLimited:
+		// Whether the refresh token was used up is not known. If it was, the next refresh is refused.
+		return grant{}, err
+	case KindNone:
+		return got, nil
+	default:
+		return s.client.login(ctx)
+	}
+}
+
+// renewalTime is three quarters into a token's life: early enough for several attempts before it
+// expires.
+func renewalTime(g grant) time.Time {
+	return g.issued.Add(g.expires.Sub(g.issued) / 4 * 3)
+}

@@ -1,0 +1,211 @@
+package delossim
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"strconv"
+)
+
+// defaultPageSize is how many users a page has if the call does not say.
+const defaultPageSize = 50
+
+// perform carries the call out on the state.
+func (s *Server) perform(req *request) answer {
+	switch {
+	case req.wrongMethod:
+		// What a gRPC gateway makes of a known path with another method.
+		return gatewayFailure(http.StatusNotImplemented, codeUnimplemented, "Method Not Allowed")
+	case req.op == OpOther:
+		return gatewayFailure(http.StatusNotFound, codeNotFound, "Not Found")
+	case req.op == OpLogin:
+		return s.login(req)
+	case req.op == OpRefresh:
+		return s.refresh(req)
+	case !s.sessions.authorize(req.header.Get("Authorization"), s.clock()):
+		return s.settings.unauthorized()
+	case req.op == OpUser:
+		return s.user(req)
+	case req.op == OpRelate:
+		return s.relate(req)
+	case req.op == OpUnrelate:
+		return s.unrelate(req)
+	default:
+		return s.list(req)
+	}
+}
+
+// user is Get user.
+func (s *Server) user(req *request) answer {
+	user, found := s.users.byUUID[req.user]
+	if !found {
+		return s.settings.userNotFound(req.user)
+	}
+	return success(s.settings.userAnswer(user.User, user.read(s.clock())))
+}
+
+// relate is Bind client.
+func (s *Server) relate(req *request) answer {
+	wanted, err := req.relation()
+	if err != nil {
+		return s.settings.invalid(err)
+	}
+	user, found := s.users.byUUID[req.user]
+	if !found || user.IsDeleted {
+		return s.settings.userNotFound(req.user)
+	}
+	if !s.users.clients[wanted.cuid] {
+		return s.settings.customerNotFound(wanted.cuid)
+	}
+	isOwner, exists := user.Relations[wanted.cuid]
+	if exists && s.settings.refusesToOverwrite(isOwner, wanted.isOwner) {
+		return s.settings.failure(s.settings.alreadyRelatedStatus(), codeAlreadyExists,
+			"User already related to this customer")
+	}
+	user.relate(wanted.cuid, wanted.isOwner, s.writeTime())
+	return success(s.settings.writtenAnswer(user.User))
+}
+
+// unrelate is Remove bind client. A user that was deleted softly can still be unrelated.
+func (s *Server) unrelate(req *request) answer {
+	onlyOwner, given, err := req.ownerFilter()
+	if err != nil {
+		return s.settings.invalid(err)
+	}
+	user, found := s.users.byUUID[req.user]
+	if !found {
+		return s.settings.userNotFound(req.user)
+	}
+	if !s.users.clients[req.cuid] {
+		return s.settings.customerNotFound(req.cuid)
+	}
+	isOwner, exists := user.Relations[req.cuid]
+	if exists && given && isOwner != onlyOwner {
+		exists = false
+	}
+	if !exists && s.settings.RefuseAbsent {
+		return s.settings.failure(s.settings.notFoundStatus(), codeNotFound, "Relation not found: %s", req.cuid)
+	}
+	if exists {
+		user.unrelate(req.cuid, s.writeTime())
+	}
+	return success(s.settings.writtenAnswer(user.User))
+}
+
+// list is List users. Filtering by cuid goes by what Get user would show.
+func (s *Server) list(req *request) answer {
+	page, err := req.number("meta.page", 0, 0)
+	if err != nil {
+		return s.settings.invalid(err)
+	}
+	pageSize, err := req.number("meta.pageSize", defaultPageSize, 1)
+	if err != nil {
+		return s.settings.invalid(err)
+	}
+	cuid, uuid, status := req.query.Get("cuid"), req.query.Get("uuid"), req.query.Get("status")
+
+	result := listAnswer{Items: []wholeUser{}, Meta: listMeta{Page: page, PageSize: pageSize}}
+	for _, user := range s.users.all() {
+		shown := user.peek(s.clock())
+		_, related := shown[cuid]
+		if cuid != "" && !related || uuid != "" && uuid != user.UUID || status != "" && status != user.Status {
+			continue
+		}
+		if result.Meta.Total/pageSize == page {
+			item := s.settings.wholeUser(user.User)
+			if s.settings.ListClients {
+				item.Clients = s.settings.clients(shown)
+			}
+			result.Items = append(result.Items, item)
+		}
+		result.Meta.Total++
+	}
+	return success(result)
+}
+
+// refusesToOverwrite reports whether a PUT of wanted on a relation that has isOwner is refused.
+func (s Settings) refusesToOverwrite(isOwner, wanted bool) bool {
+	switch s.Existing {
+	case RefuseChange:
+		return isOwner != wanted
+	case RefuseRepeat:
+		return true
+	default:
+		return false
+	}
+}
+
+// relation is what a Bind client call asks for.
+type relation struct {
+	cuid    string
+	isOwner bool
+}
+
+// relation reads the body of a Bind client call. Only the nested form is taken, which is what the operator
+// sends; of the flat one the documentation has a single sample.
+func (r *request) relation() (relation, error) {
+	if err := r.wantJSON(); err != nil {
+		return relation{}, err
+	}
+	var body relateBody
+	if err := decode(r.body, &body); err != nil {
+		return relation{}, err
+	}
+	switch {
+	case body.Relation == nil:
+		return relation{}, errors.New("no relation")
+	case body.Relation.CUID == "":
+		return relation{}, errors.New("no relation.cuid")
+	case body.Relation.IsOwner == nil:
+		return relation{}, errors.New("no relation.isOwner")
+	}
+	return relation{cuid: body.Relation.CUID, isOwner: *body.Relation.IsOwner}, nil
+}
+
+// readRelation notes, for the record, which relation the call is about, as far as it can be told.
+func (r *request) readRelation() {
+	switch r.op {
+	case OpRelate:
+		if wanted, err := r.relation(); err == nil {
+			r.cuid, r.isOwner = wanted.cuid, &wanted.isOwner
+		}
+	case OpUnrelate:
+		if isOwner, given, err := r.ownerFilter(); err == nil && given {
+			r.isOwner = &isOwner
+		}
+	}
+}
+
+// ownerFilter reads the optional query of Remove bind client.
+func (r *request) ownerFilter() (isOwner, given bool, err error) {
+	switch value := r.query.Get("relation.isOwner"); {
+	case !r.query.Has("relation.isOwner"):
+		return false, false, nil
+	case value == "true" || value == "false":
+		return value == "true", true, nil
+	default:
+		return false, false, fmt.Errorf("relation.isOwner is %q", value)
+	}
+}
+
+// number reads a whole number of at least low from the query.
+func (r *request) number(name string, absent, low int) (int, error) {
+	if !r.query.Has(name) {
+		return absent, nil
+	}
+	n, err := strconv.Atoi(r.query.Get(name))
+	if err != nil || n < low {
+		return 0, fmt.Errorf("%s is %q", name, r.query.Get(name))
+	}
+	return n, nil
+}
+
+// wantJSON refuses a body that does not say it is JSON: the documentation lists the header.
+func (r *request) wantJSON() error {
+	mediaType, _, err := mime.ParseMediaType(r.header.Get("Content-Type"))
+	if err != nil || mediaType != "application/json" {
+		return fmt.Errorf("Content-Type is %q", r.header.Get("Content-Type"))
+	}
+	return nil
+}

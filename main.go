@@ -1,0 +1,155 @@
+// The ClientBinding operator makes access to client accounts on the Delos Financial platform
+// declarative. This file reads the flags and wires the parts together; it has no logic of its own.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	clusterconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
+	reconcilers "github.com/delos-financial/clientbinding-operator/internal/controller"
+)
+
+// version is set by the build.
+var version = "dev"
+
+const name = "clientbinding-operator"
+
+// settings are what the flags say.
+type settings struct {
+	leaderElect       bool
+	leaderNamespace   string
+	probeAddress      string
+	metricsAddress    string
+	metricsSecure     bool
+	concurrent        int
+	stallAfter        time.Duration
+	allowHTTPLoopback bool
+	logging           zap.Options
+}
+
+func parseFlags(arguments []string) (settings, error) {
+	var s settings
+	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.BoolVar(&s.leaderElect, "leader-elect", false, "Wait to be the leader before reconciling. Needed with more than one replica.")
+	flags.StringVar(&s.leaderNamespace, "leader-election-namespace", "", "Namespace of the leader election's Lease; the operator's own when empty.")
+	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 for none.")
+	flags.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Address of /metrics, such as :8443; 0 for none.")
+	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve /metrics by https, to those whom the API server authenticates and authorizes.")
+	flags.IntVar(&s.concurrent, "concurrent", 10, "How many ClientBindings are reconciled at the same time.")
+	flags.DurationVar(&s.stallAfter, "stall-after", 10*time.Minute, "How long a failure may last before it is shown as Stalled. The operator goes on trying, slowly.")
+	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")
+	s.logging.BindFlags(flags)
+	clusterconfig.RegisterFlags(flags)
+	if err := flags.Parse(arguments); err != nil {
+		return s, err
+	}
+	if flags.NArg() > 0 {
+		return s, fmt.Errorf("unknown argument %q: all settings are flags, see --help", flags.Arg(0))
+	}
+	if s.concurrent < 1 {
+		return s, fmt.Errorf("--concurrent is %d: it must be at least 1", s.concurrent)
+	}
+	if s.stallAfter <= 0 {
+		return s, fmt.Errorf("--stall-after is %s: it must be longer than 0s", s.stallAfter)
+	}
+	return s, nil
+}
+
+func main() {
+	s, err := parseFlags(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err == nil {
+		ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.logging)))
+		err = run(ctrl.SetupSignalHandler(), s)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, name+":", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, s settings) error {
+	config, err := clusterconfig.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster (see --kubeconfig): %w", err)
+	}
+	config.UserAgent = name + "/" + version
+	mgr, err := ctrl.NewManager(config, options(s))
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(
+		mgr.AddHealthzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("ping", healthz.Ping),
+		register(ctx, mgr, s),
+	); err != nil {
+		return err
+	}
+	ctrl.Log.Info("starting", "version", version)
+	return mgr.Start(ctx)
+}
+
+func options(s settings) ctrl.Options {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(corev1.AddToScheme(scheme))
+	utilruntime.Must(v1alpha1.AddToScheme(scheme))
+	metrics := metricsserver.Options{
+		BindAddress:   s.metricsAddress,
+		SecureServing: s.metricsSecure,
+		TLSOpts:       []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
+	}
+	if s.metricsSecure {
+		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	return ctrl.Options{
+		Scheme:                        scheme,
+		Metrics:                       metrics,
+		HealthProbeBindAddress:        s.probeAddress,
+		LeaderElection:                s.leaderElect,
+		LeaderElectionID:              name + ".access.delos.financial",
+		LeaderElectionNamespace:       s.leaderNamespace,
+		LeaderElectionReleaseOnCancel: true,
+		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		// A Secret is read when it is needed and not kept.
+		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+	}
+}
+
+// register hands every part what it needs.
+func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
+	pool := connection.NewPool(connection.Options{
+		AllowHTTPLoopback: s.allowHTTPLoopback,
+		UserAgent:         name + "/" + version,
+		Now:               time.Now,
+	})
+	schedule := reconcilers.Schedule{Now: time.Now, StallAfter: s.stallAfter, Jitter: reconcilers.Jitter}
+	recorder := mgr.GetEventRecorder(name)
+	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule}
+	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule}
+	return errors.Join(
+		bindings.SetupWithManager(ctx, mgr, controller.Options{MaxConcurrentReconciles: s.concurrent}),
+		connections.SetupWithManager(ctx, mgr, controller.Options{}),
+	)
+}

@@ -89,7 +89,10 @@ func (r *APIConnectionReconciler) establish(ctx context.Context, of *v1alpha1.AP
 }
 
 func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APIConnection, secret *corev1.Secret) *outcome {
-	subject := failureSubject{connection: client.ObjectKeyFromObject(of).String()}
+	subject := failureSubject{
+		connection: client.ObjectKeyFromObject(of).String(),
+		secret:     client.ObjectKeyFromObject(secret).String(),
+	}
 	session, err := r.Pool.Prepare(of, secret)
 	if err != nil {
 		end := connectionOutcomeOf(err, subject)

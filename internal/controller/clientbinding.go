@@ -291,13 +291,12 @@ func announce(recorder events.EventRecorder, object client.Object, was, is []met
 		return
 	}
 	kind := corev1.EventTypeWarning
-	if ready.Status == metav1.ConditionTrue || meta.IsStatusConditionTrue(is, v1alpha1.ConditionReconciling) && isProgress(ready.Reason) {
+	switch ready.Reason {
+	case v1alpha1.ReasonConfirming, v1alpha1.ReasonRevoking, v1alpha1.ReasonSuspended:
+		kind = corev1.EventTypeNormal
+	}
+	if ready.Status == metav1.ConditionTrue {
 		kind = corev1.EventTypeNormal
 	}
 	recorder.Eventf(object, nil, kind, ready.Reason, "Reconcile", "%s", message)
-}
-
-// isProgress tells reasons that are steps on the way from those that are failures.
-func isProgress(reason string) bool {
-	return reason == v1alpha1.ReasonConfirming || reason == v1alpha1.ReasonRevoking
 }

@@ -82,16 +82,15 @@ func (r *run) confirmGone(ctx context.Context) error {
 	case user.Deleted:
 		return r.revoked(ctx, fmt.Sprintf("User %q is deleted, and the relation with client %q was removed", spec.UserUUID, spec.CUID))
 	case related:
-		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: fmt.Sprintf(
-			"The Delos API accepted the removal, but Get user still shows %q %s", spec.UserUUID, found(r.binding.Status.Relation, spec.CUID))})
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: "The Delos API accepted the removal, which does not show yet. " + r.shown()})
 	case !user.RelationsListed && r.binding.Status.Claim.RevocationAcceptedTime == nil:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
-			"The Delos API did not accept the removal, and Get user shows %q without a list of clients, which proves nothing", spec.UserUUID)})
+			"The Delos API did not accept the removal, and Get user shows user %q without a list of clients, which proves nothing", spec.UserUUID)})
 	case r.now.Time.Before(settled):
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, wait: settled.Sub(r.now.Time), message: fmt.Sprintf(
-			"Get user shows %q without access to client %q, but a grant whose answer was not seen may still arrive; it is removed once more", spec.UserUUID, spec.CUID)})
+			"%s, but a grant whose answer was not seen may still arrive, and the removal is then sent once more", r.shown())})
 	default:
-		return r.revoked(ctx, fmt.Sprintf("Get user shows %q without access to client %q", spec.UserUUID, spec.CUID))
+		return r.revoked(ctx, r.shown())
 	}
 }
 

@@ -139,24 +139,30 @@ func (r *run) suspended() bool { return ptr.Deref(r.binding.Spec.Suspend, false)
 // bound ends the run: Get user showed the declared state.
 func (r *run) bound() error {
 	r.binding.Status.LastConfirmedTime = &r.now
-	return r.conclude(outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonBound, message: fmt.Sprintf(
-		"Get user shows %q %s", r.binding.Spec.UserUUID, access(r.binding.Spec.IsOwner, r.binding.Spec.CUID))})
+	return r.conclude(outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonBound, message: r.shown()})
+}
+
+// shown says in words what Get user showed.
+func (r *run) shown() string {
+	return fmt.Sprintf("Get user shows that user %q has %s to client %q",
+		r.binding.Spec.UserUUID, access(r.binding.Status.Relation), r.binding.Spec.CUID)
 }
 
 // access says in words what a relation gives.
-func access(isOwner bool, cuid string) string {
-	if isOwner {
-		return fmt.Sprintf("as owner of client %q", cuid)
+func access(relation *v1alpha1.Relation) string {
+	switch {
+	case relation == nil:
+		return "no access"
+	case relation.IsOwner:
+		return "owner access"
+	default:
+		return "standard access"
 	}
-	return fmt.Sprintf("with standard access to client %q", cuid)
 }
 
-// found says in words which relation was read.
-func found(relation *v1alpha1.Relation, cuid string) string {
-	if relation == nil {
-		return fmt.Sprintf("without access to client %q", cuid)
-	}
-	return access(relation.IsOwner, cuid)
+// declared is the relation that the spec asks for.
+func (r *run) declared() *v1alpha1.Relation {
+	return &v1alpha1.Relation{IsOwner: r.binding.Spec.IsOwner}
 }
 
 // hold ends the run of a suspended binding that would have to write.
@@ -164,17 +170,14 @@ func (r *run) hold(context.Context) error {
 	if r.asDeclared() || !r.suspended() {
 		return nil
 	}
-	would := "grant access"
+	verb := "grant"
 	if relation := r.binding.Status.Relation; relation != nil && relation.IsOwner {
-		would = "demote the user from owner to standard access"
+		verb = "demote the user to"
 	} else if relation != nil {
-		would = "promote the user from standard access to owner"
-	} else if r.binding.Spec.IsOwner {
-		would = "grant access as owner"
+		verb = "promote the user to"
 	}
 	return r.conclude(outcome{reason: v1alpha1.ReasonSuspended, settled: true, message: fmt.Sprintf(
-		"Suspended. Get user shows %q %s; without spec.suspend the operator would %s",
-		r.binding.Spec.UserUUID, found(r.binding.Status.Relation, r.binding.Spec.CUID), would)})
+		"Suspended. %s; without spec.suspend the operator would %s %s", r.shown(), verb, access(r.declared()))})
 }
 
 // claim records that the operator answers for the relation, before the first write to the API: the
@@ -198,8 +201,8 @@ func (r *run) claim(ctx context.Context) error {
 		}
 		if status.Relation != nil {
 			status.Claim.Origin = v1alpha1.OriginAdopted
-			r.note(corev1.EventTypeNormal, "Adopted", "Adopt", "Adopted the relation that was there: user %q %s",
-				r.binding.Spec.UserUUID, found(status.Relation, r.binding.Spec.CUID))
+			r.note(corev1.EventTypeNormal, "Adopted", "Adopt", "Adopted what was there: user %q has %s to client %q",
+				r.binding.Spec.UserUUID, access(status.Relation), r.binding.Spec.CUID)
 		}
 		r.see(r.user)
 	}
@@ -223,9 +226,7 @@ func (r *run) awaited() bool {
 }
 
 func (r *run) confirming() outcome {
-	return outcome{reason: v1alpha1.ReasonConfirming, message: fmt.Sprintf(
-		"The Delos API accepted the relation, but Get user shows %q %s",
-		r.binding.Spec.UserUUID, found(r.binding.Status.Relation, r.binding.Spec.CUID))}
+	return outcome{reason: v1alpha1.ReasonConfirming, message: "The Delos API accepted the change, which does not show yet. " + r.shown()}
 }
 
 // relate makes the relation as declared.
@@ -270,17 +271,16 @@ func (r *run) rebind(ctx context.Context, refusal error) error {
 
 // noteWritten tells what the write was for: a new grant, an edit, or a drift.
 func (r *run) noteWritten() {
-	user, before := r.binding.Spec.UserUUID, r.binding.Status.Relation
-	now := access(r.binding.Spec.IsOwner, r.binding.Spec.CUID)
+	spec, before, now := r.binding.Spec, access(r.binding.Status.Relation), access(r.declared())
 	switch {
 	case r.confirmed():
-		r.note(corev1.EventTypeWarning, "DriftCorrected", "Relate", "Found user %q %s, which was not so before; corrected to %q %s",
-			user, found(before, r.binding.Spec.CUID), user, now)
-	case before != nil:
-		r.note(corev1.EventTypeNormal, "Changed", "Relate", "Changed user %q from %s to %s",
-			user, found(before, r.binding.Spec.CUID), now)
+		r.note(corev1.EventTypeWarning, "DriftCorrected", "Relate",
+			"User %q had %s to client %q, which was not changed here; corrected to %s", spec.UserUUID, before, spec.CUID, now)
+	case r.binding.Status.Relation != nil:
+		r.note(corev1.EventTypeNormal, "Changed", "Relate",
+			"Changed user %q from %s to %s to client %q", spec.UserUUID, before, now, spec.CUID)
 	default:
-		r.note(corev1.EventTypeNormal, "Granted", "Relate", "Related user %q %s", user, now)
+		r.note(corev1.EventTypeNormal, "Granted", "Relate", "Granted user %q %s to client %q", spec.UserUUID, now, spec.CUID)
 	}
 }
 

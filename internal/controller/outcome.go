@@ -80,7 +80,7 @@ var failures = map[delos.Kind]struct {
 	},
 	delos.KindInvalid: {
 		reason: v1alpha1.ReasonRejected, stalled: true,
-		what: func(s failureSubject) string { return "The Delos API calls the request invalid" },
+		what: func(failureSubject) string { return "The Delos API calls the request invalid" },
 	},
 	delos.KindRateLimited: {
 		reason: v1alpha1.ReasonRateLimited, unread: true,
@@ -105,8 +105,8 @@ var failures = map[delos.Kind]struct {
 // failureSubject is what a failed call was about.
 type failureSubject struct {
 	user, cuid string
-	// connection is namespace/name.
-	connection string
+	// connection and secret are namespace/name.
+	connection, secret string
 }
 
 // outcomeOf looks an error of the API up in the table.
@@ -153,10 +153,11 @@ func connectionOutcomeOf(err error, subject failureSubject) outcome {
 	if delos.KindOf(err) == delos.KindLoginRefused {
 		var failure *delos.Error
 		errors.As(err, &failure)
-		message := "The Delos API refuses the credentials"
+		message := "The Delos API refuses the login of Secret " + subject.secret
 		if failure.Text != "" {
 			message += " (" + failure.Text + ")"
 		}
+		message += ": correct its keys login and password"
 		return outcome{reason: v1alpha1.ReasonLoginRefused, message: message, stalled: true}
 	}
 	return outcomeOf(err, subject)

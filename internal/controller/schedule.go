@@ -49,6 +49,6 @@ func due(uid types.UID, confirmed metav1.Time, interval time.Duration) time.Time
 	// Writing to a hash never fails.
 	_, _ = hash.Write([]byte(uid))
 	_, _ = hash.Write([]byte(confirmed.UTC().Format(time.RFC3339)))
-	share := time.Duration(hash.Sum32()%(2*steps+1)) - steps
-	return confirmed.Add(interval + interval/10*share/steps)
+	share := float64(hash.Sum32()%(2*steps+1))/steps - 1
+	return confirmed.Add(interval + time.Duration(share*float64(interval)/10))
 }

@@ -1,0 +1,211 @@
+package controller
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+func TestConnection(t *testing.T) {
+	cases := map[string]struct {
+		secret  map[string]string
+		spec    func(*v1alpha1.APIConnection)
+		arrange func(*world)
+		want    func(*world) []condition
+		wait    time.Duration
+		logins  int
+	}{
+		"login and password": {
+			secret: map[string]string{"login": login, "password": password},
+			want: func(w *world) []condition {
+				return []condition{ready("True", "LoggedIn", "The Delos API at "+w.host()+" accepted the login of Secret "+w.namespace+"/delos-credentials", 0)}
+			},
+			wait: time.Hour, logins: 1,
+		},
+		"token": {
+			secret: map[string]string{"token": "abc.def.ghi"},
+			want: func(w *world) []condition {
+				return []condition{ready("True", "TokenLoaded", "Uses the token of Secret "+w.namespace+"/delos-credentials, which the Delos API has not refused", 0)}
+			},
+			wait: time.Hour,
+		},
+		"its own interval": {
+			secret: map[string]string{"login": login, "password": password},
+			spec:   func(c *v1alpha1.APIConnection) { c.Spec.Interval = duration(5 * time.Minute) },
+			want: func(w *world) []condition {
+				return []condition{ready("True", "LoggedIn", "The Delos API at "+w.host()+" accepted the login of Secret "+w.namespace+"/delos-credentials", 0)}
+			},
+			wait: 5 * time.Minute, logins: 1,
+		},
+		"no Secret": {
+			want: func(w *world) []condition {
+				return stuck("SecretNotFound", "Secret "+w.namespace+"/delos-credentials does not exist: create it with the keys login and password, or token. Next try at 2026-03-01T12:01:00Z", 0, 0)
+			},
+			wait: time.Minute,
+		},
+		"a key is missing": {
+			secret: map[string]string{"login": login},
+			want: func(w *world) []condition {
+				return stuck("SecretInvalid", "Secret "+w.namespace+"/delos-credentials has no key password: add the account's password. Next try at 2026-03-01T12:01:00Z", 0, 0)
+			},
+			wait: time.Minute,
+		},
+		"a wrong password": {
+			secret: map[string]string{"login": login, "password": "wrong"},
+			want: func(w *world) []condition {
+				return stuck("LoginRefused", "The Delos API refuses the login of Secret "+w.namespace+"/delos-credentials (Unauthorized): correct its keys login and password. Next try at 2026-03-01T12:15:00Z", 0, 0)
+			},
+			wait: 15 * time.Minute, logins: 1,
+		},
+		"an authority that cannot be read": {
+			secret: map[string]string{"login": login, "password": password},
+			spec: func(c *v1alpha1.APIConnection) {
+				c.Spec.CABundle = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"
+			},
+			want: func(*world) []condition {
+				return stuck("InvalidSpec", "spec.caBundle holds no certificate that can be read: it must be one or more PEM blocks of type CERTIFICATE. Next try at 2026-03-01T12:01:00Z", 0, 0)
+			},
+			wait: time.Minute,
+		},
+		"an API that fails": {
+			secret: map[string]string{"login": login, "password": password},
+			arrange: func(w *world) {
+				w.platform.Inject(delossim.Fault{Failure: delossim.Answer{Status: 502, Body: "<html>"}})
+			},
+			want: func(*world) []condition {
+				return failing("APIUnavailable", "The Delos API fails (HTTP 502). Next try at 2026-03-01T12:00:02Z", 0)
+			},
+			wait: 2 * time.Second, logins: 1,
+		},
+		"nobody listens": {
+			secret: map[string]string{"login": login, "password": password},
+			spec:   func(c *v1alpha1.APIConnection) { c.Spec.URL = "http://127.0.0.1:1" },
+			want: func(*world) []condition {
+				return failing("APIUnavailable", "The Delos API gave no whole answer: 127.0.0.1:1 refused the connection. Next try at 2026-03-01T12:00:02Z", 0)
+			},
+			wait: 2 * time.Second,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			if tc.secret != nil {
+				w.createSecret(tc.secret)
+			}
+			if tc.arrange != nil {
+				tc.arrange(w)
+			}
+			w.createConnection(tc.spec)
+
+			wait := w.reconcileConnection()
+
+			want := tc.want(w)
+			for i := range want {
+				want[i].ObservedGeneration = 1
+			}
+			expectEqual(t, "conditions", want, w.connection().Status.Conditions)
+			expectEqual(t, "wait", tc.wait, wait)
+			expectEqual(t, "logins", tc.logins, w.platform.Count(delossim.OpLogin))
+			expectEqual(t, "usable", meta.IsStatusConditionTrue(want, "Ready"), w.pool.Session(w.connection()) != nil)
+		})
+	}
+}
+
+// TestRefusedLogin shows when a login that was refused is tried again: a wrong password that is repeated
+// locks the account.
+func TestRefusedLogin(t *testing.T) {
+	w := newWorld(t)
+	secret := w.createSecret(map[string]string{"login": login, "password": "wrong"})
+	w.createConnection(nil)
+	logins := func() int {
+		defer w.platform.ResetCalls()
+		return w.platform.Count(delossim.OpLogin)
+	}
+	w.reconcileConnection()
+	expectEqual(t, "logins at first", 1, logins())
+
+	w.clock.Advance(10 * time.Minute)
+	w.restart()
+	expectEqual(t, "wait before it may be tried again", 5*time.Minute, w.reconcileConnection())
+	expectEqual(t, "logins after a restart", 0, logins())
+
+	w.clock.Advance(5 * time.Minute)
+	expectEqual(t, "wait after a second refusal", 30*time.Minute, w.reconcileConnection())
+	expectEqual(t, "logins when it may be tried again", 1, logins())
+
+	connection := w.connection()
+	w.edit(connection, func() { connection.Annotations = map[string]string{v1alpha1.RequestedAtAnnotation: "now"} })
+	expectEqual(t, "wait after a third refusal", time.Hour, w.reconcileConnection())
+	expectEqual(t, "logins when a person asks", 1, logins())
+	w.reconcileConnection()
+	expectEqual(t, "logins when nobody asks again", 0, logins())
+
+	w.edit(secret, func() { secret.StringData = map[string]string{"password": password} })
+	w.reconcileConnection()
+	expectEqual(t, "logins with another password", 1, logins())
+	status := w.connection().Status
+	expectEqual(t, "ready", true, meta.IsStatusConditionTrue(status.Conditions, "Ready"))
+	expectEqual(t, "refused login", (*v1alpha1.RefusedLogin)(nil), status.RefusedLogin)
+}
+
+// TestCredentialsRefusedDuringACall shows that a connection hears of it, and asks no further login.
+func TestCredentialsRefusedDuringACall(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.platform.SetPassword(login, "changed")
+	w.platform.RevokeSessions()
+
+	w.reconcile()
+
+	expectEqual(t, "reason of the binding", "ConnectionNotReady", w.reason())
+	expectEqual(t, "connection that was told of", w.request("default").NamespacedName, (<-w.pool.Refused()).Object)
+	w.reconcileConnection()
+	ready := meta.FindStatusCondition(w.connection().Status.Conditions, "Ready")
+	expectEqual(t, "reason of the connection", "LoginRefused", ready.Reason)
+	expectEqual(t, "logins", 1, w.platform.Count(delossim.OpLogin))
+}
+
+func TestDeletedConnectionIsForgotten(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	connection := w.connection()
+	if err := w.kube.Delete(t.Context(), connection); err != nil {
+		t.Fatal(err)
+	}
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	if _, err := reconciler.Reconcile(t.Context(), w.request("default")); err != nil {
+		t.Fatal(err)
+	}
+	if w.pool.Session(connection) != nil {
+		t.Error("the session of a deleted connection is still there")
+	}
+}
+
+// TestNoSecretIsShown looks for the password everywhere that people can look.
+func TestNoSecretIsShown(t *testing.T) {
+	const canary = "canary-7f3a"
+	w := newWorld(t)
+	w.platform.Inject(delossim.Fault{Op: delossim.OpLogin, Failure: delossim.Answer{Status: 400, Body: `{"error": "wrong password ` + canary + `"}`}})
+	w.createSecret(map[string]string{"login": login, "password": canary})
+	w.createConnection(nil)
+	w.reconcileConnection()
+	w.bind(nil)
+	w.reconcile()
+
+	shown := strings.Join(w.events(), "\n")
+	for _, conditions := range [][]condition{w.connection().Status.Conditions, w.binding().Status.Conditions} {
+		for _, c := range conditions {
+			shown += c.Message
+		}
+	}
+
+	if strings.Contains(shown, canary) {
+		t.Errorf("the password is shown: %s", shown)
+	}
+}

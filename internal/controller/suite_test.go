@@ -1,0 +1,412 @@
+package controller
+
+import (
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/events"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+// cluster is the real API server that all tests of the package share; each has a namespace of its own.
+var (
+	cluster       *rest.Config
+	clusterScheme = runtime.NewScheme()
+)
+
+func TestMain(m *testing.M) { os.Exit(withCluster(m.Run)) }
+
+func withCluster(run func() int) int {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		fmt.Fprintln(os.Stderr, `these tests need an API server: run "make test", or export KUBEBUILDER_ASSETS="$(go run ./hack/controlplane)"`)
+		return 1
+	}
+	environment := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	config, err := environment.Start()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "starting the API server:", err)
+		return 1
+	}
+	defer environment.Stop() //nolint:errcheck // the process ends with it
+	// The tests are many clients in one process.
+	config.QPS = -1
+	cluster = config
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(clusterScheme); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return run()
+}
+
+// The users and clients of most tests.
+const (
+	john   = "user_abc123def"
+	maria  = "158a190e-c4a9-4e6c-bf9b-4ef74ae345eb"
+	acme   = "cust_789xyz"
+	globex = "DoxdEEV-4IJq-zKeUYqrtqVDK"
+
+	login    = "operator@example.com"
+	password = "correct horse"
+)
+
+// start is when every test begins, by the clock of the operator and the platform.
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// clock is the time of a test.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Advance(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(by)
+}
+
+// at is a time of a test in the form of a status.
+func at(after time.Duration) metav1.Time { return metav1.NewTime(start.Add(after)) }
+
+// world is one test's namespace, platform and operator. Nothing runs by itself: tests call Reconcile.
+type world struct {
+	t         *testing.T
+	namespace string
+	clock     *clock
+	platform  *delossim.Server
+	url       string
+	kube      client.Client
+	pool      *connection.Pool
+	recorder  *events.FakeRecorder
+}
+
+// newWorld has John and Maria, two clients, and no relation.
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, clock: &clock{now: start}, recorder: events.NewFakeRecorder(1000)}
+	w.platform = delossim.New(delossim.Config{
+		Accounts: []delossim.Account{{Login: login, Password: password}},
+		Users:    []delossim.User{{UUID: john, Username: "john.smith"}, {UUID: maria, Username: "maria.garcia", Status: "NEW"}},
+		Clients:  []string{acme, globex},
+		Clock:    w.clock.Now,
+	})
+	server := httptest.NewServer(w.platform)
+	t.Cleanup(server.Close)
+	w.url = server.URL
+	kube, err := client.New(cluster, client.Options{Scheme: clusterScheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.kube = kube
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	w.create(namespace)
+	w.namespace = namespace.Name
+	w.restart()
+	return w
+}
+
+// restart forgets all that the operator has in memory.
+func (w *world) restart() {
+	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: w.clock.Now})
+}
+
+func (w *world) schedule() Schedule {
+	return Schedule{
+		Now:        w.clock.Now,
+		StallAfter: 10 * time.Minute,
+		Jitter:     func(wait time.Duration) time.Duration { return wait },
+	}
+}
+
+func (w *world) create(object client.Object) {
+	w.t.Helper()
+	if err := w.kube.Create(w.t.Context(), object); err != nil {
+		w.t.Fatalf("creating %T: %v", object, err)
+	}
+}
+
+// connect makes a Secret and a connection that works, and opens its session.
+func (w *world) connect() {
+	w.t.Helper()
+	w.createSecret(map[string]string{"login": login, "password": password})
+	w.createConnection(nil)
+	w.reconcileConnection()
+	if got := w.connection(); !meta.IsStatusConditionTrue(got.Status.Conditions, v1alpha1.ConditionReady) {
+		w.t.Fatalf("the connection did not become ready: %+v", got.Status.Conditions)
+	}
+	w.platform.ResetCalls()
+	w.events()
+}
+
+func (w *world) createSecret(data map[string]string) *corev1.Secret {
+	w.t.Helper()
+	secret := &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "delos-credentials"},
+		StringData: data,
+	}
+	w.create(secret)
+	return secret
+}
+
+func (w *world) createConnection(change func(*v1alpha1.APIConnection)) {
+	w.t.Helper()
+	object := &v1alpha1.APIConnection{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "default"},
+		Spec: v1alpha1.APIConnectionSpec{
+			URL:         w.url,
+			Credentials: v1alpha1.Credentials{SecretRef: v1alpha1.SecretReference{Name: "delos-credentials"}},
+		},
+	}
+	if change != nil {
+		change(object)
+	}
+	w.create(object)
+}
+
+// bind declares that John is related to Acme.
+func (w *world) bind(change func(*v1alpha1.ClientBinding)) {
+	w.t.Helper()
+	object := &v1alpha1.ClientBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "john"},
+		Spec:       v1alpha1.ClientBindingSpec{UserUUID: john, CUID: acme},
+	}
+	if change != nil {
+		change(object)
+	}
+	w.create(object)
+}
+
+// binding returns the binding as the API server has it.
+func (w *world) binding() *v1alpha1.ClientBinding {
+	w.t.Helper()
+	object := &v1alpha1.ClientBinding{}
+	if err := w.kube.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "john"}, object); err != nil {
+		w.t.Fatal(err)
+	}
+	return object
+}
+
+func (w *world) connection() *v1alpha1.APIConnection {
+	w.t.Helper()
+	object := &v1alpha1.APIConnection{}
+	if err := w.kube.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "default"}, object); err != nil {
+		w.t.Fatal(err)
+	}
+	return object
+}
+
+// gone reports whether the binding no longer exists.
+func (w *world) gone() bool {
+	w.t.Helper()
+	err := w.kube.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "john"}, &v1alpha1.ClientBinding{})
+	if client.IgnoreNotFound(err) != nil {
+		w.t.Fatal(err)
+	}
+	return apierrors.IsNotFound(err)
+}
+
+func (w *world) edit(object client.Object, change func()) {
+	w.t.Helper()
+	before := object.DeepCopyObject().(client.Object)
+	change()
+	if err := w.kube.Patch(w.t.Context(), object, client.MergeFrom(before)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) delete() {
+	w.t.Helper()
+	if err := w.kube.Delete(w.t.Context(), w.binding()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// reconcile looks once at the binding and returns when it is to be looked at again.
+func (w *world) reconcile() time.Duration {
+	w.t.Helper()
+	reconciler := &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	result, err := reconciler.Reconcile(w.t.Context(), w.request("john"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if !w.gone() {
+		w.assertKStatus(w.binding(), w.binding().Status.Conditions)
+	}
+	return result.RequeueAfter
+}
+
+func (w *world) reconcileConnection() time.Duration {
+	w.t.Helper()
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	result, err := reconciler.Reconcile(w.t.Context(), w.request("default"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.assertKStatus(w.connection(), w.connection().Status.Conditions)
+	return result.RequeueAfter
+}
+
+func (w *world) request(name string) ctrl.Request {
+	return ctrl.Request{NamespacedName: client.ObjectKey{Namespace: w.namespace, Name: name}}
+}
+
+// assertKStatus compares our conditions with what the library of Flux and kubectl makes of the object.
+func (w *world) assertKStatus(object client.Object, conditions []metav1.Condition) {
+	w.t.Helper()
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	computed, err := status.Compute(&unstructured.Unstructured{Object: content})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	reconciling := meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionReconciling)
+	stalled := meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled)
+	want := status.InProgressStatus
+	switch {
+	case object.GetDeletionTimestamp() != nil:
+		want = status.TerminatingStatus
+	case stalled && reconciling:
+		w.t.Errorf("both Stalled and Reconciling: %+v", conditions)
+	case stalled:
+		want = status.FailedStatus
+	case !reconciling && meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionReady):
+		want = status.CurrentStatus
+	}
+	if computed.Status != want {
+		w.t.Errorf("kstatus computes %s (%s), want %s for %+v", computed.Status, computed.Message, want, conditions)
+	}
+}
+
+// events returns what was told since the last call.
+func (w *world) events() []string {
+	var told []string
+	for {
+		select {
+		case event := <-w.recorder.Events:
+			told = append(told, event)
+		default:
+			return told
+		}
+	}
+}
+
+// calls returns the operations that the platform was asked for since the last call.
+func (w *world) calls() []delossim.Operation {
+	var operations []delossim.Operation
+	for _, call := range w.platform.Calls() {
+		operations = append(operations, call.Op)
+	}
+	w.platform.ResetCalls()
+	return operations
+}
+
+// expect compares a whole status, which is about the binding's present generation.
+func (w *world) expect(want v1alpha1.ClientBindingStatus) {
+	w.t.Helper()
+	got := w.binding()
+	for i := range want.Conditions {
+		want.Conditions[i].ObservedGeneration = got.Generation
+	}
+	if diff := cmp.Diff(want, got.Status, sameTime); diff != "" {
+		w.t.Errorf("status (-want +got):\n%s", diff)
+	}
+}
+
+func expectEqual(t *testing.T, what string, want, got any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got, sameTime); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// sameTime compares times by the instant, since the API server's have another location.
+var sameTime = cmp.Comparer(func(a, b metav1.Time) bool { return a.Equal(&b) })
+
+func ready(value metav1.ConditionStatus, reason, message string, since time.Duration) metav1.Condition {
+	return metav1.Condition{Type: "Ready", Status: value, Reason: reason, Message: message, LastTransitionTime: at(since)}
+}
+
+// failing are the conditions of an object that failed at a time and retries by itself.
+func failing(reason, message string, since time.Duration) []metav1.Condition {
+	return []metav1.Condition{
+		ready("False", reason, message, since),
+		{Type: "Reconciling", Status: "True", Reason: reason, Message: message, LastTransitionTime: at(since)},
+	}
+}
+
+// stuck are the conditions of an object that needs help.
+func stuck(reason, message string, failedAt, stalledAt time.Duration) []metav1.Condition {
+	return []metav1.Condition{
+		ready("False", reason, message, failedAt),
+		{Type: "Stalled", Status: "True", Reason: reason, Message: message, LastTransitionTime: at(stalledAt)},
+	}
+}
+
+// claim is what the operator answers for in the world's platform.
+func (w *world) claim(origin v1alpha1.Origin, written *metav1.Time) *v1alpha1.Claim {
+	return &v1alpha1.Claim{
+		Origin:        origin,
+		Connection:    v1alpha1.ClaimConnection{Namespace: w.namespace, Name: "default", Host: w.host()},
+		LastWriteTime: written,
+	}
+}
+
+func ref[T any](value T) *T { return &value }
+
+type condition = metav1.Condition
+
+// failingSince are the conditions of an object that is not ready since one time and works on it since another.
+func failingSince(reason, message string, failedAt, since time.Duration) []condition {
+	conditions := failing(reason, message, since)
+	conditions[0].LastTransitionTime = at(failedAt)
+	return conditions
+}
+
+// reason is why the binding is ready or not.
+func (w *world) reason() string {
+	w.t.Helper()
+	return meta.FindStatusCondition(w.binding().Status.Conditions, v1alpha1.ConditionReady).Reason
+}
+
+// truncated is a time of a test in the precision of a status.
+func truncated(after time.Duration) metav1.Time {
+	return metav1.NewTime(start.Add(after).Truncate(time.Second))
+}
+
+// host is the platform's host and port.
+func (w *world) host() string { return strings.TrimPrefix(w.url, "http://") }
+
+func duration(value time.Duration) *metav1.Duration { return &metav1.Duration{Duration: value} }

@@ -1,0 +1,112 @@
+package controller
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/util/wait"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+// runManager lets the operator of a world run by itself, by the real clock, until the test ends.
+func (w *world) runManager() {
+	w.t.Helper()
+	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
+		Scheme:     clusterScheme,
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{w.namespace: {}}},
+		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Controller: config.Controller{SkipNameValidation: ref(true)},
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	schedule := Schedule{Now: time.Now, StallAfter: 10 * time.Minute, Jitter: Jitter}
+	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: time.Now})
+	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule}
+	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule}
+	ctx, stop := context.WithCancel(w.t.Context())
+	if err := bindings.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := connections.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {
+		w.t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	w.t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			w.t.Errorf("the manager: %v", err)
+		}
+	})
+}
+
+// eventually waits until the reasons of the connection and the binding are as wanted.
+func (w *world) eventually(connectionReason, bindingReason string) {
+	w.t.Helper()
+	reason := func(conditions []condition) string {
+		if ready := meta.FindStatusCondition(conditions, "Ready"); ready != nil {
+			return ready.Reason
+		}
+		return ""
+	}
+	var got [2]string
+	err := wait.PollUntilContextTimeout(w.t.Context(), 20*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) {
+		got = [2]string{reason(w.connection().Status.Conditions), reason(w.binding().Status.Conditions)}
+		return got == [2]string{connectionReason, bindingReason}, nil
+	})
+	if err != nil {
+		w.t.Fatalf("the reasons are %q, want %q", got, [2]string{connectionReason, bindingReason})
+	}
+}
+
+// TestWakeUps shows that what depends on each other learns of changes by itself, and long before its next
+// try: a binding from its connection, a connection from its Secret and from calls that were refused.
+func TestWakeUps(t *testing.T) {
+	w := newWorld(t)
+	w.clock.now = time.Now()
+	w.runManager()
+	w.createConnection(nil)
+	w.bind(nil)
+	w.eventually("SecretNotFound", "ConnectionNotReady")
+
+	secret := w.createSecret(map[string]string{"login": login})
+	w.eventually("SecretInvalid", "ConnectionNotReady")
+
+	w.edit(secret, func() { secret.StringData = map[string]string{"password": "wrong"} })
+	w.eventually("LoginRefused", "ConnectionNotReady")
+
+	w.edit(secret, func() { secret.StringData = map[string]string{"password": password} })
+	w.eventually("LoggedIn", "Bound")
+
+	w.platform.SetPassword(login, "changed")
+	w.platform.RevokeSessions()
+	binding := w.binding()
+	w.edit(binding, func() { binding.Spec.IsOwner = true })
+	w.eventually("LoginRefused", "ConnectionNotReady")
+
+	w.edit(secret, func() { secret.StringData = map[string]string{"password": "changed"} })
+	w.eventually("LoggedIn", "Bound")
+
+	if err := w.kube.Delete(t.Context(), w.binding()); err != nil {
+		t.Fatal(err)
+	}
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) { return w.gone(), nil })
+	if err != nil {
+		t.Fatal("the binding did not go")
+	}
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+	expectEqual(t, "logins", 4, w.platform.Count(delossim.OpLogin))
+}

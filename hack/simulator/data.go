@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -16,16 +17,10 @@ type data struct {
 	Tokens   []string           `json:"tokens"`
 }
 
-// examples are the ids of docs/delos-api.md, and one account.
+// examples are the platform's own, as a data file would have them.
 func examples() data {
-	return data{
-		Users: []delossim.User{
-			{UUID: "user_abc123def", Username: "john.smith", Name: "John Smith"},
-			{UUID: "158a190e-c4a9-4e6c-bf9b-4ef74ae345eb", Username: "maria.garcia", Name: "Maria Garcia"},
-		},
-		Clients:  []string{"cust_789xyz", "DoxdEEV-4IJq-zKeUYqrtqVDK"},
-		Accounts: []delossim.Account{{Login: "operator@example.com"}},
-	}
+	config := delossim.Examples()
+	return data{Users: config.Users, Clients: config.Clients, Accounts: config.Accounts}
 }
 
 // readData reads the file, or takes the examples if there is none, and makes sure that it can be worked with.
@@ -60,12 +55,11 @@ func readData(file, password string) (delossim.Config, error) {
 }
 
 func readFile(file string, into *data) error {
-	opened, err := os.Open(file)
+	content, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
-	defer opened.Close()
-	decoder := json.NewDecoder(opened)
+	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields()
 	return decoder.Decode(into)
 }

@@ -140,7 +140,7 @@ func TestListensElsewhereIfAllowed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	t.Cleanup(func() { _ = listener.Close() })
 	if listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
 		t.Errorf("listens on %s", listener.Addr())
 	}

@@ -2,7 +2,6 @@ package delossim_test
 
 import (
 	"net/http"
-	"net/http/httptest"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,9 +13,9 @@ import (
 func startAdmin(t *testing.T) (api, admin *platform) {
 	t.Helper()
 	api = start(t, delossim.Settings{})
-	server := httptest.NewServer(api.Admin())
-	t.Cleanup(server.Close)
-	return api, &platform{Server: api.Server, clock: api.clock, url: server.URL, http: server.Client()}
+	admin = &platform{Server: api.Server, clock: api.clock}
+	admin.serve(t, api.Admin())
+	return api, admin
 }
 
 func TestAdminChangesState(t *testing.T) {

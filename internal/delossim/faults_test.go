@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
 	"strings"
 	"syscall"
 	"testing"
@@ -159,10 +158,11 @@ func TestHangUntilTheClientGivesUp(t *testing.T) {
 				// A call that hangs is recorded before it does.
 				go func() { <-recorded; giveUp() }()
 			} else {
-				// One that waits is recorded only when it ends.
-				ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-					WroteRequest: func(httptrace.WroteRequestInfo) { giveUp() },
-				})
+				// One that waits is recorded only when it ends: give up on its arrival.
+				p.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					giveUp()
+					p.ServeHTTP(w, r)
+				}))
 			}
 			if got, err := p.try(p.request(t, http.MethodPut, bindURL, bindOwner).WithContext(ctx)); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %+v, %v", got, err)
@@ -254,8 +254,8 @@ func TestWrongUser(t *testing.T) {
 		item    map[string]any
 		clients any
 	}{
-		"one that exists": {uuid: maria, item: map[string]any{"uuid": maria, "username": "maria.garcia"}, clients: []any{client(doxd, false)}},
-		"nobody":          {uuid: "nobody", item: map[string]any{"uuid": "nobody", "username": "john.smith"}, clients: []any{client(cust, true)}},
+		"one that exists": {uuid: maria, item: map[string]any{"uuid": maria, "username": "maria.garcia"}, clients: []any{bound(doxd, false)}},
+		"nobody":          {uuid: "nobody", item: map[string]any{"uuid": "nobody", "username": "john.smith"}, clients: []any{bound(cust, true)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, delossim.Settings{})

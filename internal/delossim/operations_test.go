@@ -200,11 +200,26 @@ func TestErrors(t *testing.T) {
 		method, path, body string
 		want               reply
 	}{
-		"get unknown user":      {method: "GET", path: noUser, want: reply{404, `{"error":"User not found: user_invalid_id"}`}},
-		"bind unknown user":     {method: "PUT", path: noUser + "/relate-client", body: bindOwner, want: reply{404, `{"error":"User not found: user_invalid_id"}`}},
-		"bind unknown client":   {method: "PUT", path: bindURL, body: noClient, want: reply{404, `{"error":"Customer not found: cust_invalid_id"}`}},
-		"unbind unknown user":   {method: "DELETE", path: noUser + "/relate-client/" + cust, want: reply{404, `{"error":"User not found: user_invalid_id"}`}},
-		"unbind unknown client": {method: "DELETE", path: bindURL + "/cust_invalid_id", want: reply{404, `{"error":"Customer not found: cust_invalid_id"}`}},
+		"get unknown user": {
+			method: "GET", path: noUser,
+			want: reply{404, `{"error":"User not found: user_invalid_id"}`},
+		},
+		"bind unknown user": {
+			method: "PUT", path: noUser + "/relate-client", body: bindOwner,
+			want: reply{404, `{"error":"User not found: user_invalid_id"}`},
+		},
+		"bind unknown client": {
+			method: "PUT", path: bindURL, body: noClient,
+			want: reply{404, `{"error":"Customer not found: cust_invalid_id"}`},
+		},
+		"unbind unknown user": {
+			method: "DELETE", path: noUser + "/relate-client/" + cust,
+			want: reply{404, `{"error":"User not found: user_invalid_id"}`},
+		},
+		"unbind unknown client": {
+			method: "DELETE", path: bindURL + "/cust_invalid_id",
+			want: reply{404, `{"error":"Customer not found: cust_invalid_id"}`},
+		},
 		"another status": {
 			settings: delossim.Settings{NotFoundStatus: 400}, method: "GET", path: noUser,
 			want: reply{400, `{"error":"User not found: user_invalid_id"}`},
@@ -221,11 +236,26 @@ func TestErrors(t *testing.T) {
 			settings: gateway, method: "PUT", path: bindURL, body: noClient,
 			want: reply{404, `{"code":5,"message":"Customer not found: cust_invalid_id","details":[]}`},
 		},
-		"unknown path":          {method: "GET", path: "/v2/nothing", want: reply{404, router}},
-		"unclean path":          {method: "GET", path: "/v2//user/" + john, want: reply{404, router}},
-		"path without an id":    {method: "GET", path: "/v2/user/", want: reply{404, router}},
-		"path with more":        {method: "DELETE", path: custURL + "/more", want: reply{404, router}},
-		"known path, other way": {method: "POST", path: bindURL, body: bindOwner, want: reply{501, `{"code":12,"message":"Method Not Allowed","details":[]}`}},
+		"unknown path": {
+			method: "GET", path: "/v2/nothing",
+			want: reply{404, router},
+		},
+		"unclean path": {
+			method: "GET", path: "/v2//user/" + john,
+			want: reply{404, router},
+		},
+		"path without an id": {
+			method: "GET", path: "/v2/user/",
+			want: reply{404, router},
+		},
+		"path with more": {
+			method: "DELETE", path: custURL + "/more",
+			want: reply{404, router},
+		},
+		"known path, other way": {
+			method: "POST", path: bindURL, body: bindOwner,
+			want: reply{501, `{"code":12,"message":"Method Not Allowed","details":[]}`},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := start(t, test.settings)
@@ -241,7 +271,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestAnswerShapes(t *testing.T) {
-	relation := []any{client(cust, true)}
+	relation := []any{bound(cust, true)}
 	for name, test := range map[string]struct {
 		settings delossim.Settings
 		related  bool

@@ -77,11 +77,18 @@ func startWith(t *testing.T, change func(*delossim.Config)) *platform {
 		}},
 	}
 	change(&config)
-	sim := delossim.New(config)
-	server := httptest.NewServer(sim)
+	p := &platform{Server: delossim.New(config), clock: c}
+	p.serve(t, p.Server)
+	return p
+}
+
+// serve lets the handler answer the calls that are made from now on.
+func (p *platform) serve(t *testing.T, handler http.Handler) {
+	t.Helper()
+	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	t.Cleanup(sim.Close)
-	return &platform{Server: sim, clock: c, url: server.URL, http: server.Client()}
+	t.Cleanup(p.Close)
+	p.url, p.http = server.URL, server.Client()
 }
 
 // request makes a call with the static token.
@@ -160,7 +167,7 @@ func clients(t *testing.T, got reply) any {
 	return item["clients"]
 }
 
-// client is one entry of clients.
-func client(cuid string, isOwner bool) any {
+// bound is one entry of clients.
+func bound(cuid string, isOwner bool) any {
 	return map[string]any{"customerId": cuid, "isOwner": isOwner}
 }

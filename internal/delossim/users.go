@@ -38,7 +38,7 @@ type User struct {
 	// UpdateAt is when the user or a relation of it last changed; zero is now.
 	UpdateAt time.Time `json:"updateAt,omitzero"`
 	// Relations has isOwner by cuid.
-	Relations map[string]bool `json:"relations,omitempty"`
+	Relations map[string]bool `json:"relations"`
 }
 
 // AddUser adds the user, or replaces the one with that UUID, and adds the clients that it is related to.

@@ -20,7 +20,7 @@ func TestSoftDeletedUser(t *testing.T) {
 	if item["isDeleted"] != true {
 		t.Errorf("not shown as deleted: %v", item)
 	}
-	if diff := cmp.Diff([]any{client(doxd, false), client(cust, true)}, item["clients"]); diff != "" {
+	if diff := cmp.Diff([]any{bound(doxd, false), bound(cust, true)}, item["clients"]); diff != "" {
 		t.Errorf("clients of a deleted user (-want +got):\n%s", diff)
 	}
 	if got := p.put(t, bindURL, bindStandard); got.Status != http.StatusNotFound {
@@ -31,7 +31,7 @@ func TestSoftDeletedUser(t *testing.T) {
 	}
 
 	p.RestoreUser(john)
-	if diff := cmp.Diff([]any{client(doxd, false)}, clients(t, p.get(t, johnURL))); diff != "" {
+	if diff := cmp.Diff([]any{bound(doxd, false)}, clients(t, p.get(t, johnURL))); diff != "" {
 		t.Errorf("clients after restoring (-want +got):\n%s", diff)
 	}
 }

@@ -1,6 +1,7 @@
 package delossim
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -76,6 +77,17 @@ func (u *storedUser) peek(now time.Time) map[string]bool {
 		u.pending = u.pending[1:]
 	}
 	return u.shown
+}
+
+// Shown returns isOwner by cuid as Get user shows it now, without counting as a call; nil if there is no such user.
+func (s *Server) Shown(uuid string) map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	user, found := s.users.byUUID[uuid]
+	if !found {
+		return nil
+	}
+	return maps.Clone(user.peek(s.clock()))
 }
 
 // read is peek for a Get user, which the writes that it does not show count.

@@ -26,11 +26,11 @@ func TestLagByTheClock(t *testing.T) {
 	p.put(t, bindURL, bindStandard)
 	shows("before the lag has passed")
 	p.Advance(time.Second)
-	shows("the first write", client(cust, true))
+	shows("the first write", bound(cust, true))
 	p.Advance(2 * time.Second)
-	shows("the second write", client(cust, false))
+	shows("the second write", bound(cust, false))
 	p.delete(t, custURL)
-	shows("a removal at once", client(cust, false))
+	shows("a removal at once", bound(cust, false))
 	p.Advance(3 * time.Second)
 	shows("a removal after the lag")
 }
@@ -53,7 +53,7 @@ func TestDriftShowsAtOnceAndIsNotUndoneByOlderWrites(t *testing.T) {
 	p.put(t, bindURL, bindOwner)
 	p.SetRelation(john, cust, false)
 	for range 2 {
-		if diff := cmp.Diff([]any{client(cust, false)}, clients(t, p.get(t, johnURL))); diff != "" {
+		if diff := cmp.Diff([]any{bound(cust, false)}, clients(t, p.get(t, johnURL))); diff != "" {
 			t.Errorf("clients (-want +got):\n%s", diff)
 		}
 		p.Advance(time.Minute)
@@ -64,7 +64,7 @@ func TestWithoutLagWritesShowEvenIfTheClockGoesBack(t *testing.T) {
 	p := start(t, delossim.Settings{})
 	p.put(t, bindURL, bindOwner)
 	p.Advance(-time.Hour)
-	if diff := cmp.Diff([]any{client(cust, true)}, clients(t, p.get(t, johnURL))); diff != "" {
+	if diff := cmp.Diff([]any{bound(cust, true)}, clients(t, p.get(t, johnURL))); diff != "" {
 		t.Errorf("clients (-want +got):\n%s", diff)
 	}
 }
@@ -75,7 +75,24 @@ func TestAdjustingTheLagKeepsWritesInOrder(t *testing.T) {
 	p.Adjust(func(s *delossim.Settings) { s.Lag = time.Second })
 	p.put(t, bindURL, bindStandard)
 	p.Advance(time.Hour)
-	if diff := cmp.Diff([]any{client(cust, false)}, clients(t, p.get(t, johnURL))); diff != "" {
+	if diff := cmp.Diff([]any{bound(cust, false)}, clients(t, p.get(t, johnURL))); diff != "" {
 		t.Errorf("clients (-want +got):\n%s", diff)
+	}
+}
+
+func TestShownIsWhatGetUserShowsWithoutBeingOne(t *testing.T) {
+	p := start(t, delossim.Settings{LagReads: 1})
+	p.put(t, bindURL, bindOwner)
+	for range 2 {
+		if diff := cmp.Diff(map[string]bool{}, p.Shown(john)); diff != "" {
+			t.Errorf("before a read (-want +got):\n%s", diff)
+		}
+	}
+	p.get(t, johnURL)
+	if diff := cmp.Diff(map[string]bool{cust: true}, p.Shown(john)); diff != "" {
+		t.Errorf("after a read (-want +got):\n%s", diff)
+	}
+	if shown := p.Shown("nobody"); shown != nil {
+		t.Errorf("nobody has %v", shown)
 	}
 }

@@ -91,7 +91,7 @@ type ClientBindingSpec struct {
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
-	// suspend, when true, stops grants and corrections. The relation is still checked, and the
+	// suspend stops, when it is true, grants and corrections. The relation is still checked, and the
 	// status says what would be done. Deletion still revokes what was granted.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
@@ -176,7 +176,7 @@ type ClientBindingStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready always; Reconciling and Stalled only while true, never both.
+	// conditions of the object: Ready always; Reconciling and Stalled only while true, never both.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -12,42 +12,66 @@ import (
 
 // parseCredentials reads a Secret. Its errors name the Secret and the key, never a value.
 func parseCredentials(secret *corev1.Secret) (delos.Credentials, error) {
-	invalid := func(format string, args ...any) (delos.Credentials, error) {
+	keys := keysOf(secret)
+	var credentials delos.Credentials
+	var problem string
+	switch {
+	case keys.has(v1alpha1.SecretKeyToken) && (keys.has(v1alpha1.SecretKeyLogin) || keys.has(v1alpha1.SecretKeyPassword)):
+		problem = "has the key token as well as login or password: keep either token, or login and password"
+	case keys.has(v1alpha1.SecretKeyToken):
+		credentials.Token, problem = keys.token()
+	case keys.has(v1alpha1.SecretKeyLogin) || keys.has(v1alpha1.SecretKeyPassword):
+		credentials, problem = keys.login()
+	default:
+		problem = "has none of the keys it needs: add login and password, or token"
+	}
+	if problem != "" {
 		return delos.Credentials{}, &SettingsError{
-			v1alpha1.ReasonSecretInvalid,
-			fmt.Sprintf("Secret %s/%s ", secret.Namespace, secret.Name) + fmt.Sprintf(format, args...),
+			Reason:  v1alpha1.ReasonSecretInvalid,
+			Message: fmt.Sprintf("Secret %s/%s %s", secret.Namespace, secret.Name, problem),
 		}
 	}
-	value := func(key string) (text string, present bool) {
-		data, present := secret.Data[key]
+	return credentials, nil
+}
+
+// secretKeys are the keys of a Secret with their values.
+type secretKeys map[string]string
+
+func keysOf(secret *corev1.Secret) secretKeys {
+	keys := secretKeys{}
+	for key, value := range secret.Data {
 		// What a file or a shell put at the end is not part of a credential.
-		return strings.TrimRight(string(data), "\r\n"), present
+		keys[key] = strings.TrimRight(string(value), "\r\n")
 	}
-	login, hasLogin := value(v1alpha1.SecretKeyLogin)
-	password, hasPassword := value(v1alpha1.SecretKeyPassword)
-	token, hasToken := value(v1alpha1.SecretKeyToken)
+	return keys
+}
+
+func (k secretKeys) has(key string) bool {
+	_, present := k[key]
+	return present
+}
+
+func (k secretKeys) token() (token, problem string) {
+	token = k[v1alpha1.SecretKeyToken]
 	switch {
-	case hasToken && (hasLogin || hasPassword):
-		return invalid("has the key token as well as login or password: keep either token, or login and password")
-	case !hasToken && !hasLogin && !hasPassword:
-		return invalid("has none of the keys it needs: add login and password, or token")
-	case hasToken && token == "":
-		return invalid("has an empty value under the key token: put the access token there")
-	case hasToken && !isToken(token):
-		return invalid("has a value under the key token that no access token can have: it must be of visible ASCII characters without spaces")
-	case hasToken:
-		return delos.Credentials{Token: token}, nil
-	case !hasLogin:
-		return invalid("has no key login: add the account's login")
-	case !hasPassword:
-		return invalid("has no key password: add the account's password")
-	case login == "":
-		return invalid("has an empty value under the key login: put the account's login there")
-	case password == "":
-		return invalid("has an empty value under the key password: put the account's password there")
-	default:
-		return delos.Credentials{Login: login, Password: password}, nil
+	case token == "":
+		problem = "has an empty value under the key token: put the access token there"
+	case !isToken(token):
+		problem = "has a value under the key token that no access token can have: it must be of visible ASCII characters without spaces"
 	}
+	return token, problem
+}
+
+func (k secretKeys) login() (credentials delos.Credentials, problem string) {
+	for _, key := range []string{v1alpha1.SecretKeyLogin, v1alpha1.SecretKeyPassword} {
+		switch {
+		case !k.has(key):
+			return credentials, fmt.Sprintf("has no key %s: add the account's %s", key, key)
+		case k[key] == "":
+			return credentials, fmt.Sprintf("has an empty value under the key %s: put the account's %s there", key, key)
+		}
+	}
+	return delos.Credentials{Login: k[v1alpha1.SecretKeyLogin], Password: k[v1alpha1.SecretKeyPassword]}, ""
 }
 
 // isToken reports whether a text can be sent in an Authorization header as it is.

@@ -187,7 +187,7 @@ func (c *Client) exchange(ctx context.Context, via *http.Client, call call, toke
 	if err != nil {
 		return answer{}, failed(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // the body was read, or is given up
+	defer response.Body.Close()
 	body, err := readBody(response.Body)
 	if err != nil && !errors.Is(err, errTooLarge) {
 		return answer{}, failed(err)

@@ -11,7 +11,7 @@ import (
 // session holds the access token of one account. It logs in when there is none, renews the token
 // ahead of its expiry, and does either once for all who wait.
 type session struct {
-	client *Client
+	api    *Client
 	now    func() time.Time
 	flight singleflight.Group
 
@@ -39,8 +39,8 @@ type grant struct {
 // has not accepted it, so that an API which refuses every token is not asked for new ones without end.
 const unprovenPeriod = time.Minute
 
-func newSession(client *Client, config Config) *session {
-	s := &session{client: client, now: config.Now}
+func newSession(api *Client, config Config) *session {
+	s := &session{api: api, now: config.Now}
 	if config.Credentials.Token != "" {
 		s.fixed, s.current = true, grant{access: config.Credentials.Token}
 	}
@@ -140,9 +140,9 @@ func (s *session) renewNow(ctx context.Context) (string, error) {
 // acquire refreshes a session if it can, and logs in if not.
 func (s *session) acquire(ctx context.Context, old grant) (grant, error) {
 	if old.refresh == "" || !s.now().Before(old.refreshExpires) {
-		return s.client.login(ctx)
+		return s.api.login(ctx)
 	}
-	got, err := s.client.refresh(ctx, old.refresh)
+	got, err := s.api.refresh(ctx, old.refresh)
 	switch KindOf(err) {
 	case KindUnreachable, KindUnavailable, KindRateLimited:
 		// Whether the refresh token was used up is not known. If it was, the next refresh is refused.
@@ -150,7 +150,7 @@ func (s *session) acquire(ctx context.Context, old grant) (grant, error) {
 	case KindNone:
 		return got, nil
 	default:
-		return s.client.login(ctx)
+		return s.api.login(ctx)
 	}
 }
 

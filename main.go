@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,12 +22,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsregistry "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	reconcilers "github.com/delos-financial/clientbinding-operator/internal/controller"
+	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
 // version is set by the build.
@@ -44,6 +47,7 @@ type settings struct {
 	concurrent        int
 	stallAfter        time.Duration
 	allowHTTPLoopback bool
+	allowedHosts      string
 	logging           zap.Options
 }
 
@@ -58,6 +62,7 @@ func parseFlags(arguments []string) (settings, error) {
 	flags.IntVar(&s.concurrent, "concurrent", 10, "How many ClientBindings are reconciled at the same time.")
 	flags.DurationVar(&s.stallAfter, "stall-after", 10*time.Minute, "How long a failure may last before it is shown as Stalled. The operator goes on trying, slowly.")
 	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")
+	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", "", "Comma-separated globs of the hosts, or host:port, that APIConnections may name, such as *.example.com; any when empty. Needed where the API is reached through a proxy.")
 	s.logging.BindFlags(flags)
 	clusterconfig.RegisterFlags(flags)
 	if err := flags.Parse(arguments); err != nil {
@@ -72,7 +77,18 @@ func parseFlags(arguments []string) (settings, error) {
 	if s.stallAfter <= 0 {
 		return s, fmt.Errorf("--stall-after is %s: it must be longer than 0s", s.stallAfter)
 	}
+	if err := connection.CheckHostGlobs(s.hosts()); err != nil {
+		return s, fmt.Errorf("--allowed-api-hosts: %w", err)
+	}
 	return s, nil
+}
+
+// hosts are the globs of --allowed-api-hosts.
+func (s settings) hosts() []string {
+	if s.allowedHosts == "" {
+		return nil
+	}
+	return strings.Split(s.allowedHosts, ",")
 }
 
 func main() {
@@ -115,17 +131,17 @@ func options(s settings) ctrl.Options {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(corev1.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
-	metrics := metricsserver.Options{
+	serving := metricsserver.Options{
 		BindAddress:   s.metricsAddress,
 		SecureServing: s.metricsSecure,
 		TLSOpts:       []func(*tls.Config){func(c *tls.Config) { c.MinVersion = tls.VersionTLS12 }},
 	}
 	if s.metricsSecure {
-		metrics.FilterProvider = filters.WithAuthenticationAndAuthorization
+		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
 	return ctrl.Options{
 		Scheme:                        scheme,
-		Metrics:                       metrics,
+		Metrics:                       serving,
 		HealthProbeBindAddress:        s.probeAddress,
 		LeaderElection:                s.leaderElect,
 		LeaderElectionID:              name + ".access.delos.financial",
@@ -141,8 +157,10 @@ func options(s settings) ctrl.Options {
 func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
 	pool := connection.NewPool(connection.Options{
 		AllowHTTPLoopback: s.allowHTTPLoopback,
+		AllowedHosts:      s.hosts(),
 		UserAgent:         name + "/" + version,
 		Now:               time.Now,
+		Metrics:           metrics.New(metricsregistry.Registry),
 	})
 	schedule := reconcilers.Schedule{Now: time.Now, StallAfter: s.stallAfter, Jitter: reconcilers.Jitter}
 	recorder := mgr.GetEventRecorder(name)

@@ -7,11 +7,13 @@ import (
 // DefaultConnectionName is the APIConnection of a ClientBinding that names none.
 const DefaultConnectionName = "default"
 
-// Keys of the Secret that spec.credentials.secretRef names: either SecretKeyToken, or
-// SecretKeyLogin and SecretKeyPassword.
+// Keys of the Secret that spec.credentials.secretRef names: either SecretKeyToken, or SecretKeyLogin
+// and SecretKeyPassword. SecretKeyTOTPSeed goes with the latter for an account with a second factor: the
+// seed, in base32, that an authenticator app would be given.
 const (
 	SecretKeyLogin    = "login"
 	SecretKeyPassword = "password"
+	SecretKeyTOTPSeed = "totpSeed"
 	SecretKeyToken    = "token"
 )
 
@@ -27,10 +29,26 @@ type SecretReference struct {
 
 // Credentials says with which account the operator acts.
 type Credentials struct {
-	// secretRef names a Secret in the same namespace, with the keys login and password, or with
-	// the key token.
+	// secretRef names a Secret in the same namespace, with the keys login and password (and totpSeed
+	// for an account with a second factor), or with the key token.
 	// +required
 	SecretRef SecretReference `json:"secretRef,omitzero"`
+}
+
+// RateLimit bounds the calls that the operator makes through one connection.
+// +kubebuilder:validation:MinProperties=1
+type RateLimit struct {
+	// requestsPerSecond is how many calls are made in a second, on average; 50 when absent.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	RequestsPerSecond *int32 `json:"requestsPerSecond,omitempty"`
+
+	// burst is how many calls may be made at once after a quiet time; 100 when absent.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	Burst *int32 `json:"burst,omitempty"`
 }
 
 // APIConnectionSpec says where the Delos API is and with which account it is used.
@@ -69,6 +87,10 @@ type APIConnectionSpec struct {
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('2m')",message="must be a duration from 1s to 2m, as in 10s"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
+
+	// rateLimit bounds the calls that are made through this connection.
+	// +optional
+	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 
 	// interval at which each binding of this connection is checked for drift, give or take a
 	// tenth, as a duration from 1s to 24h; 1h when absent.
@@ -112,6 +134,21 @@ type APIConnectionStatus struct {
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// credentialsObservedAt is when the API first accepted the present content of the Secret.
+	// +optional
+	CredentialsObservedAt *metav1.Time `json:"credentialsObservedAt,omitempty"`
+
+	// credentialsVersion is the uid and resourceVersion of the Secret that the API accepted then.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	CredentialsVersion string `json:"credentialsVersion,omitempty"`
+
+	// sessionExpiresAt is when the token in the Secret expires and has to be replaced. It is absent
+	// with login and password, where the operator renews the session by itself.
+	// +optional
+	SessionExpiresAt *metav1.Time `json:"sessionExpiresAt,omitempty"`
 
 	// refusedLogin is the last login that was refused; absent once one was accepted.
 	// +optional

@@ -104,9 +104,12 @@ const (
 	// ReasonLoggedIn (Ready=True): the API accepted the login.
 	ReasonLoggedIn = "LoggedIn"
 
-	// ReasonTokenLoaded (Ready=True): the Secret holds a token, which the API has not refused. It is
-	// tried by the first call.
-	ReasonTokenLoaded = "TokenLoaded"
+	// ReasonTokenAccepted (Ready=True): the API accepted the token of the Secret.
+	ReasonTokenAccepted = "TokenAccepted"
+
+	// ReasonTokenExpired (Stalled): the token in the Secret says itself that it has expired, so it is
+	// not tried. Put a new one there.
+	ReasonTokenExpired = "TokenExpired"
 
 	// ReasonLoginRefused (Stalled): the API refused the login or the token. It is tried again when
 	// the Secret or the connection changes or a run is asked for, else after 15 minutes, doubling

@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"encoding/base32"
 	"fmt"
 	"strings"
 
@@ -71,7 +72,11 @@ func (k secretKeys) login() (credentials delos.Credentials, problem string) {
 			return credentials, fmt.Sprintf("has an empty value under the key %s: put the account's %s there", key, key)
 		}
 	}
-	return delos.Credentials{Login: k[v1alpha1.SecretKeyLogin], Password: k[v1alpha1.SecretKeyPassword]}, ""
+	seed := strings.ToUpper(strings.ReplaceAll(k[v1alpha1.SecretKeyTOTPSeed], " ", ""))
+	if _, err := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(strings.TrimRight(seed, "=")); err != nil || k.has(v1alpha1.SecretKeyTOTPSeed) && seed == "" {
+		return credentials, "has no base32 under the key totpSeed: put the seed there that an authenticator app would be given, or leave the key out"
+	}
+	return delos.Credentials{Login: k[v1alpha1.SecretKeyLogin], Password: k[v1alpha1.SecretKeyPassword], TOTPSeed: seed}, ""
 }
 
 // isToken reports whether a text can be sent in an Authorization header as it is.

@@ -1,7 +1,6 @@
 package connection
 
 import (
-	"context"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,34 +8,34 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
-	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
 // Pool keeps one Session for each APIConnection. The connection's reconciler opens and closes
 // sessions; everybody else only asks for them.
 type Pool struct {
-	options Options
-	refused chan event.TypedGenericEvent[types.NamespacedName]
+	options  Options
+	troubled chan event.TypedGenericEvent[types.NamespacedName]
 
 	mu       sync.Mutex
 	sessions map[types.NamespacedName]*Session
 }
 
-// refusedBuffer is how many refusals may wait to be looked at. One more than that is not lost: its
-// connection is closed already and is looked at when it is next probed.
-const refusedBuffer = 1024
+// troubledBuffer is how many connections may wait to be looked at. One more than that is not lost: its
+// session is closed already, and it is looked at when it is next probed.
+const troubledBuffer = 1024
 
 // NewPool returns an empty pool.
 func NewPool(options Options) *Pool {
 	return &Pool{
 		options:  options,
-		refused:  make(chan event.TypedGenericEvent[types.NamespacedName], refusedBuffer),
+		troubled: make(chan event.TypedGenericEvent[types.NamespacedName], troubledBuffer),
 		sessions: map[types.NamespacedName]*Session{},
 	}
 }
 
-// Refused tells the names of connections whose credentials were refused during a call.
-func (p *Pool) Refused() <-chan event.TypedGenericEvent[types.NamespacedName] { return p.refused }
+// Troubled tells the names of connections whose session closed itself during a call: the credentials
+// were refused, or an outage began.
+func (p *Pool) Troubled() <-chan event.TypedGenericEvent[types.NamespacedName] { return p.troubled }
 
 // Prepare returns the session for a connection and its Secret: the one that is there, or a new one
 // when the API, the credentials or the settings are others. A new session is not in the pool before
@@ -53,13 +52,11 @@ func (p *Pool) Prepare(connection *v1alpha1.APIConnection, secret *corev1.Secret
 	if present != nil && present.uid == connection.UID && present.settings == wanted {
 		return present, nil
 	}
-	api, err := wanted.client(p.options)
+	api, err := wanted.client(name.String(), p.options)
 	if err != nil {
 		return nil, err
 	}
-	session := &Session{pool: p, name: name, uid: connection.UID, settings: wanted, api: api}
-	session.reads = newReads(api.User)
-	return session, nil
+	return newSession(p, name, connection.UID, wanted, api), nil
 }
 
 // Open lets a session be used, in the place of the one that was used before.
@@ -67,8 +64,9 @@ func (p *Pool) Open(session *Session) {
 	p.mu.Lock()
 	former := p.sessions[session.name]
 	p.sessions[session.name] = session
-	session.open = true
+	session.open, session.trouble = true, nil
 	p.mu.Unlock()
+	session.metrics.Open(true)
 	if former != nil && former != session {
 		former.api.CloseIdleConnections()
 	}
@@ -78,10 +76,12 @@ func (p *Pool) Open(session *Session) {
 // session is kept, so that no login is wasted.
 func (p *Pool) Close(name types.NamespacedName) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if session := p.sessions[name]; session != nil {
+	session := p.sessions[name]
+	if session != nil {
 		session.open = false
 	}
+	p.mu.Unlock()
+	p.options.Metrics.Connection(name.String()).Open(false)
 }
 
 // Drop forgets a connection's session.
@@ -92,6 +92,16 @@ func (p *Pool) Drop(name types.NamespacedName) {
 	p.mu.Unlock()
 	if session != nil {
 		session.api.CloseIdleConnections()
+	}
+	p.options.Metrics.Connection(name.String()).Forget()
+}
+
+// Leave forgets a run that was told to come back and never will.
+func (p *Pool) Leave(key string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, session := range p.sessions {
+		session.gate.leave(key)
 	}
 }
 
@@ -104,76 +114,4 @@ func (p *Pool) Session(connection *v1alpha1.APIConnection) *Session {
 		return nil
 	}
 	return session
-}
-
-// Session is the use of one API with one account. It is safe for concurrent use.
-type Session struct {
-	pool     *Pool
-	name     types.NamespacedName
-	uid      types.UID
-	settings settings
-	api      *delos.Client
-	reads    *reads
-
-	// open and refusal are guarded by the pool's lock.
-	open    bool
-	refusal error
-}
-
-// Host is the host and port of the API.
-func (s *Session) Host() string { return s.settings.host }
-
-// HasToken reports whether the session uses a token that was given, so that no login proves it.
-func (s *Session) HasToken() bool { return s.settings.credentials.Token != "" }
-
-// Probe proves the credentials, also when they were refused before. See delos.Client.Probe.
-func (s *Session) Probe(ctx context.Context) error {
-	err := s.api.Probe(ctx)
-	s.pool.mu.Lock()
-	defer s.pool.mu.Unlock()
-	s.refusal = nil
-	return err
-}
-
-// Refusal returns the error with which the credentials were refused during a call since the last
-// Probe; nil when they were not.
-func (s *Session) Refusal() error {
-	s.pool.mu.Lock()
-	defer s.pool.mu.Unlock()
-	return s.refusal
-}
-
-// User reads a user, together with all others who ask for the same user; the read begins after the
-// call of this method. See delos.Client.User.
-func (s *Session) User(ctx context.Context, uuid string) (*delos.User, error) {
-	user, err := s.reads.user(ctx, uuid)
-	return user, s.note(err)
-}
-
-// Relate gives a user access to a client. See delos.Client.Relate.
-func (s *Session) Relate(ctx context.Context, uuid, cuid string, isOwner bool) error {
-	return s.note(s.api.Relate(ctx, uuid, cuid, isOwner))
-}
-
-// Unrelate takes a user's access to a client away. See delos.Client.Unrelate.
-func (s *Session) Unrelate(ctx context.Context, uuid, cuid string) error {
-	return s.note(s.api.Unrelate(ctx, uuid, cuid))
-}
-
-// note closes the session once its credentials were refused, and tells the connection's reconciler.
-func (s *Session) note(err error) error {
-	if delos.KindOf(err) != delos.KindLoginRefused {
-		return err
-	}
-	s.pool.mu.Lock()
-	news := s.refusal == nil
-	s.refusal, s.open = err, false
-	s.pool.mu.Unlock()
-	if news {
-		select {
-		case s.pool.refused <- event.TypedGenericEvent[types.NamespacedName]{Object: s.name}:
-		default:
-		}
-	}
-	return err
 }

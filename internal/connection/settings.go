@@ -12,15 +12,19 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
+	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
 // What applies where an APIConnection says nothing.
 const (
-	DefaultTimeout  = 10 * time.Second
-	DefaultInterval = time.Hour
+	DefaultTimeout           = 10 * time.Second
+	DefaultInterval          = time.Hour
+	DefaultRequestsPerSecond = 50
+	DefaultBurst             = 100
 )
 
 // Options are the operator's own settings, the same for all connections.
@@ -29,8 +33,12 @@ type Options struct {
 	AllowHTTPLoopback bool
 	// UserAgent names the operator and its version to the API.
 	UserAgent string
+	// AllowedHosts are globs of the hosts, or hosts and ports, that connections may name; any when empty.
+	AllowedHosts []string
 	// Now is the clock by which sessions expire.
 	Now func() time.Time
+	// Metrics count calls and what becomes of sessions.
+	Metrics *metrics.Metrics
 }
 
 // SettingsError is what keeps an APIConnection from being used before anything is sent: a person
@@ -68,6 +76,8 @@ type settings struct {
 	credentials  delos.Credentials
 	caBundle     string
 	timeout      time.Duration
+	perSecond    int
+	burst        int
 }
 
 // settingsOf reads a connection and its Secret. Its errors are of type *SettingsError.
@@ -76,20 +86,32 @@ func settingsOf(connection *v1alpha1.APIConnection, secret *corev1.Secret, optio
 	if err != nil {
 		return settings{}, err
 	}
+	if err := checkHost(base, options); err != nil {
+		return settings{}, err
+	}
 	credentials, err := parseCredentials(secret)
 	if err != nil {
 		return settings{}, err
 	}
-	return settings{
+	wanted := settings{
 		scheme:      base.Scheme,
 		host:        base.Host,
 		credentials: credentials,
 		caBundle:    connection.Spec.CABundle,
 		timeout:     Timeout(connection.Spec),
-	}, nil
+		perSecond:   DefaultRequestsPerSecond,
+		burst:       DefaultBurst,
+	}
+	if limit := connection.Spec.RateLimit; limit != nil {
+		wanted.perSecond = int(ptr.Deref(limit.RequestsPerSecond, DefaultRequestsPerSecond))
+		wanted.burst = int(ptr.Deref(limit.Burst, DefaultBurst))
+	}
+	return wanted, nil
 }
 
-func (s settings) client(options Options) (*delos.Client, error) {
+// client returns a client for the settings. The name of the connection is for its metrics.
+func (s settings) client(name string, options Options) (*delos.Client, error) {
+	counted := options.Metrics.Connection(name)
 	var authorities *x509.CertPool
 	if s.caBundle != "" {
 		authorities = x509.NewCertPool()
@@ -104,6 +126,11 @@ func (s settings) client(options Options) (*delos.Client, error) {
 		RootCAs:     authorities,
 		UserAgent:   options.UserAgent,
 		Now:         options.Now,
+		Guard:       guard(s, options),
+		Began: func(operation delos.Operation) func(int, time.Duration) {
+			return counted.Began(string(operation))
+		},
+		Renewed: counted.Expires,
 	}), nil
 }
 

@@ -99,10 +99,14 @@ func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APICon
 		return &end
 	}
 	attempt := attempt{now: r.Schedule.Now(), credentials: versionOf(secret), connection: of}
+	if end := attempt.expired(session, subject); end != nil {
+		return end
+	}
 	if wait := attempt.mayTryIn(); wait > 0 {
 		return &outcome{silent: true, wait: wait}
 	}
-	if err = session.Refusal(); err == nil || attempt.asked() {
+	// What a call has just found out need not be tried again at once.
+	if err = session.TakeTrouble(); err == nil || attempt.asked() {
 		err = session.Probe(ctx)
 	}
 	if err != nil {
@@ -115,11 +119,11 @@ func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APICon
 	attempt.accepted()
 	r.Pool.Open(session)
 	if session.HasToken() {
-		return &outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonTokenLoaded, message: fmt.Sprintf(
-			"Uses the token of Secret %s/%s, which the Delos API has not refused", secret.Namespace, secret.Name)}
+		return &outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonTokenAccepted, message: fmt.Sprintf(
+			"The Delos API at %s accepted the token of Secret %s", session.Host(), subject.secret)}
 	}
 	return &outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonLoggedIn, message: fmt.Sprintf(
-		"The Delos API at %s accepted the login of Secret %s/%s", session.Host(), secret.Namespace, secret.Name)}
+		"The Delos API at %s accepted the login of Secret %s", session.Host(), subject.secret)}
 }
 
 // finish writes the status, tells the news and says when to look again.
@@ -135,6 +139,9 @@ func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alph
 	}, end, min(interval, lastRetry))
 	if wait == 0 {
 		wait = r.Schedule.Jitter(interval)
+	}
+	if expires := is.Status.SessionExpiresAt; end.ready == metav1.ConditionTrue && expires != nil {
+		wait = max(min(wait, expires.Sub(r.Schedule.Now())), soonest)
 	}
 	is.Status.Acknowledge(is.Annotations)
 	if !equality.Semantic.DeepEqual(before.Status, is.Status) {
@@ -187,8 +194,30 @@ func (a attempt) refused() time.Duration {
 	return loginRetry(attempts)
 }
 
-// accepted forgets refusals.
-func (a attempt) accepted() { a.connection.Status.RefusedLogin = nil }
+// accepted forgets refusals, and remembers since when these credentials are in use.
+func (a attempt) accepted() {
+	status := &a.connection.Status
+	status.RefusedLogin = nil
+	if status.CredentialsVersion != a.credentials {
+		status.CredentialsVersion = a.credentials
+		status.CredentialsObservedAt = &metav1.Time{Time: a.now.UTC().Truncate(time.Second)}
+	}
+}
+
+// expired ends the run for a token that says itself that it is of no use any more, before it is tried.
+func (a attempt) expired(session *connection.Session, subject failureSubject) *outcome {
+	expires, known := session.TokenExpiry()
+	if !known {
+		a.connection.Status.SessionExpiresAt = nil
+		return nil
+	}
+	a.connection.Status.SessionExpiresAt = &metav1.Time{Time: expires}
+	if a.now.Before(expires) {
+		return nil
+	}
+	return &outcome{reason: v1alpha1.ReasonTokenExpired, stalled: true, message: fmt.Sprintf(
+		"The token of Secret %s expired at %s: put a new one there", subject.secret, expires.UTC().Format(time.RFC3339))}
+}
 
 // loginRetry doubles the wait with each refusal.
 func loginRetry(attempts int32) time.Duration {

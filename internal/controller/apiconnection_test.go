@@ -1,11 +1,15 @@
 package controller
 
 import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
@@ -27,12 +31,35 @@ func TestConnection(t *testing.T) {
 			},
 			wait: time.Hour, logins: 1,
 		},
-		"token": {
-			secret: map[string]string{"token": "abc.def.ghi"},
+		"a token": {
+			secret:  map[string]string{"token": "abc.def.ghi"},
+			arrange: func(w *world) { w.platform.AddToken("abc.def.ghi") },
 			want: func(w *world) []condition {
-				return []condition{ready("True", "TokenLoaded", "Uses the token of Secret "+w.namespace+"/delos-credentials, which the Delos API has not refused", 0)}
+				return []condition{ready("True", "TokenAccepted", "The Delos API at "+w.host()+" accepted the token of Secret "+w.namespace+"/delos-credentials", 0)}
 			},
 			wait: time.Hour,
+		},
+		"a token that the API does not take": {
+			secret: map[string]string{"token": "abc.def.ghi"},
+			want: func(w *world) []condition {
+				return stuck("LoginRefused", "The Delos API refuses the credentials of Secret "+w.namespace+"/delos-credentials (the API does not accept the token): correct its keys login and password, or token. Next try at 2026-03-01T12:15:00Z", 0, 0)
+			},
+			wait: 15 * time.Minute,
+		},
+		"a token that expired": {
+			secret: map[string]string{"token": jwt(start.Add(-time.Minute))},
+			want: func(w *world) []condition {
+				return stuck("TokenExpired", "The token of Secret "+w.namespace+"/delos-credentials expired at 2026-03-01T11:59:00Z: put a new one there. Next try at 2026-03-01T12:01:00Z", 0, 0)
+			},
+			wait: time.Minute,
+		},
+		"a token that will expire": {
+			secret:  map[string]string{"token": jwt(start.Add(20 * time.Minute))},
+			arrange: func(w *world) { w.platform.AddToken(jwt(start.Add(20 * time.Minute))) },
+			want: func(w *world) []condition {
+				return []condition{ready("True", "TokenAccepted", "The Delos API at "+w.host()+" accepted the token of Secret "+w.namespace+"/delos-credentials", 0)}
+			},
+			wait: 20 * time.Minute,
 		},
 		"its own interval": {
 			secret: map[string]string{"login": login, "password": password},
@@ -58,7 +85,7 @@ func TestConnection(t *testing.T) {
 		"a wrong password": {
 			secret: map[string]string{"login": login, "password": "wrong"},
 			want: func(w *world) []condition {
-				return stuck("LoginRefused", "The Delos API refuses the login of Secret "+w.namespace+"/delos-credentials (Unauthorized): correct its keys login and password. Next try at 2026-03-01T12:15:00Z", 0, 0)
+				return stuck("LoginRefused", "The Delos API refuses the credentials of Secret "+w.namespace+"/delos-credentials (Unauthorized): correct its keys login and password, or token. Next try at 2026-03-01T12:15:00Z", 0, 0)
 			},
 			wait: 15 * time.Minute, logins: 1,
 		},
@@ -164,7 +191,7 @@ func TestCredentialsRefusedDuringACall(t *testing.T) {
 	w.reconcile()
 
 	expectEqual(t, "reason of the binding", "ConnectionNotReady", w.reason())
-	expectEqual(t, "connection that was told of", w.request("default").NamespacedName, (<-w.pool.Refused()).Object)
+	expectEqual(t, "connection that was told of", w.request("default").NamespacedName, (<-w.pool.Troubled()).Object)
 	w.reconcileConnection()
 	ready := meta.FindStatusCondition(w.connection().Status.Conditions, "Ready")
 	expectEqual(t, "reason of the connection", "LoginRefused", ready.Reason)
@@ -208,4 +235,79 @@ func TestNoSecretIsShown(t *testing.T) {
 	if strings.Contains(shown, canary) {
 		t.Errorf("the password is shown: %s", shown)
 	}
+}
+
+// jwt is a token that expires at a time, in the form that the operator reads.
+func jwt(expires time.Time) string {
+	claims := fmt.Sprintf(`{"exp":%d}`, expires.Unix())
+	return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln"
+}
+
+// TestOutageOfTheConnection shows that an outage is found out by a few calls, and that then one probe at a time tells
+// whether it is over.
+func TestOutageOfTheConnection(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	outage := w.platform.Inject(delossim.Fault{Failure: delossim.Answer{Status: 502}})
+	for range 5 {
+		w.reconcile()
+	}
+	expectEqual(t, "calls until the session closes", operations{opUser, opUser, opUser, opUser, opUser}, w.calls())
+	expectEqual(t, "connection that was told of", w.request("default").NamespacedName, (<-w.pool.Troubled()).Object)
+
+	expectEqual(t, "wait of the connection", 2*time.Second, w.reconcileConnection())
+	expectEqual(t, "reason of the connection", "APIUnavailable", w.connectionReason())
+	w.reconcile()
+	expectEqual(t, "reason of the binding", "ConnectionNotReady", w.reason())
+	expectEqual(t, "calls so far", operations(nil), w.calls())
+
+	w.clock.Advance(2 * time.Second)
+	w.reconcileConnection()
+	expectEqual(t, "calls of a probe", operations{delossim.OpList}, w.calls())
+	outage.Remove()
+	w.clock.Advance(2 * time.Second)
+	w.reconcileConnection()
+	expectEqual(t, "reason after the outage", "LoggedIn", w.connectionReason())
+	w.reconcile()
+	expectEqual(t, "reason of the binding after the outage", "Bound", w.reason())
+}
+
+// TestRefusedSessionIsTriedAgain shows that credentials that were refused during a call are tried again in
+// time, although the session that found out is still there.
+func TestRefusedSessionIsTriedAgain(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.platform.SetPassword(login, "changed")
+	w.platform.RevokeSessions()
+	w.reconcile()
+	w.reconcileConnection()
+	w.platform.SetPassword(login, password)
+	w.clock.Advance(15 * time.Minute)
+
+	w.reconcileConnection()
+
+	expectEqual(t, "reason", "LoggedIn", w.connectionReason())
+}
+
+func TestPatienceIsForTheWholeConnection(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.Inject(delossim.Fault{Times: 1, Failure: delossim.Answer{Status: 429, Header: http.Header{"Retry-After": {"5"}}}})
+	w.bind(nil)
+	other := w.binding()
+	other.ObjectMeta = metav1.ObjectMeta{Namespace: w.namespace, Name: "other"}
+	w.create(other)
+	w.reconcile()
+	w.calls()
+
+	reconciler := &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	result, err := reconciler.Reconcile(t.Context(), w.request("other"))
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectEqual(t, "wait", 5*time.Second, result.RequeueAfter)
+	expectEqual(t, "calls", operations(nil), w.calls())
 }

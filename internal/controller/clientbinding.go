@@ -52,6 +52,7 @@ type ClientBindingReconciler struct {
 func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	binding := &v1alpha1.ClientBinding{}
 	if err := r.Kube.Get(ctx, request.NamespacedName, binding); err != nil {
+		r.Pool.Leave(request.String())
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	run := r.begin(binding)
@@ -60,11 +61,11 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	case !binding.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(binding, v1alpha1.RevokeFinalizer):
 		return ctrl.Result{}, nil
 	case !binding.DeletionTimestamp.IsZero():
-		err = run.perform(ctx, run.releaseOrphan, run.releaseUnclaimed, run.connect, run.remove, run.confirmGone)
+		err = run.perform(ctx, run.releaseOrphan, run.releaseUnclaimed, run.connect, run.enter, run.remove, run.confirmGone)
 	case run.notDue(ctx):
 		return ctrl.Result{RequeueAfter: run.untilDue()}, nil
 	default:
-		err = run.perform(ctx, run.connect, run.observe, run.compare, run.hold, run.claim, run.relate, run.confirm)
+		err = run.perform(ctx, run.connect, run.enter, run.observe, run.compare, run.hold, run.claim, run.relate, run.confirm)
 	}
 	if err != nil {
 		return retryConflict(err)

@@ -22,6 +22,8 @@ import (
 const (
 	// visibleWithin is how long an accepted write may take to show in Get user before it is sent again.
 	visibleWithin = 30 * time.Second
+	// longPause is how long the API has to ask for patience until its bindings say that they wait.
+	longPause = 10 * time.Second
 	// startingRetry is when a binding looks again for the session of a connection that was ready when
 	// the operator last ran.
 	startingRetry = time.Second
@@ -48,7 +50,7 @@ func (r *run) connect(ctx context.Context) error {
 	}
 	found := &v1alpha1.APIConnection{}
 	if err := r.Kube.Get(ctx, name, found); apierrors.IsNotFound(err) {
-		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotFound, unread: true, message: fmt.Sprintf(
+		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotFound, unread: true, woken: true, message: fmt.Sprintf(
 			"Waits for APIConnection %s, which does not exist: create it", name)})
 	} else if err != nil {
 		return fmt.Errorf("reading APIConnection %s: %w", name, err)
@@ -72,8 +74,22 @@ func (r *run) connect(ctx context.Context) error {
 	if ready != nil {
 		why = ready.Reason
 	}
-	return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, unread: true, message: fmt.Sprintf(
+	return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, unread: true, woken: true, message: fmt.Sprintf(
 		"Waits for APIConnection %s to become ready (%s)", name, why)})
+}
+
+// enter waits for the connection's turn without holding up others: the run ends, and comes back. Whoever
+// revokes does not stand in the queue.
+func (r *run) enter(context.Context) error {
+	wait := r.session.Enter(client.ObjectKeyFromObject(r.binding).String(), !r.binding.DeletionTimestamp.IsZero())
+	if wait == 0 {
+		return nil
+	}
+	if r.session.Paused() > longPause {
+		return r.conclude(outcome{reason: v1alpha1.ReasonRateLimited, unread: true, wait: wait,
+			message: "The Delos API asks for patience"})
+	}
+	return r.conclude(outcome{silent: true, wait: wait})
 }
 
 // observe reads what is.

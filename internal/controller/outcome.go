@@ -27,6 +27,8 @@ type outcome struct {
 	stalled bool
 	// unread: the state in the API is not known, rather than known to be wrong.
 	unread bool
+	// woken: what the object waits for wakes it, so that it need not try by itself.
+	woken bool
 	// silent: nothing worth saying. The object is looked at again after the wait.
 	silent bool
 	// wait is when to try again; 0 for the growing wait of an object that fails.
@@ -41,6 +43,7 @@ var failures = map[delos.Kind]struct {
 	what    func(failureSubject) string
 	stalled bool
 	unread  bool
+	woken   bool
 }{
 	delos.KindUserNotFound: {
 		reason: v1alpha1.ReasonUserNotFound,
@@ -67,7 +70,7 @@ var failures = map[delos.Kind]struct {
 		},
 	},
 	delos.KindLoginRefused: {
-		reason: v1alpha1.ReasonConnectionNotReady, unread: true,
+		reason: v1alpha1.ReasonConnectionNotReady, unread: true, woken: true,
 		what: func(s failureSubject) string {
 			return fmt.Sprintf("Waits for APIConnection %s, whose credentials the Delos API refuses", s.connection)
 		},
@@ -124,6 +127,7 @@ func outcomeOf(err error, subject failureSubject) outcome {
 		message: row.what(subject) + details(failure),
 		stalled: row.stalled,
 		unread:  row.unread,
+		woken:   row.woken,
 		wait:    failure.RetryAfter,
 	}
 }
@@ -153,11 +157,11 @@ func connectionOutcomeOf(err error, subject failureSubject) outcome {
 	if delos.KindOf(err) == delos.KindLoginRefused {
 		var failure *delos.Error
 		errors.As(err, &failure)
-		message := "The Delos API refuses the login of Secret " + subject.secret
+		message := "The Delos API refuses the credentials of Secret " + subject.secret
 		if failure.Text != "" {
 			message += " (" + failure.Text + ")"
 		}
-		message += ": correct its keys login and password"
+		message += ": correct its keys login and password, or token"
 		return outcome{reason: v1alpha1.ReasonLoginRefused, message: message, stalled: true}
 	}
 	return outcomeOf(err, subject)

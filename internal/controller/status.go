@@ -33,23 +33,27 @@ func (s Schedule) conclude(status conditioned, end outcome, interval time.Durati
 		if wait == 0 {
 			wait = s.Jitter(min(stalledRetry, interval))
 		}
-		message := s.withNextTry(end.message, wait)
+		message := s.withNextTry(end, wait)
 		status.clear(v1alpha1.ConditionReconciling)
 		status.set(s, v1alpha1.ConditionReady, readyStatus(end), end.reason, message)
 		status.set(s, v1alpha1.ConditionStalled, metav1.ConditionTrue, end.reason, message)
 		*status.observedGeneration = status.generation
 		return wait
 	default:
+		failingFor := s.failingFor(status)
 		wait := end.wait
-		if wait == 0 {
-			wait = s.retry(s.failingFor(status))
+		switch {
+		case wait == 0 && end.woken:
+			wait = s.Jitter(s.StallAfter - failingFor)
+		case wait == 0:
+			wait = s.retry(failingFor)
 		}
 		// Whoever stalled before and was edited starts anew.
 		status.clear(v1alpha1.ConditionStalled)
-		if s.failingFor(status) == 0 {
+		if failingFor == 0 {
 			status.clear(v1alpha1.ConditionReconciling)
 		}
-		message := s.withNextTry(end.message, wait)
+		message := s.withNextTry(end, wait)
 		status.set(s, v1alpha1.ConditionReady, readyStatus(end), end.reason, message)
 		status.set(s, v1alpha1.ConditionReconciling, metav1.ConditionTrue, end.reason, message)
 		return wait
@@ -75,9 +79,13 @@ func (s Schedule) failingFor(status conditioned) time.Duration {
 	return max(s.Now().Sub(reconciling.LastTransitionTime.Time), 0)
 }
 
-func (s Schedule) withNextTry(message string, wait time.Duration) string {
+// withNextTry adds to a message when the next try comes, unless that depends on something else.
+func (s Schedule) withNextTry(end outcome, wait time.Duration) string {
+	if end.woken {
+		return end.message
+	}
 	at := s.Now().Add(wait).UTC().Truncate(time.Second)
-	return fmt.Sprintf("%s. Next try at %s", message, at.Format(time.RFC3339))
+	return fmt.Sprintf("%s. Next try at %s", end.message, at.Format(time.RFC3339))
 }
 
 func readyStatus(end outcome) metav1.ConditionStatus {

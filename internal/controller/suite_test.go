@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -27,6 +28,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
 // cluster is the real API server that all tests of the package share; each has a namespace of its own.
@@ -138,7 +140,7 @@ func newWorld(t *testing.T) *world {
 
 // restart forgets all that the operator has in memory.
 func (w *world) restart() {
-	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: w.clock.Now})
+	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: w.clock.Now, Metrics: metrics.New(prometheus.NewRegistry())})
 }
 
 func (w *world) schedule() Schedule {
@@ -410,3 +412,9 @@ func truncated(after time.Duration) metav1.Time {
 func (w *world) host() string { return strings.TrimPrefix(w.url, "http://") }
 
 func duration(value time.Duration) *metav1.Duration { return &metav1.Duration{Duration: value} }
+
+// connectionReason is why the connection is ready or not.
+func (w *world) connectionReason() string {
+	w.t.Helper()
+	return meta.FindStatusCondition(w.connection().Status.Conditions, v1alpha1.ConditionReady).Reason
+}

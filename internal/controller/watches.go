@@ -46,7 +46,7 @@ func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 }
 
 // SetupWithManager registers the reconciler and what wakes it: edits of a connection or its Secret,
-// requests for a run, and credentials that were refused during a call.
+// requests for a run, and sessions that closed themselves during a call.
 func (r *APIConnectionReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
 	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.APIConnection{}, secretIndex, func(object client.Object) []string {
 		return []string{object.(*v1alpha1.APIConnection).Spec.Credentials.SecretRef.Name}
@@ -54,7 +54,7 @@ func (r *APIConnectionReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 	if err != nil {
 		return err
 	}
-	refused := source.TypedChannel(r.Pool.Refused(), handler.TypedEnqueueRequestsFromMapFunc(
+	troubled := source.TypedChannel(r.Pool.Troubled(), handler.TypedEnqueueRequestsFromMapFunc(
 		func(_ context.Context, name types.NamespacedName) []reconcile.Request {
 			return []reconcile.Request{{NamespacedName: name}}
 		}))
@@ -62,7 +62,7 @@ func (r *APIConnectionReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 		For(&v1alpha1.APIConnection{}, builder.WithPredicates(edited())).
 		// Only the metadata of Secrets is watched, so that the cache holds no foreign secret.
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.connectionsOf)).
-		WatchesRawSource(refused).
+		WatchesRawSource(troubled).
 		WithOptions(options).
 		Complete(r)
 }

@@ -12,6 +12,10 @@ import (
 // login opens a session with the account's credentials.
 func (c *Client) login(ctx context.Context) (grant, error) {
 	credentials := c.config.Credentials
+	code, err := c.codes.next(c.config.Now())
+	if err != nil {
+		return grant{}, err
+	}
 	return c.authenticate(ctx, call{
 		operation: OperationLogin,
 		method:    http.MethodPost,
@@ -19,8 +23,9 @@ func (c *Client) login(ctx context.Context) (grant, error) {
 		body: struct {
 			Login    string `json:"login"`
 			Password string `json:"password"`
-		}{credentials.Login, credentials.Password},
-		secrets: []string{credentials.Password},
+			Code     string `json:"code,omitempty"`
+		}{credentials.Login, credentials.Password, code},
+		secrets: []string{credentials.Password, code},
 	})
 }
 
@@ -78,7 +83,7 @@ func accessExpiry(parsed wireGrant, issued time.Time) time.Time {
 	if life := lifetime(parsed.AccessTTL, 0); life > 0 {
 		return issued.Add(life)
 	}
-	if expires, ok := tokenExpiry(parsed.AccessToken); ok && expires.After(issued) {
+	if expires, ok := TokenExpiry(parsed.AccessToken); ok && expires.After(issued) {
 		return expires
 	}
 	return issued.Add(defaultAccessLife)
@@ -92,8 +97,9 @@ func lifetime(seconds json.Number, fallback time.Duration) time.Duration {
 	return time.Duration(min(value, maxLife.Seconds()) * float64(time.Second))
 }
 
-// tokenExpiry reads exp from a JWT without verifying it: the API is the one to believe it or not.
-func tokenExpiry(token string) (time.Time, bool) {
+// TokenExpiry returns when an access token expires, if the token says so: it reads from a JWT
+// without verifying it, since the API is the one to believe it or not.
+func TokenExpiry(token string) (time.Time, bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
 		return time.Time{}, false

@@ -17,6 +17,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -30,6 +31,7 @@ const (
 	OperationUser     Operation = "get-user"
 	OperationRelate   Operation = "relate-client"
 	OperationUnrelate Operation = "remove-relate-client"
+	OperationList     Operation = "list-users"
 )
 
 // Credentials are what an account proves itself with: Login and Password, or a Token that was
@@ -37,6 +39,9 @@ const (
 type Credentials struct {
 	Login    string
 	Password string
+	// TOTPSeed is the seed of the account's time-based one-time codes (RFC 6238) in base32; empty for an
+	// account without a second factor.
+	TOTPSeed string
 	// Token is a bearer token that is used as it is and cannot be renewed.
 	Token string
 }
@@ -55,6 +60,14 @@ type Config struct {
 	UserAgent string
 	// Now is the clock by which sessions expire.
 	Now func() time.Time
+	// Guard, if set, is asked before a connection is made to an address, host and port, that the base
+	// URL's host turned out to have. Its error ends the call and is shown.
+	Guard func(address string) error
+	// Began, if set, is told of every request. What it returns is told the HTTP status, 0 when there was no
+	// whole answer, and how long the request took.
+	Began func(operation Operation) func(status int, took time.Duration)
+	// Renewed, if set, is told when a new access token expires.
+	Renewed func(expires time.Time)
 }
 
 // Client calls the API with one account. It is safe for concurrent use.
@@ -63,6 +76,7 @@ type Client struct {
 	calls   *http.Client
 	renewal *http.Client
 	session *session
+	codes   *codes
 }
 
 // New returns a client that has not called the API yet.
@@ -71,6 +85,7 @@ func New(config Config) *Client {
 		config:  config,
 		calls:   newHTTPClient(config, true),
 		renewal: newHTTPClient(config, false),
+		codes:   newCodes(config.Credentials.TOTPSeed, config.Now()),
 	}
 	c.session = newSession(c, config)
 	return c
@@ -82,12 +97,21 @@ func (c *Client) CloseIdleConnections() {
 	c.renewal.CloseIdleConnections()
 }
 
-// Probe proves the credentials as far as the API allows: it logs in, or renews the session when
-// that is due. Unlike every other call it tries again what was refused before. A Token cannot be
-// proved by itself and is taken as good.
+// Probe proves that the API answers and takes the credentials. Unlike every other call it tries again what
+// was refused before: it logs in, or renews the session when that is due, and then lists one user. Whether
+// the account may list users does not matter, as long as the answer is the API's.
 func (c *Client) Probe(ctx context.Context) error {
 	c.session.forgive()
-	_, err := c.session.token(ctx)
+	_, err := c.send(ctx, call{
+		operation: OperationList,
+		method:    http.MethodGet,
+		path:      []string{"v2", "user"},
+		query:     url.Values{"meta.page": {"0"}, "meta.pageSize": {"1"}},
+	})
+	var failure *Error
+	if errors.As(err, &failure) && failure.Operation == OperationList && failure.answersProbe() {
+		return nil
+	}
 	return err
 }
 
@@ -109,9 +133,18 @@ const (
 // reused connection breaks, and a refresh is a GET that must not be sent twice, since the refresh
 // token is used up by the first.
 func newHTTPClient(config Config, reuse bool) *http.Client {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	if config.Guard != nil {
+		dialer.Control = func(_, address string, _ syscall.RawConn) error {
+			if err := config.Guard(address); err != nil {
+				return guardError{err}
+			}
+			return nil
+		}
+	}
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: config.RootCAs},
 		TLSHandshakeTimeout:    dialTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
@@ -131,8 +164,9 @@ type call struct {
 	operation Operation
 	method    string
 	// path holds the segments after the host; each is escaped.
-	path []string
-	body any
+	path  []string
+	query url.Values
+	body  any
 	// user and cuid are the ids that an error text about this call has to name.
 	user, cuid string
 	// secrets are what the call sends and no error text may repeat.
@@ -176,6 +210,8 @@ func (c *Client) exchange(ctx context.Context, via *http.Client, call call, toke
 	limited, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
 	requestID := rand.Text()
+	status := 0
+	defer c.count(call.operation, &status)()
 	failed := func(err error) error {
 		return c.transportError(ctx, call.operation, requestID, err)
 	}
@@ -192,6 +228,7 @@ func (c *Client) exchange(ctx context.Context, via *http.Client, call call, toke
 	if err != nil && !errors.Is(err, errTooLarge) {
 		return answer{}, failed(err)
 	}
+	status = response.StatusCode
 	got := answer{
 		requestID: requestID, status: response.StatusCode, header: response.Header,
 		body: body, tooLarge: err != nil,
@@ -199,11 +236,21 @@ func (c *Client) exchange(ctx context.Context, via *http.Client, call call, toke
 	return got, c.judge(call, token, got)
 }
 
+// count tells that a request began, and returns what tells that it is done.
+func (c *Client) count(operation Operation, status *int) func() {
+	if c.config.Began == nil {
+		return func() {}
+	}
+	began, done := c.config.Now(), c.config.Began(operation)
+	return func() { done(*status, c.config.Now().Sub(began)) }
+}
+
 func (c *Client) request(ctx context.Context, call call, token, requestID string) (*http.Request, error) {
 	target, err := resolve(c.config.BaseURL, call.path)
 	if err != nil {
 		return nil, err
 	}
+	target.RawQuery = call.query.Encode()
 	var body bytes.Buffer
 	if call.body != nil {
 		if err := json.NewEncoder(&body).Encode(call.body); err != nil {

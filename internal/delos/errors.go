@@ -131,6 +131,33 @@ func (e *Error) MayMeanGone() bool {
 	}
 }
 
+// answersProbe reports whether an answer shows that the API is there and takes the session, although it
+// does not do what a probe asks for.
+func (e *Error) answersProbe() bool {
+	switch e.Kind {
+	case KindForbidden, KindInvalid, KindUserNotFound, KindClientNotFound:
+		return e.Status < 500
+	case KindUnavailable:
+		return e.Status == http.StatusNotImplemented
+	case KindUnexpected:
+		return e.Status == http.StatusNotFound && e.Text != ""
+	default:
+		return false
+	}
+}
+
+// guardError is why an address must not be called.
+type guardError struct{ error }
+
+// RetryAfterOf returns how long the API asks to be left alone; 0 when it does not say.
+func RetryAfterOf(err error) time.Duration {
+	var failure *Error
+	if errors.As(err, &failure) {
+		return failure.RetryAfter
+	}
+	return 0
+}
+
 // KindOf returns the kind of an error of this package, however it is wrapped; KindNone for nil and
 // for errors of others.
 func KindOf(err error) Kind {
@@ -163,8 +190,11 @@ func (c *Client) describe(err error) string {
 		alert       tls.AlertError
 		authority   x509.UnknownAuthorityError
 		dialFailure *net.OpError
+		forbidden   guardError
 	)
 	switch {
+	case errors.As(err, &forbidden):
+		return forbidden.Error()
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Sprintf("no whole answer from %s within %s", c.config.BaseURL.Host, c.config.Timeout)
 	case errors.As(err, &dns):

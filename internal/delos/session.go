@@ -2,6 +2,7 @@ package delos
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -124,6 +125,9 @@ func (s *session) renewNow(ctx context.Context) (string, error) {
 	switch {
 	case err == nil:
 		s.current, s.renewAt = got, renewalTime(got)
+		if s.api.config.Renewed != nil {
+			s.api.config.Renewed(got.expires)
+		}
 		return got.access, nil
 	case KindOf(err) == KindLoginRefused:
 		s.current, s.refused = grant{}, err
@@ -154,8 +158,9 @@ func (s *session) acquire(ctx context.Context, old grant) (grant, error) {
 	}
 }
 
-// renewalTime is three quarters into a token's life: early enough for several attempts before it
-// expires.
+// renewalTime is about three quarters into a token's life: early enough for several attempts before it
+// expires, and spread so that the sessions of many connections are not renewed together.
 func renewalTime(g grant) time.Time {
-	return g.issued.Add(g.expires.Sub(g.issued) / 4 * 3)
+	life := g.expires.Sub(g.issued)
+	return g.issued.Add(life*7/10 + rand.N(life/10+1))
 }

@@ -1,0 +1,87 @@
+package connection
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+// CheckHostGlobs reports the first glob that can match nothing because it is malformed.
+func CheckHostGlobs(globs []string) error {
+	for _, glob := range globs {
+		if _, err := path.Match(glob, ""); err != nil || glob == "" {
+			return fmt.Errorf("%q is no glob of a host, as in *.example.com or api.example.com:8443", glob)
+		}
+	}
+	return nil
+}
+
+// checkHost applies what only the operator's administrator knows: which hosts may be named.
+func checkHost(base *url.URL, options Options) error {
+	switch {
+	case len(options.AllowedHosts) > 0 && !named(base.Host, options.AllowedHosts):
+		return &SettingsError{v1alpha1.ReasonInvalidSpec, fmt.Sprintf(
+			"spec.url names %s, which the operator's flag --allowed-api-hosts does not: name an allowed host, or have the flag extended", base.Host)}
+	case len(options.AllowedHosts) == 0 && proxied(base):
+		// The proxy resolves the name, so the operator cannot see to which address it leads.
+		return &SettingsError{v1alpha1.ReasonInvalidSpec, fmt.Sprintf(
+			"the operator reaches %s through a proxy, and then only hosts that its flag --allowed-api-hosts names: have the host added to it", base.Host)}
+	default:
+		return nil
+	}
+}
+
+// named reports whether a glob names a host, with or without its port.
+func named(hostAndPort string, globs []string) bool {
+	host := (&url.URL{Host: hostAndPort}).Hostname()
+	return slices.ContainsFunc(globs, func(glob string) bool {
+		bare, _ := path.Match(glob, host)
+		full, _ := path.Match(glob, hostAndPort)
+		return bare || full
+	})
+}
+
+func proxied(base *url.URL) bool {
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: base})
+	return proxy != nil || err != nil
+}
+
+// metadataServices are addresses outside of the link-local range at which clouds tell a machine its
+// credentials.
+var metadataServices = []netip.Addr{
+	netip.MustParseAddr("fd00:ec2::254"),   // AWS
+	netip.MustParseAddr("168.63.129.16"),   // Azure
+	netip.MustParseAddr("100.100.100.200"), // Alibaba Cloud
+	netip.MustParseAddr("192.0.0.192"),     // Oracle Cloud
+}
+
+// guard returns a check of the addresses that a connection's host turns out to have. It stands between a
+// tenant who may create an APIConnection and what the operator's machine can reach but the tenant should not.
+func guard(of settings, options Options) func(address string) error {
+	target := &url.URL{Scheme: of.scheme, Host: of.host}
+	if proxied(target) || of.scheme == "https" && named(of.host, options.AllowedHosts) {
+		return nil
+	}
+	return func(address string) error {
+		parsed, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("%s leads to %q, which is no address", of.host, address)
+		}
+		ip := parsed.Addr().Unmap()
+		switch {
+		case of.scheme == "http" && !ip.IsLoopback():
+			return fmt.Errorf("%s leads to %s, and plain http is for this machine only", of.host, ip)
+		case ip.IsLoopback() && !options.AllowHTTPLoopback:
+			return fmt.Errorf("%s leads to %s, which is the operator's own machine", of.host, ip)
+		case ip.IsLinkLocalUnicast(), ip.IsMulticast(), ip.IsUnspecified(), slices.Contains(metadataServices, ip):
+			return fmt.Errorf("%s leads to %s, where no API is: such addresses need the operator's flag --allowed-api-hosts", of.host, ip)
+		default:
+			return nil
+		}
+	}
+}

@@ -8,10 +8,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strings"
 	"time"
 
+	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -51,9 +54,11 @@ type settings struct {
 	logging           zap.Options
 }
 
-func parseFlags(arguments []string) (settings, error) {
-	var s settings
+// parseFlags reads the flags. What is to be said about how they are used goes to usage.
+func parseFlags(arguments []string, usage io.Writer) (settings, error) {
+	s := settings{logging: zap.Options{TimeEncoder: zapcore.RFC3339TimeEncoder}}
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
+	flags.SetOutput(usage)
 	flags.BoolVar(&s.leaderElect, "leader-elect", false, "Wait to be the leader before reconciling. Needed with more than one replica.")
 	flags.StringVar(&s.leaderNamespace, "leader-election-namespace", "", "Namespace of the leader election's Lease; the operator's own when empty.")
 	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 for none.")
@@ -92,7 +97,7 @@ func (s settings) hosts() []string {
 }
 
 func main() {
-	s, err := parseFlags(os.Args[1:])
+	s, err := parseFlags(os.Args[1:], os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -159,6 +164,7 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
 		AllowHTTPLoopback: s.allowHTTPLoopback,
 		AllowedHosts:      s.hosts(),
 		UserAgent:         name + "/" + version,
+		Proxy:             http.ProxyFromEnvironment,
 		Now:               time.Now,
 		Metrics:           metrics.New(metricsregistry.Registry),
 	})

@@ -53,11 +53,12 @@ func withAPIServer(run func() int) (code int, err error) {
 	}
 	// As in a real cluster, a pod needs its ServiceAccount.
 	environment.ControlPlane.GetAPIServer().Configure().Disable("disable-admission-plugins")
+	// A start that fails half-way leaves processes behind, too.
+	defer func() { err = errors.Join(err, environment.Stop()) }()
 	cluster, err := environment.Start()
 	if err != nil {
 		return 0, fmt.Errorf("starting the API server: %w", err)
 	}
-	defer func() { err = errors.Join(err, environment.Stop()) }()
 
 	kube, err = client.New(cluster, client.Options{})
 	if err != nil {

@@ -42,13 +42,13 @@ type RateLimit struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
-	RequestsPerSecond *int32 `json:"requestsPerSecond,omitempty"`
+	RequestsPerSecond int32 `json:"requestsPerSecond,omitempty"`
 
 	// burst is how many calls may be made at once after a quiet time; 100 when absent.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
-	Burst *int32 `json:"burst,omitempty"`
+	Burst int32 `json:"burst,omitempty"`
 }
 
 // APIConnectionSpec says where the Delos API is and with which account it is used.

@@ -47,11 +47,12 @@ func withAPIServer(run func() int) (code int, err error) {
 		return 0, errors.New(`these tests need an API server: run "make test", or export KUBEBUILDER_ASSETS="$(go run ./hack/controlplane)"`)
 	}
 	environment := &envtest.Environment{CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true}
+	// A start that fails half-way leaves processes behind, too.
+	defer func() { err = errors.Join(err, environment.Stop()) }()
 	cluster, err = environment.Start()
 	if err != nil {
 		return 0, fmt.Errorf("starting the API server: %w", err)
 	}
-	defer func() { err = errors.Join(err, environment.Stop()) }()
 
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {

@@ -27,7 +27,7 @@ func checkHost(base *url.URL, options Options) error {
 	case len(options.AllowedHosts) > 0 && !named(base.Host, options.AllowedHosts):
 		return &SettingsError{v1alpha1.ReasonInvalidSpec, fmt.Sprintf(
 			"spec.url names %s, which the operator's flag --allowed-api-hosts does not: name an allowed host, or have the flag extended", base.Host)}
-	case len(options.AllowedHosts) == 0 && proxied(base):
+	case len(options.AllowedHosts) == 0 && proxied(base, options):
 		// The proxy resolves the name, so the operator cannot see to which address it leads.
 		return &SettingsError{v1alpha1.ReasonInvalidSpec, fmt.Sprintf(
 			"the operator reaches %s through a proxy, and then only hosts that its flag --allowed-api-hosts names: have the host added to it", base.Host)}
@@ -46,8 +46,11 @@ func named(hostAndPort string, globs []string) bool {
 	})
 }
 
-func proxied(base *url.URL) bool {
-	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: base})
+func proxied(base *url.URL, options Options) bool {
+	if options.Proxy == nil {
+		return false
+	}
+	proxy, err := options.Proxy(&http.Request{URL: base})
 	return proxy != nil || err != nil
 }
 
@@ -64,7 +67,7 @@ var metadataServices = []netip.Addr{
 // tenant who may create an APIConnection and what the operator's machine can reach but the tenant should not.
 func guard(of settings, options Options) func(address string) error {
 	target := &url.URL{Scheme: of.scheme, Host: of.host}
-	if proxied(target) || of.scheme == "https" && named(of.host, options.AllowedHosts) {
+	if proxied(target, options) || of.scheme == "https" && named(of.host, options.AllowedHosts) {
 		return nil
 	}
 	return func(address string) error {

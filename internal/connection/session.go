@@ -117,11 +117,11 @@ func (s *Session) Unrelate(ctx context.Context, uuid, cuid string) error {
 }
 
 // call makes a call unless the API asked to be left alone, and learns from what came of it.
-func (s *Session) call(make func() error) error {
+func (s *Session) call(send func() error) error {
 	if wait := s.gate.charge(s.pool.options.Now()); wait > 0 {
 		return &delos.Error{Kind: delos.KindRateLimited, RetryAfter: wait}
 	}
-	err := make()
+	err := send()
 	kind := delos.KindOf(err)
 	switch kind {
 	case delos.KindRateLimited:

@@ -3,16 +3,17 @@
 package connection
 
 import (
+	"cmp"
 	"crypto/x509"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
@@ -35,6 +36,8 @@ type Options struct {
 	UserAgent string
 	// AllowedHosts are globs of the hosts, or hosts and ports, that connections may name; any when empty.
 	AllowedHosts []string
+	// Proxy tells the proxy for a request; nil for none at all. See http.Transport.
+	Proxy func(*http.Request) (*url.URL, error)
 	// Now is the clock by which sessions expire.
 	Now func() time.Time
 	// Metrics count calls and what becomes of sessions.
@@ -103,8 +106,8 @@ func settingsOf(connection *v1alpha1.APIConnection, secret *corev1.Secret, optio
 		burst:       DefaultBurst,
 	}
 	if limit := connection.Spec.RateLimit; limit != nil {
-		wanted.perSecond = int(ptr.Deref(limit.RequestsPerSecond, DefaultRequestsPerSecond))
-		wanted.burst = int(ptr.Deref(limit.Burst, DefaultBurst))
+		wanted.perSecond = int(cmp.Or(limit.RequestsPerSecond, DefaultRequestsPerSecond))
+		wanted.burst = int(cmp.Or(limit.Burst, DefaultBurst))
 	}
 	return wanted, nil
 }
@@ -126,6 +129,7 @@ func (s settings) client(name string, options Options) (*delos.Client, error) {
 		RootCAs:     authorities,
 		UserAgent:   options.UserAgent,
 		Now:         options.Now,
+		Proxy:       options.Proxy,
 		Guard:       guard(s, options),
 		Began: func(operation delos.Operation) func(int, time.Duration) {
 			return counted.Began(string(operation))

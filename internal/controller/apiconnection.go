@@ -131,6 +131,7 @@ func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alph
 	if end.silent {
 		return ctrl.Result{RequeueAfter: end.wait}, nil
 	}
+	end.log(ctx)
 	interval := connection.Interval(is.Spec)
 	wait := r.Schedule.conclude(conditioned{
 		conditions:         &is.Status.Conditions,

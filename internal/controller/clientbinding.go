@@ -142,6 +142,7 @@ func (r *run) finish(ctx context.Context) (ctrl.Result, error) {
 	if r.end.silent {
 		return ctrl.Result{RequeueAfter: r.end.wait}, nil
 	}
+	r.end.log(ctx)
 	if !r.binding.DeletionTimestamp.IsZero() {
 		*r.end = blocked(*r.end)
 	}

@@ -1,11 +1,13 @@
 package controller
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
@@ -31,6 +33,8 @@ type outcome struct {
 	woken bool
 	// silent: nothing worth saying. The object is looked at again after the wait.
 	silent bool
+	// cause is the failure, for the log: it has the request's id.
+	cause error
 	// wait is when to try again; 0 for the growing wait of an object that fails.
 	wait time.Duration
 }
@@ -129,6 +133,7 @@ func outcomeOf(err error, subject failureSubject) outcome {
 		unread:  row.unread,
 		woken:   row.woken,
 		wait:    failure.RetryAfter,
+		cause:   err,
 	}
 }
 
@@ -162,7 +167,14 @@ func connectionOutcomeOf(err error, subject failureSubject) outcome {
 			message += " (" + failure.Text + ")"
 		}
 		message += ": correct its keys login and password, or token"
-		return outcome{reason: v1alpha1.ReasonLoginRefused, message: message, stalled: true}
+		return outcome{reason: v1alpha1.ReasonLoginRefused, message: message, stalled: true, cause: err}
 	}
 	return outcomeOf(err, subject)
+}
+
+// log writes down what an API's failure was, with what the conditions leave out.
+func (o outcome) log(ctx context.Context) {
+	if o.cause != nil {
+		ctrl.LoggerFrom(ctx).Info("the Delos API did not do as asked", "reason", o.reason, "error", o.cause.Error())
+	}
 }

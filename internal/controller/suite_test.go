@@ -48,12 +48,13 @@ func withCluster(run func() int) int {
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
 	}
+	// A start that fails half-way leaves processes behind, too.
+	defer environment.Stop() //nolint:errcheck // the test run ends with it
 	config, err := environment.Start()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "starting the API server:", err)
 		return 1
 	}
-	defer environment.Stop() //nolint:errcheck // the process ends with it
 	// The tests are many clients in one process.
 	config.QPS = -1
 	cluster = config

@@ -13,6 +13,8 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -35,7 +37,7 @@ const (
 )
 
 // Credentials are what an account proves itself with: Login and Password, or a Token that was
-// issued elsewhere. They have no String method that shows them.
+// issued elsewhere. Printing them shows none of them.
 type Credentials struct {
 	Login    string
 	Password string
@@ -45,6 +47,9 @@ type Credentials struct {
 	// Token is a bearer token that is used as it is and cannot be renewed.
 	Token string
 }
+
+// Format writes no credential, whatever the verb.
+func (Credentials) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, "[credentials]") }
 
 // Config is what a Client needs to know.
 type Config struct {
@@ -60,6 +65,8 @@ type Config struct {
 	UserAgent string
 	// Now is the clock by which sessions expire.
 	Now func() time.Time
+	// Proxy tells the proxy for a request; nil for none at all. See http.Transport.
+	Proxy func(*http.Request) (*url.URL, error)
 	// Guard, if set, is asked before a connection is made to an address, host and port, that the base
 	// URL's host turned out to have. Its error ends the call and is shown.
 	Guard func(address string) error
@@ -73,8 +80,8 @@ type Config struct {
 // Client calls the API with one account. It is safe for concurrent use.
 type Client struct {
 	config  Config
-	calls   *http.Client
-	renewal *http.Client
+	calls   *http.Transport
+	renewal *http.Transport
 	session *session
 	codes   *codes
 }
@@ -83,8 +90,8 @@ type Client struct {
 func New(config Config) *Client {
 	c := &Client{
 		config:  config,
-		calls:   newHTTPClient(config, true),
-		renewal: newHTTPClient(config, false),
+		calls:   newTransport(config, true),
+		renewal: newTransport(config, false),
 		codes:   newCodes(config.Credentials.TOTPSeed, config.Now()),
 	}
 	c.session = newSession(c, config)
@@ -126,13 +133,13 @@ const (
 	authorizationKey = "Authorization"
 )
 
-// newHTTPClient returns a client that follows no redirect: a redirect is not part of the contract,
-// and following one could carry credentials elsewhere.
+// newTransport returns what carries requests. It is used without an http.Client, which would follow
+// redirects: one is not part of the contract, and following it could carry credentials elsewhere.
 //
 // Without reuse every request gets a connection of its own. net/http repeats a GET by itself when a
 // reused connection breaks, and a refresh is a GET that must not be sent twice, since the refresh
 // token is used up by the first.
-func newHTTPClient(config Config, reuse bool) *http.Client {
+func newTransport(config Config, reuse bool) *http.Transport {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	if config.Guard != nil {
 		dialer.Control = func(_, address string, _ syscall.RawConn) error {
@@ -142,8 +149,8 @@ func newHTTPClient(config Config, reuse bool) *http.Client {
 			return nil
 		}
 	}
-	transport := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
+	return &http.Transport{
+		Proxy:                  config.Proxy,
 		DialContext:            dialer.DialContext,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: config.RootCAs},
 		TLSHandshakeTimeout:    dialTimeout,
@@ -152,10 +159,6 @@ func newHTTPClient(config Config, reuse bool) *http.Client {
 		IdleConnTimeout:        idleTimeout,
 		ForceAttemptHTTP2:      reuse,
 		DisableKeepAlives:      !reuse,
-	}
-	return &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
 
@@ -206,7 +209,7 @@ func (c *Client) noteAccepted(token string, err error) {
 }
 
 // exchange sends one request and reads its whole answer. It is the only place that talks HTTP.
-func (c *Client) exchange(ctx context.Context, via *http.Client, call call, token string) (answer, error) {
+func (c *Client) exchange(ctx context.Context, via *http.Transport, call call, token string) (answer, error) {
 	limited, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
 	requestID := rand.Text()
@@ -219,7 +222,7 @@ func (c *Client) exchange(ctx context.Context, via *http.Client, call call, toke
 	if err != nil {
 		return answer{}, &Error{Operation: call.operation, Kind: KindInvalid, Text: err.Error(), RequestID: requestID}
 	}
-	response, err := via.Do(request)
+	response, err := via.RoundTrip(request)
 	if err != nil {
 		return answer{}, failed(err)
 	}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestParseFlags(t *testing.T) {
+	got, err := parseFlags([]string{"--leader-elect", "--concurrent=3", "--stall-after=1m", "--allowed-api-hosts=*.example,api.test:8443"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	type choice struct {
+		LeaderElect bool
+		Concurrent  int
+		StallAfter  time.Duration
+		Hosts       []string
+	}
+	want := choice{true, 3, time.Minute, []string{"*.example", "api.test:8443"}}
+	if diff := cmp.Diff(want, choice{got.leaderElect, got.concurrent, got.stallAfter, got.hosts()}); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+}
+
+func TestBadFlags(t *testing.T) {
+	for argument, want := range map[string]string{
+		"--concurrent=0":           "--concurrent is 0: it must be at least 1",
+		"--stall-after=0s":         "--stall-after is 0s: it must be longer than 0s",
+		"--allowed-api-hosts=a,,b": `--allowed-api-hosts: "" is no glob of a host, as in *.example.com or api.example.com:8443`,
+		"--allowed-api-hosts=[a":   `--allowed-api-hosts: "[a" is no glob of a host, as in *.example.com or api.example.com:8443`,
+		"reconcile":                `unknown argument "reconcile": all settings are flags, see --help`,
+		"--stall-after=soon":       `invalid value "soon" for flag -stall-after: parse error`,
+		"--metrics-address=:443":   "flag provided but not defined: -metrics-address",
+	} {
+		t.Run(argument, func(t *testing.T) {
+			_, err := parseFlags([]string{argument}, io.Discard)
+			if err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		})
+	}
+}

@@ -83,6 +83,26 @@ func (s *Session) Probe(ctx context.Context) error {
 	return err
 }
 
+// Tolerates reports whether a session that is in use stays so although a Probe failed: one failure is no
+// outage yet.
+func (s *Session) Tolerates(err error) bool {
+	s.pool.mu.Lock()
+	open := s.open
+	s.pool.mu.Unlock()
+	if !open {
+		return false
+	}
+	switch delos.KindOf(err) {
+	case delos.KindRateLimited:
+		s.gate.pause(s.pool.options.Now(), delos.RetryAfterOf(err))
+		return true
+	case delos.KindUnavailable, delos.KindUnreachable:
+		return !s.breaker.record(err)
+	default:
+		return false
+	}
+}
+
 // TakeTrouble returns why the session closed itself since it was last asked; nil when it did not.
 func (s *Session) TakeTrouble() error {
 	s.pool.mu.Lock()
@@ -139,17 +159,21 @@ func (s *Session) call(send func() error) error {
 	return err
 }
 
-// close keeps the session from being used and tells the connection's reconciler why.
+// close keeps the session from being used and tells the connection's reconciler why. A session that is closed
+// already has told it.
 func (s *Session) close(why error) {
 	s.pool.mu.Lock()
-	news := s.trouble == nil
-	s.trouble, s.open = why, false
-	s.pool.mu.Unlock()
-	s.metrics.Open(false)
+	news := s.open
 	if news {
-		select {
-		case s.pool.troubled <- event.TypedGenericEvent[types.NamespacedName]{Object: s.name}:
-		default:
-		}
+		s.trouble, s.open = why, false
+	}
+	s.pool.mu.Unlock()
+	if !news {
+		return
+	}
+	s.metrics.Open(false)
+	select {
+	case s.pool.troubled <- event.TypedGenericEvent[types.NamespacedName]{Object: s.name}:
+	default:
 	}
 }

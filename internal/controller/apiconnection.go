@@ -82,7 +82,7 @@ func (r *APIConnectionReconciler) secret(ctx context.Context, of *v1alpha1.APICo
 // establish proves the credentials and opens the session, or closes it and says why.
 func (r *APIConnectionReconciler) establish(ctx context.Context, of *v1alpha1.APIConnection, secret *corev1.Secret) *outcome {
 	end := r.prove(ctx, of, secret)
-	if end.ready != metav1.ConditionTrue {
+	if end.ready != metav1.ConditionTrue && !end.silent {
 		r.Pool.Close(client.ObjectKeyFromObject(of))
 	}
 	return end
@@ -108,6 +108,9 @@ func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APICon
 	// What a call has just found out need not be tried again at once.
 	if err = session.TakeTrouble(); err == nil || attempt.asked() {
 		err = session.Probe(ctx)
+	}
+	if err != nil && session.Tolerates(err) {
+		return &outcome{silent: true, wait: max(firstRetry, delos.RetryAfterOf(err))}
 	}
 	if err != nil {
 		end := connectionOutcomeOf(err, subject)

@@ -311,3 +311,23 @@ func TestPatienceIsForTheWholeConnection(t *testing.T) {
 	expectEqual(t, "wait", 5*time.Second, result.RequeueAfter)
 	expectEqual(t, "calls", operations(nil), w.calls())
 }
+
+// TestOneFailedProbeIsNoOutage shows that a connection in use stays ready until its calls fail in a row.
+func TestOneFailedProbeIsNoOutage(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	outage := w.platform.Inject(delossim.Fault{Failure: delossim.Answer{Status: 502}})
+	for range 4 {
+		w.clock.Advance(time.Minute)
+		expectEqual(t, "wait", 2*time.Second, w.reconcileConnection())
+		expectEqual(t, "reason", "LoggedIn", w.connectionReason())
+		expectEqual(t, "usable", true, w.pool.Session(w.connection()) != nil)
+	}
+
+	w.reconcileConnection()
+	expectEqual(t, "reason after the fifth", "APIUnavailable", w.connectionReason())
+	expectEqual(t, "usable after the fifth", false, w.pool.Session(w.connection()) != nil)
+	outage.Remove()
+	w.reconcileConnection()
+	expectEqual(t, "reason after the outage", "LoggedIn", w.connectionReason())
+}

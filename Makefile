@@ -55,9 +55,11 @@ test: need-go need-cc ## Run all tests with the race detector, against a real AP
 	echo "KUBEBUILDER_ASSETS=$$assets go test -race ./..."; \
 	KUBEBUILDER_ASSETS="$$assets" go test -race ./...
 
+# Built and not run by `go run`, which dies of a SIGTERM without passing it on: the demo would live on.
 .PHONY: demo
 demo: need-go ## See it work: API server, simulated API, operator and samples (ONCE=1: check and stop)
-	go run ./hack/demo $(if $(ONCE),--once)
+	@go build -buildvcs=false -o bin/demo ./hack/demo
+	@bin/demo $(if $(ONCE),--once)
 
 .PHONY: controlplane
 controlplane: need-go ## Find, download or build etcd, kube-apiserver, kubectl; print their directory

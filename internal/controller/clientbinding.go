@@ -294,6 +294,11 @@ func announce(recorder events.EventRecorder, object client.Object, was, is []met
 	}
 	kind := corev1.EventTypeWarning
 	switch ready.Reason {
+	case v1alpha1.ReasonConnectionNotReady:
+		// What is created together with its connection waits for it for a moment, and that is no news.
+		if former == nil {
+			return
+		}
 	case v1alpha1.ReasonConfirming, v1alpha1.ReasonRevoking, v1alpha1.ReasonSuspended:
 		kind = corev1.EventTypeNormal
 	}

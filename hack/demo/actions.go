@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+// action is something to try: a person is shown it as a command line, and --once does the same.
+type action interface {
+	fmt.Stringer
+	do(ctx context.Context, s *stage) error
+}
+
+// kubectl is a call of kubectl.
+type kubectl []string
+
+func (k kubectl) String() string {
+	words := []string{"kubectl"}
+	for _, arg := range k {
+		words = append(words, quote(arg))
+	}
+	return strings.Join(words, " ")
+}
+
+func (k kubectl) do(ctx context.Context, s *stage) error {
+	_, err := s.cluster.Kubectl(ctx, "", k...)
+	return err
+}
+
+// call is a request to the simulator's admin API.
+type call struct{ method, url, body string }
+
+func (c call) String() string {
+	return fmt.Sprintf("curl -X %s %s -d %s", c.method, c.url, quote(c.body))
+}
+
+func (c call) do(ctx context.Context, _ *stage) error {
+	request, err := http.NewRequestWithContext(ctx, c.method, c.url, strings.NewReader(c.body))
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %s", c, response.Status, text)
+	}
+	return err
+}
+
+var harmless = regexp.MustCompile(`^[A-Za-z0-9_./:=@-]+$`)
+
+// quote makes one word of a text for a shell.
+func quote(text string) string {
+	if harmless.MatchString(text) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
+
+func promote(binding v1alpha1.ClientBinding) action {
+	return kubectl{"patch", "clientbinding", binding.Name, "--namespace", binding.Namespace,
+		"--type=merge", "--patch", `{"spec":{"isOwner":true}}`}
+}
+
+func remove(binding v1alpha1.ClientBinding) action {
+	return kubectl{"delete", "clientbinding", binding.Name, "--namespace", binding.Namespace}
+}
+
+func changeUser(binding v1alpha1.ClientBinding) action {
+	return kubectl{"patch", "clientbinding", binding.Name, "--namespace", binding.Namespace,
+		"--type=merge", "--patch", `{"spec":{"userUUID":"user_nobody"}}`}
+}
+
+func tellAbout(binding v1alpha1.ClientBinding) action {
+	return kubectl{"describe", "clientbinding", binding.Name, "--namespace", binding.Namespace}
+}
+
+func (s *stage) createUser(uuid string) action {
+	return call{http.MethodPost, s.simulator.AdminURL + "/users", fmt.Sprintf(`{"uuid": %q, "username": "late.arrival"}`, uuid)}
+}
+
+func (s *stage) drift(binding v1alpha1.ClientBinding) action {
+	return call{http.MethodPut,
+		fmt.Sprintf("%s/users/%s/relations/%s", s.simulator.AdminURL, binding.Spec.UserUUID, binding.Spec.CUID),
+		fmt.Sprintf(`{"isOwner": %t}`, !binding.Spec.IsOwner)}
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+// invite tells what to try next, and shows what comes of it until the context ends.
+func (s *stage) invite(ctx context.Context) error {
+	standard, err := s.samples.standard()
+	if err != nil {
+		return err
+	}
+	owner, err := s.samples.owner()
+	if err != nil {
+		return err
+	}
+	s.report.heading("Try next, in another terminal")
+	for _, hint := range []struct{ what, command string }{
+		{"Use this cluster", fmt.Sprintf("export KUBECONFIG=%s PATH=%s:$PATH",
+			quote(s.cluster.Kubeconfig), quote(s.cluster.Assets))},
+		{"Promote a user to owner", promote(standard).String()},
+		{"Create the missing user; the wrong binding becomes Ready at its next try", s.createUser(s.samples.wrong.Spec.UserUUID).String()},
+		{"See what happened to it", tellAbout(s.samples.wrong).String()},
+		{"Try to change whom a binding is for: refused, and told what to do instead", changeUser(standard).String()},
+		{"Do that: a new object, here for a user who does not exist", strangerCommand(standard)},
+		{"Change a relation behind the operator's back, and ask for a look at it", s.drift(owner).String() + "\n" + askFor(owner)},
+		{"Delete a binding: kubectl returns when the access is gone", remove(owner).String()},
+		{"See what the platform was asked", "curl " + s.simulator.AdminURL + "/calls"},
+		{"Read the operator's log", "less " + quote(s.operator.LogFile)},
+	} {
+		fmt.Fprintf(s.report.out, "# %s\n%s\n\n", hint.what, hint.command)
+	}
+	fmt.Fprintln(s.report.out, "Ctrl-C stops everything and leaves nothing behind.")
+	s.report.heading("kubectl get clientbindings --all-namespaces")
+	s.follow(ctx)
+	fmt.Fprintln(s.report.out)
+	return nil
+}
+
+// strangerCommand creates a binding like the given one for a user who does not exist.
+func strangerCommand(like v1alpha1.ClientBinding) string {
+	stranger := map[string]any{
+		"apiVersion": v1alpha1.GroupVersion.String(),
+		"kind":       "ClientBinding",
+		"metadata":   metav1.ObjectMeta{Name: "nobody", Namespace: like.Namespace},
+		"spec": v1alpha1.ClientBindingSpec{
+			UserUUID:      "user_nobody",
+			CUID:          like.Spec.CUID,
+			ConnectionRef: like.Spec.ConnectionRef,
+		},
+	}
+	text, err := yaml.Marshal(stranger)
+	if err != nil {
+		panic(err) // a map of plain values
+	}
+	return "kubectl create -f - <<EOF\n" + strings.TrimSpace(string(text)) + "\nEOF"
+}
+
+func askFor(binding v1alpha1.ClientBinding) string {
+	return fmt.Sprintf(`kubectl annotate --overwrite clientbinding %s --namespace %s %s="$(date -u +%%FT%%TZ)"`,
+		binding.Name, binding.Namespace, v1alpha1.RequestedAtAnnotation)
+}

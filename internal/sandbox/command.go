@@ -1,0 +1,81 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// interruptDelay is how long a command that was asked to end gets before it is killed.
+const interruptDelay = 5 * time.Second
+
+// run runs a command and returns its standard output; what it wrote to standard error is part of the error.
+func run(ctx context.Context, cmd *exec.Cmd) (string, error) {
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout = &stdout
+	if cmd.Stderr == nil {
+		cmd.Stderr = &stderr
+	}
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return stdout.String(), nil
+}
+
+// command prepares a command that is interrupted, not killed, when the context ends, so that it can clean up. The
+// signal is for its children as well: `go run` does not pass it on.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = interruptDelay
+	return cmd
+}
+
+// Assets returns the directory of the control plane's binaries: KUBEBUILDER_ASSETS if that is set, else the one
+// that hack/controlplane finds, downloads or builds. What that has to say goes to progress.
+func Assets(ctx context.Context, progress io.Writer) (string, error) {
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return "", err
+	}
+	cmd := command(ctx, "go", "run", "./hack/controlplane")
+	cmd.Dir, cmd.Stderr = root, progress
+	dir, err := run(ctx, cmd)
+	return strings.TrimSpace(dir), err
+}
+
+// Render returns the manifests of a kustomization of this repository, such as config/default, as
+// `make deploy` applies them.
+func Render(ctx context.Context, path string) (Manifests, error) {
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cmd := command(ctx, "go", "tool", "-modfile=hack/tools/generate/go.mod", "kustomize", "build", path)
+	cmd.Dir = root
+	text, err := run(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	return parseManifests(text)
+}
+
+// moduleRoot is the top directory of this repository; tests run in the directories of their packages.
+func moduleRoot(ctx context.Context) (string, error) {
+	file, err := run(ctx, command(ctx, "go", "env", "GOMOD"))
+	if err != nil {
+		return "", err
+	}
+	return filepath.Dir(strings.TrimSpace(file)), nil
+}

@@ -1,0 +1,86 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// ControlPlane is etcd and kube-apiserver. Nothing runs in it: there are no nodes and no controllers.
+type ControlPlane struct {
+	// Config is that of an administrator.
+	Config *rest.Config
+	// Kubeconfig is a file for an administrator, for people and for kubectl.
+	Kubeconfig string
+	// Assets is the directory that holds kubectl.
+	Assets string
+
+	dir string
+}
+
+// StartControlPlane starts the binaries of assets; see [Assets].
+func (s *Sandbox) StartControlPlane(ctx context.Context, assets string) (*ControlPlane, error) {
+	environment := &envtest.Environment{UseExistingCluster: ptr.To(false)}
+	etcd, server := &envtest.Etcd{}, environment.ControlPlane.GetAPIServer()
+	environment.ControlPlane.Etcd = etcd
+	etcd.Path, server.Path = filepath.Join(assets, "etcd"), filepath.Join(assets, "kube-apiserver")
+	etcd.DataDir, server.CertDir = filepath.Join(s.dir, "etcd"), filepath.Join(s.dir, "kube-apiserver")
+	for _, dir := range []string{etcd.DataDir, server.CertDir} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	s.onClose(environment.Stop)
+	config, err := environment.Start()
+	if err != nil {
+		return nil, fmt.Errorf("starting the control plane of %s: %w", assets, err)
+	}
+	// The start itself cannot be interrupted; it takes seconds.
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	c := &ControlPlane{Config: config, Kubeconfig: filepath.Join(s.dir, "admin.kubeconfig"), Assets: assets, dir: s.dir}
+	return c, os.WriteFile(c.Kubeconfig, environment.KubeConfig, 0o600)
+}
+
+// Kubectl runs kubectl as an administrator, with input as its standard input, and returns what it printed.
+func (c *ControlPlane) Kubectl(ctx context.Context, input string, args ...string) (string, error) {
+	cmd := command(ctx, filepath.Join(c.Assets, "kubectl"), args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig)
+	cmd.Stdin = strings.NewReader(input)
+	return run(ctx, cmd)
+}
+
+// Apply applies manifests by `kubectl apply --server-side`, as `make deploy` does.
+func (c *ControlPlane) Apply(ctx context.Context, manifests Manifests) error {
+	document, err := manifests.document()
+	if err != nil {
+		return err
+	}
+	_, err = c.Kubectl(ctx, document, "apply", "--server-side", "-f", "-")
+	return err
+}
+
+// Install applies config/default without the Deployment, since the operator is to be a process here, and
+// returns how that Deployment would run it.
+func (c *ControlPlane) Install(ctx context.Context) (Deployment, error) {
+	manifests, err := Render(ctx, "config/default")
+	if err != nil {
+		return Deployment{}, err
+	}
+	deployment, rest, err := splitDeployment(manifests)
+	if err != nil {
+		return Deployment{}, err
+	}
+	if err := c.Apply(ctx, rest); err != nil {
+		return Deployment{}, err
+	}
+	_, err = c.Kubectl(ctx, "", "wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+	return deployment, err
+}

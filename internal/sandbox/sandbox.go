@@ -1,0 +1,47 @@
+package sandbox
+
+import (
+	"errors"
+	"os"
+	"slices"
+	"sync"
+)
+
+// Sandbox is a directory and what was started in it.
+type Sandbox struct {
+	dir string
+
+	mu    sync.Mutex
+	stops []func() error
+}
+
+// New makes an empty sandbox.
+func New() (*Sandbox, error) {
+	dir, err := os.MkdirTemp("", "clientbinding-sandbox-")
+	if err != nil {
+		return nil, err
+	}
+	return &Sandbox{dir: dir}, nil
+}
+
+// Dir is the directory of all that the sandbox writes.
+func (s *Sandbox) Dir() string { return s.dir }
+
+// Close stops everything, the last started first, and removes the directory. It may be called again.
+func (s *Sandbox) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, stop := range slices.Backward(s.stops) {
+		errs = append(errs, stop())
+	}
+	s.stops = nil
+	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
+}
+
+// onClose registers what ends a part. The stop must bear being called when the part has ended already.
+func (s *Sandbox) onClose(stop func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stops = append(s.stops, stop)
+}

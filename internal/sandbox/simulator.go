@@ -1,0 +1,64 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+// Simulator is a simulated Delos platform that is reached over HTTP.
+type Simulator struct {
+	*delossim.Server
+	// URL is where the API is.
+	URL string
+	// AdminURL is where the platform can be looked at and changed; see [delossim.Server.Admin].
+	AdminURL string
+
+	servers []*http.Server
+}
+
+// headerTimeout is how long a caller may take to send a request's headers.
+const headerTimeout = 10 * time.Second
+
+// StartSimulator serves a platform, each of its two APIs on a port of its own.
+func (s *Sandbox) StartSimulator(ctx context.Context, config delossim.Config) (*Simulator, error) {
+	platform := delossim.New(config)
+	simulator := &Simulator{Server: platform}
+	s.onClose(simulator.Stop)
+	var err error
+	if simulator.URL, err = simulator.serve(ctx, platform); err != nil {
+		return nil, err
+	}
+	simulator.AdminURL, err = simulator.serve(ctx, platform.Admin())
+	return simulator, err
+}
+
+func (s *Simulator) serve(ctx context.Context, handler http.Handler) (string, error) {
+	listener, err := listen(ctx)
+	if err != nil {
+		return "", err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout}
+	s.servers = append(s.servers, server)
+	go func() { _ = server.Serve(listener) }() // ends when the server is closed, and only then
+	return "http://" + listener.Addr().String(), nil
+}
+
+// Stop ends the platform; calls in progress are cut off.
+func (s *Simulator) Stop() error {
+	s.Close()
+	var errs []error
+	for _, server := range s.servers {
+		errs = append(errs, server.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// listen listens on a free port of this machine, for nobody else.
+func listen(ctx context.Context) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+}

@@ -1,0 +1,107 @@
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+var nextTry = regexp.MustCompile(`Next try at (\S+Z)`)
+
+// A binding may come before its user. It says so, and the user's creation is enough to make it Ready.
+func TestUserComesLater(t *testing.T) {
+	underDeployedOperator(t)
+	n := newTenant(t, delossim.Config{Clients: []string{"cust_1"}})
+	n.connect(t)
+	binding := n.binding("early", "user_late", "cust_1", true)
+	create(t, binding)
+
+	var announced time.Time
+	look := func() string {
+		if err := kube.Get(t.Context(), client.ObjectKeyFromObject(binding), binding); err != nil {
+			t.Fatal(err)
+		}
+		problem := condition(binding, binding.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonUserNotFound)
+		if problem != "" {
+			return problem
+		}
+		message := readyOf(binding.Status.Conditions).Message
+		found := nextTry.FindStringSubmatch(message)
+		if !strings.Contains(message, `"user_late"`) || found == nil {
+			return "no user or no next try in: " + message
+		}
+		var err error
+		if announced, err = time.Parse(time.RFC3339, found[1]); err != nil {
+			t.Fatal(err)
+		}
+		return ""
+	}
+	within(t, 20*time.Second, look)
+
+	n.platform.AddUser(delossim.User{UUID: "user_late", Username: "late"})
+	// Another try may have come and gone since.
+	if problem := look(); problem != "" && n.bound(t, "early") != "" {
+		t.Fatal(problem)
+	}
+	within(t, time.Until(announced)+5*time.Second, func() string { return n.bound(t, "early") })
+}
+
+// When kubectl delete returns, Get user shows the access no longer, however late it shows a removal.
+func TestDeleteReturnsWhenTheAccessIsGone(t *testing.T) {
+	underDeployedOperator(t)
+	const token = "a-token-of-the-test"
+	n := newTenant(t, delossim.Config{
+		// The session is refreshed meanwhile, which must not show in the log either.
+		Settings: delossim.Settings{Lag: 1500 * time.Millisecond, AccessTTL: 2 * time.Second},
+		Users:    []delossim.User{{UUID: "user_1"}},
+		Clients:  []string{"cust_1", "cust_2"},
+		Tokens:   []string{token},
+	})
+	n.connect(t)
+	create(t, n.binding("leaving", "user_1", "cust_1", true))
+	create(t, n.binding("staying", "user_1", "cust_2", false))
+	within(t, 30*time.Second, func() string { return first(n.bound(t, "leaving"), n.bound(t, "staying")) })
+
+	if _, err := cluster.Kubectl(t.Context(), "", "delete", "clientbinding", "leaving", "--namespace", n.namespace); err != nil {
+		t.Fatal(err)
+	}
+	shown := n.getUser(t, "user_1", token)
+	if strings.Contains(shown, "cust_1") || !strings.Contains(shown, "cust_2") {
+		t.Errorf("when kubectl delete returned, Get user showed %s", shown)
+	}
+	if problem := n.bound(t, "staying"); problem != "" {
+		t.Error(problem)
+	}
+	if n.platform.Count(delossim.OpRefresh) == 0 {
+		t.Errorf("the session was not refreshed: %s", n.platform.Summary())
+	}
+}
+
+// getUser is a Get user of its own, past the operator.
+func (n *tenant) getUser(t *testing.T, uuid, token string) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.platform.URL+"/v2/user/"+uuid, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+token)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatal(response.Status, err)
+	}
+	return string(body)
+}

@@ -1,0 +1,195 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+// waiting is how many bindings wait for a connection that cannot be used.
+const waiting = 5
+
+// crowd is a platform with a client for as many users.
+func crowd() delossim.Config {
+	config := delossim.Config{Clients: []string{"cust_1"}}
+	for i := range waiting {
+		config.Users = append(config.Users, delossim.User{UUID: fmt.Sprintf("user_%d", i)})
+	}
+	return config
+}
+
+func (n *tenant) bindCrowd(t *testing.T) {
+	t.Helper()
+	for i := range waiting {
+		create(t, n.binding(fmt.Sprintf("binding-%d", i), fmt.Sprintf("user_%d", i), "cust_1", true))
+	}
+}
+
+// each returns the first problem of the crowd's bindings.
+func (n *tenant) each(problem func(name string) string) string {
+	for i := range waiting {
+		if problem := problem(fmt.Sprintf("binding-%d", i)); problem != "" {
+			return problem
+		}
+	}
+	return ""
+}
+
+// waits says in which way a binding does not say that it waits for its connection.
+func (n *tenant) waits(t *testing.T, name string) string {
+	t.Helper()
+	binding := &v1alpha1.ClientBinding{}
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: name}, binding); err != nil {
+		t.Fatal(err)
+	}
+	problem := condition(binding, binding.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonConnectionNotReady)
+	message := readyOf(binding.Status.Conditions).Message
+	if want := "APIConnection " + n.namespace + "/default"; problem == "" && !strings.Contains(message, want) {
+		problem = fmt.Sprintf("no %q in %q", want, message)
+	}
+	if problem != "" {
+		problem = name + ": " + problem
+	}
+	return problem
+}
+
+// tells says in which way the connection does not tell what is wrong.
+func (n *tenant) tells(t *testing.T, reason string, words ...string) string {
+	t.Helper()
+	found := &v1alpha1.APIConnection{}
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName}, found); err != nil {
+		t.Fatal(err)
+	}
+	problem := condition(found, found.Status.Conditions, metav1.ConditionFalse, reason)
+	for _, word := range words {
+		if message := readyOf(found.Status.Conditions).Message; problem == "" && !strings.Contains(message, word) {
+			problem = fmt.Sprintf("no %q in %q", word, message)
+		}
+	}
+	return problem
+}
+
+// What is wrong with the credentials is told on the connection, once, in words that name the Secret and the key;
+// the bindings name the connection. The right Secret is all it takes.
+func TestCredentials(t *testing.T) {
+	underDeployedOperator(t)
+	good := map[string]string{"login": login, "password": password}
+	for name, test := range map[string]struct {
+		secret map[string]string // none if nil
+		reason string
+		words  []string
+		logins int
+	}{
+		"wrong password": {
+			secret: map[string]string{"login": login, "password": wrongPassword},
+			reason: v1alpha1.ReasonLoginRefused,
+			words:  []string{"password"},
+			logins: 1,
+		},
+		"no Secret": {
+			reason: v1alpha1.ReasonSecretNotFound,
+			words:  []string{"login", "password"},
+		},
+		"no password": {
+			secret: map[string]string{"login": login},
+			reason: v1alpha1.ReasonSecretInvalid,
+			words:  []string{"no key password"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newTenant(t, crowd())
+			secret := n.secret(test.secret)
+			if test.secret != nil {
+				create(t, secret)
+			}
+			create(t, n.connection(n.platform.URL))
+			n.bindCrowd(t)
+			words := append([]string{n.namespace + "/" + secretName}, test.words...)
+			within(t, 20*time.Second, func() string {
+				return first(n.tells(t, test.reason, words...), n.each(func(name string) string { return n.waits(t, name) }))
+			})
+			n.demoteCrowd(t)
+			within(t, 20*time.Second, func() string { return n.each(func(name string) string { return n.waits(t, name) }) })
+			if got := n.platform.Count(delossim.OpAny); got != test.logins {
+				t.Errorf("the platform was called %d times, want %d: %s", got, test.logins, n.platform.Summary())
+			}
+
+			n.putSecret(t, test.secret != nil, good)
+			within(t, 20*time.Second, func() string { return n.each(func(name string) string { return n.bound(t, name) }) })
+			if got := n.platform.Count(delossim.OpLogin); got != test.logins+1 {
+				t.Errorf("%d logins, want %d", got, test.logins+1)
+			}
+		})
+	}
+}
+
+// demoteCrowd gives the operator a reason to look at each binding again.
+func (n *tenant) demoteCrowd(t *testing.T) {
+	t.Helper()
+	if problem := n.each(func(name string) string {
+		binding := n.binding(name, "", "", false)
+		patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"isOwner":false}}`))
+		if err := kube.Patch(t.Context(), binding, patch); err != nil {
+			return err.Error()
+		}
+		return ""
+	}); problem != "" {
+		t.Fatal(problem)
+	}
+}
+
+func (n *tenant) putSecret(t *testing.T, exists bool, data map[string]string) {
+	t.Helper()
+	secret := n.secret(data)
+	if !exists {
+		create(t, secret)
+		return
+	}
+	present := &corev1.Secret{}
+	if err := kube.Get(t.Context(), client.ObjectKeyFromObject(secret), present); err != nil {
+		t.Fatal(err)
+	}
+	present.StringData = data
+	if err := kube.Update(t.Context(), present); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An address at which nobody answers is told by name, and tried again until somebody does.
+func TestNobodyAnswers(t *testing.T) {
+	underDeployedOperator(t)
+	n := newTenant(t, crowd())
+	address := strings.TrimPrefix(n.platform.URL, "http://")
+	if err := n.platform.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	n.connect(t)
+	n.bindCrowd(t)
+	within(t, 20*time.Second, func() string {
+		return first(
+			n.tells(t, v1alpha1.ReasonAPIUnavailable, address+" refused the connection", "Next try at "),
+			n.each(func(name string) string { return n.waits(t, name) }),
+		)
+	})
+
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The platform is the same one; only the server before it is new.
+	server := &http.Server{Handler: n.platform}
+	t.Cleanup(func() { _ = server.Close() })
+	go func() { _ = server.Serve(listener) }()
+	within(t, 30*time.Second, func() string { return n.each(func(name string) string { return n.bound(t, name) }) })
+}

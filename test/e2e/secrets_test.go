@@ -1,0 +1,189 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+// echo stands before a platform and answers every third call with an error that repeats all the secrets that it
+// was sent: what a badly made API, or a hostile one, could do to have them shown.
+type echo struct {
+	platform http.Handler
+
+	mu      sync.Mutex
+	calls   int
+	secrets map[string]bool
+}
+
+// failures are the statuses of the answers that repeat secrets. A login is only answered with the last of them,
+// since a refused one would end the run.
+var failures = []int{400, 401, 403, 404, 409, 422, 200, 302, 500, 502}
+
+func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	sent := sentSecrets(r, body)
+	e.mu.Lock()
+	e.remember(sent...)
+	e.calls++
+	spoil, status := e.calls%3 == 0, failures[e.calls/3%len(failures)]
+	e.mu.Unlock()
+	if strings.HasSuffix(r.URL.Path, "/login") {
+		status = http.StatusBadGateway
+	}
+	if spoil {
+		w.Header().Set("Location", r.URL.String())
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(map[string]string{"error": "refused " + strings.Join(sent, " and ")})
+		return
+	}
+	answer := httptest.NewRecorder()
+	e.platform.ServeHTTP(answer, r)
+	var grant struct{ AccessToken, RefreshToken string }
+	if json.Unmarshal(answer.Body.Bytes(), &grant) == nil {
+		e.mu.Lock()
+		e.remember(grant.AccessToken, grant.RefreshToken)
+		e.mu.Unlock()
+	}
+	for key, values := range answer.Header() {
+		w.Header()[key] = values
+	}
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body.Bytes())
+}
+
+func (e *echo) remember(secrets ...string) {
+	for _, secret := range secrets {
+		if secret != "" {
+			e.secrets[secret] = true
+		}
+	}
+}
+
+// sentSecrets are what a request holds that nobody may be shown.
+func sentSecrets(r *http.Request, body []byte) []string {
+	var secrets []string
+	if token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); found {
+		secrets = append(secrets, token)
+	}
+	if _, token, found := strings.Cut(r.URL.Path, "/auth/refresh/"); found {
+		secrets = append(secrets, token)
+	}
+	var login struct{ Password string }
+	if json.Unmarshal(body, &login) == nil && login.Password != "" {
+		secrets = append(secrets, login.Password)
+	}
+	return secrets
+}
+
+func (e *echo) seen() (calls, secrets int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.calls, len(e.secrets)
+}
+
+// Whatever the API answers, none of the secrets that the operator holds is to be found anywhere that people or
+// programs can look: objects, events, metrics, log.
+func TestNoSecretIsShown(t *testing.T) {
+	underDeployedOperator(t)
+	config := crowd()
+	config.Settings.AccessTTL = time.Second
+	n := newTenant(t, config)
+	front := &echo{platform: n.platform, secrets: map[string]bool{}}
+	server := httptest.NewServer(front)
+	t.Cleanup(server.Close)
+	create(t, n.secret(map[string]string{"login": login, "password": password}))
+	connection := n.connection(server.URL)
+	connection.Spec.Interval = &metav1.Duration{Duration: time.Second}
+	create(t, connection)
+	n.bindCrowd(t)
+	within(t, 40*time.Second, func() string {
+		if calls, secrets := front.seen(); calls < 60 || secrets < 10 {
+			return fmt.Sprintf("%d calls with %d secrets so far", calls, secrets)
+		}
+		return ""
+	})
+
+	shown := n.shown(t)
+
+	// The check could not fail if nothing of what was repeated had got anywhere.
+	if !strings.Contains(shown["objects"]+shown["events"]+shown["log"], "[redacted]") {
+		t.Error("no error text with a secret arrived anywhere")
+	}
+	front.mu.Lock()
+	defer front.mu.Unlock()
+	for place, text := range shown {
+		if text == "" {
+			t.Errorf("%s: nothing to look through", place)
+		}
+		for secret := range front.secrets {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s: a secret is shown: %.12s…", place, secret)
+			}
+		}
+	}
+}
+
+// shown is all that there is to be seen of a tenant, by where.
+func (n *tenant) shown(t *testing.T) map[string]string {
+	t.Helper()
+	log, err := operator.Log()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{
+		"log":     log,
+		"metrics": metrics(t),
+		"objects": n.listed(t, &v1alpha1.ClientBindingList{}) + n.listed(t, &v1alpha1.APIConnectionList{}),
+		"events":  n.listed(t, &eventsv1.EventList{}) + n.listed(t, &corev1.EventList{}),
+	}
+}
+
+func (n *tenant) listed(t *testing.T, list client.ObjectList) string {
+	t.Helper()
+	if err := kube.List(t.Context(), list, client.InNamespace(n.namespace)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// metrics is what the operator serves to Prometheus.
+func metrics(t *testing.T) string {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+metricsAddress+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(text), "clientbinding_api_calls_total{") {
+		t.Errorf("the metrics have no calls of the API:\n%.500s", text)
+	}
+	return string(text)
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/base32"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -70,6 +71,8 @@ func (k secretKeys) login() (credentials delos.Credentials, problem string) {
 			return credentials, fmt.Sprintf("has no key %s: add the account's %s", key, key)
 		case k[key] == "":
 			return credentials, fmt.Sprintf("has an empty value under the key %s: put the account's %s there", key, key)
+		case !utf8.ValidString(k[key]):
+			return credentials, fmt.Sprintf("has a value under the key %s that is not text in UTF-8: put the account's %s there", key, key)
 		}
 	}
 	seed := strings.ToUpper(strings.ReplaceAll(k[v1alpha1.SecretKeyTOTPSeed], " ", ""))

@@ -63,6 +63,9 @@ func (p *Pool) Prepare(connection *v1alpha1.APIConnection, secret *corev1.Secret
 func (p *Pool) Open(session *Session) {
 	p.mu.Lock()
 	former := p.sessions[session.name]
+	if former != nil {
+		former.open = false
+	}
 	p.sessions[session.name] = session
 	session.open, session.trouble = true, nil
 	p.mu.Unlock()

@@ -74,8 +74,11 @@ func (s *Session) Enter(key string, urgent bool) time.Duration {
 func (s *Session) Paused() time.Duration { return s.gate.closedFor(s.pool.options.Now()) }
 
 // Probe proves that the session can be used: that the API answers and takes the credentials, also when they
-// were refused before. See delos.Client.Probe.
+// were refused before. See delos.Client.Probe. An API that asked to be left alone is not probed either.
 func (s *Session) Probe(ctx context.Context) error {
+	if wait := s.Paused(); wait > 0 {
+		return &delos.Error{Operation: delos.OperationList, Kind: delos.KindRateLimited, RetryAfter: wait}
+	}
 	err := s.api.Probe(ctx)
 	if err == nil {
 		s.breaker.reset()

@@ -5,10 +5,13 @@ package connection
 import (
 	"cmp"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -67,7 +70,7 @@ func Timeout(spec v1alpha1.APIConnectionSpec) time.Duration {
 }
 
 func durationOr(value *metav1.Duration, fallback time.Duration) time.Duration {
-	if value == nil {
+	if value == nil || value.Duration <= 0 {
 		return fallback
 	}
 	return value.Duration
@@ -112,6 +115,12 @@ func settingsOf(connection *v1alpha1.APIConnection, secret *corev1.Secret, optio
 	return wanted, nil
 }
 
+// url is the address of the API, without the port that its scheme implies: some gateways take a Host
+// header with that port for another host.
+func (s settings) url() *url.URL {
+	return &url.URL{Scheme: s.scheme, Host: strings.TrimSuffix(s.host, ":"+impliedPort(s.scheme))}
+}
+
 // client returns a client for the settings. The name of the connection is for its metrics.
 func (s settings) client(name string, options Options) (*delos.Client, error) {
 	counted := options.Metrics.Connection(name)
@@ -123,7 +132,7 @@ func (s settings) client(name string, options Options) (*delos.Client, error) {
 		}
 	}
 	return delos.New(delos.Config{
-		BaseURL:     &url.URL{Scheme: s.scheme, Host: s.host},
+		BaseURL:     s.url(),
 		Credentials: s.credentials,
 		Timeout:     s.timeout,
 		RootCAs:     authorities,
@@ -144,8 +153,8 @@ func parseURL(text string, options Options) (*url.URL, error) {
 	invalid := func(format string, args ...any) (*url.URL, error) {
 		return nil, &SettingsError{v1alpha1.ReasonInvalidSpec, fmt.Sprintf(format, args...)}
 	}
-	parsed, err := url.Parse(text)
-	if err != nil || parsed.Hostname() == "" || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" ||
+	parsed, host, err := splitURL(text)
+	if err != nil || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" ||
 		parsed.Path != "" && parsed.Path != "/" {
 		return invalid("spec.url must be a scheme and a host with an optional port, as in https://stagep.tst-apidmndelss.com")
 	}
@@ -161,27 +170,42 @@ func parseURL(text string, options Options) (*url.URL, error) {
 	default:
 		return invalid("spec.url has the scheme %q: use https", parsed.Scheme)
 	}
-	return &url.URL{Scheme: parsed.Scheme, Host: hostAndPort(parsed)}, nil
+	return &url.URL{Scheme: parsed.Scheme, Host: host}, nil
 }
 
 // Host returns the host and port of an APIConnection's API in one canonical form; "" when its URL
 // cannot be read.
 func Host(spec v1alpha1.APIConnectionSpec) string {
-	parsed, err := url.Parse(spec.URL)
-	if err != nil || parsed.Hostname() == "" {
-		return ""
-	}
-	return hostAndPort(parsed)
+	_, host, _ := splitURL(spec.URL)
+	return host
 }
 
-func hostAndPort(parsed *url.URL) string {
-	port := parsed.Port()
-	if port == "" && parsed.Scheme == "http" {
-		port = "80"
-	} else if port == "" {
-		port = "443"
+// splitURL reads a URL, and its host and port in the one form in which they are compared: no two forms
+// of them lead to the same API.
+func splitURL(text string) (parsed *url.URL, hostAndPort string, err error) {
+	parsed, err = url.Parse(text)
+	if err != nil {
+		return nil, "", err
 	}
-	return net.JoinHostPort(strings.ToLower(parsed.Hostname()), port)
+	port, err := strconv.ParseUint(cmp.Or(parsed.Port(), impliedPort(parsed.Scheme)), 10, 16)
+	if err != nil {
+		return nil, "", err
+	}
+	host := strings.TrimSuffix(strings.ToLower(parsed.Hostname()), ".")
+	if host == "" || port == 0 {
+		return nil, "", errors.New("no host, or a port that cannot be called")
+	}
+	if address, err := netip.ParseAddr(host); err == nil {
+		host = address.Unmap().String()
+	}
+	return parsed, net.JoinHostPort(host, strconv.FormatUint(port, 10)), nil
+}
+
+func impliedPort(scheme string) string {
+	if scheme == "http" {
+		return "80"
+	}
+	return "443"
 }
 
 func isLoopback(host string) bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +58,8 @@ func errorText(body []byte) (text string, reported bool) {
 var documented = []struct {
 	text string
 	kind Kind
-	// id returns the id that the API names behind the text; nil where it names none.
+	// id returns the id that the API names behind the text; nil where it names none. To a call that is
+	// about no such id the text means nothing.
 	id func(call) string
 }{
 	{"User not found", KindUserNotFound, func(c call) string { return c.user }},
@@ -72,15 +74,20 @@ var documented = []struct {
 // names another id than the call was about has no meaning for it.
 func kindOfText(text string, about call) Kind {
 	for _, known := range documented {
-		if text == known.text {
-			return known.kind
-		}
-		if id, found := strings.CutPrefix(text, known.text+": "); found && known.id != nil {
-			if id != known.id(about) {
-				return KindUnexpected
+		if known.id != nil {
+			id := known.id(about)
+			if id != "" && (text == known.text || text == known.text+": "+id) {
+				return known.kind
 			}
-			return known.kind
+			continue
 		}
+		if text != known.text {
+			continue
+		}
+		if known.kind == KindSessionEnded && about.operation != OperationRefresh {
+			return KindUnauthorized // the words are a refresh's, but the token that was sent is another
+		}
+		return known.kind
 	}
 	return KindNone
 }
@@ -106,20 +113,24 @@ func (c *Client) judge(about call, token string, got answer) error {
 		failure.Kind, text = KindUnexpected, errTooLarge.Error()
 	}
 	if about.operation == OperationLogin {
-		failure.Kind = kindOfLogin(failure.Kind, got.status, text)
+		failure.Kind = kindOfLogin(failure.Kind, got.status, reported)
 	}
 	if failure.Kind == KindNone {
 		return nil
 	}
-	failure.Text = clean(redact(text, append(about.secrets, token)))
+	failure.Text = shorten(redact(visible(text), append(about.secrets, token)))
 	return failure
 }
 
-// redact takes what the call sent as a secret out of what came back.
+// redact takes what the call sent as a secret out of what came back, in every form in which it was sent.
+// The text is without what is not visible, which could otherwise hide a secret from here.
 func redact(text string, secrets []string) string {
 	for _, secret := range secrets {
-		if secret != "" {
-			text = strings.ReplaceAll(text, secret, "[redacted]")
+		inJSON, _ := json.Marshal(secret) //nolint:errchkjson // a string has no way to fail
+		for _, form := range []string{secret, url.PathEscape(secret), string(inJSON[1 : len(inJSON)-1])} {
+			if form = visible(form); form != "" {
+				text = strings.ReplaceAll(text, form, "[redacted]")
+			}
 		}
 	}
 	return text
@@ -145,15 +156,14 @@ func kindOfStatus(status int, wait time.Duration) Kind {
 	}
 }
 
-// kindOfLogin says what the answer to a login means. Its error texts are not documented, so the
-// words that come with a client error count as a refusal: one login too few is better than an
-// account that is locked.
-func kindOfLogin(kind Kind, status int, text string) Kind {
+// kindOfLogin says what the answer to a login means. Its error texts are not documented, so whatever
+// error the API reports counts as a refusal: one login too few is better than an account that is locked.
+func kindOfLogin(kind Kind, status int, reported bool) Kind {
 	switch kind {
 	case KindNone, KindRateLimited, KindUnavailable:
 		return kind
 	case KindUnexpected:
-		if text == "" || status >= 300 && status < 400 {
+		if !reported || status >= 300 && status < 400 {
 			return kind
 		}
 	}
@@ -162,18 +172,25 @@ func kindOfLogin(kind Kind, status int, text string) Kind {
 
 const maxTextLength = 256
 
-// clean makes a text of the API fit to be shown: no control characters, 256 characters at most.
-func clean(text string) string {
-	kept := []rune(strings.Map(func(r rune) rune {
-		if r == unicode.ReplacementChar || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+// clean makes a text of the API fit to be shown: one line, no control characters, 256 characters at most.
+func clean(text string) string { return shorten(visible(text)) }
+
+// visible drops control and format characters, and those that separate lines.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
 			return -1
 		}
 		return r
-	}, text))
-	if len(kept) > maxTextLength {
-		kept = append(kept[:maxTextLength-1], '…')
+	}, text)
+}
+
+func shorten(text string) string {
+	runes := []rune(text)
+	if len(runes) <= maxTextLength {
+		return text
 	}
-	return string(kept)
+	return string(runes[:maxTextLength-1]) + "…"
 }
 
 // maxRetryAfter bounds what one answer can ask for, so that a mistaken one does not stop the
@@ -184,7 +201,7 @@ const maxRetryAfter = time.Hour
 // It returns 0 when there is none, or none that makes sense.
 func retryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
+	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil || errors.Is(err, strconv.ErrRange) {
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 	}
 	if date, err := http.ParseTime(value); err == nil {

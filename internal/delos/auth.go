@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -40,12 +41,12 @@ func (c *Client) refresh(ctx context.Context, token string) (grant, error) {
 }
 
 // wireGrant is the answer to a login or a refresh. The lifetimes are in seconds; a gRPC gateway
-// writes 64-bit numbers as strings, which json.Number reads too.
+// writes 64-bit numbers as strings. No form of theirs makes the tokens worthless.
 type wireGrant struct {
-	AccessToken  string      `json:"accessToken"`
-	RefreshToken string      `json:"refreshToken"`
-	AccessTTL    json.Number `json:"accessTtl"`
-	RefreshTTL   json.Number `json:"refreshTtl"`
+	AccessToken  string          `json:"accessToken"`
+	RefreshToken string          `json:"refreshToken"`
+	AccessTTL    json.RawMessage `json:"accessTtl"`
+	RefreshTTL   json.RawMessage `json:"refreshTtl"`
 }
 
 func (c *Client) authenticate(ctx context.Context, call call) (grant, error) {
@@ -55,7 +56,7 @@ func (c *Client) authenticate(ctx context.Context, call call) (grant, error) {
 		return grant{}, err
 	}
 	var parsed wireGrant
-	if json.Unmarshal(got.body, &parsed) != nil || parsed.AccessToken == "" {
+	if json.Unmarshal(got.body, &parsed) != nil || !sendable(parsed.AccessToken) {
 		return grant{}, &Error{
 			Operation: call.operation, Kind: KindUnexpected, Status: got.status, RequestID: got.requestID,
 			Text: "the answer holds no access token",
@@ -68,6 +69,11 @@ func (c *Client) authenticate(ctx context.Context, call call) (grant, error) {
 		refresh:        parsed.RefreshToken,
 		refreshExpires: issued.Add(lifetime(parsed.RefreshTTL, defaultRefreshLife)),
 	}, nil
+}
+
+// sendable reports whether a token can be sent in a header just as it is.
+func sendable(token string) bool {
+	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // The lifetimes where an answer names none: the vendor's FAQ gives an access token five minutes, and
@@ -84,13 +90,13 @@ func accessExpiry(parsed wireGrant, issued time.Time) time.Time {
 		return issued.Add(life)
 	}
 	if expires, ok := TokenExpiry(parsed.AccessToken); ok && expires.After(issued) {
-		return expires
+		return issued.Add(min(expires.Sub(issued), maxLife))
 	}
 	return issued.Add(defaultAccessLife)
 }
 
-func lifetime(seconds json.Number, fallback time.Duration) time.Duration {
-	value, err := seconds.Float64()
+func lifetime(seconds json.RawMessage, fallback time.Duration) time.Duration {
+	value, err := strconv.ParseFloat(strings.Trim(string(seconds), `"`), 64)
 	if err != nil || !(value > 0) {
 		return fallback
 	}

@@ -88,7 +88,7 @@ type Error struct {
 	// RetryAfter is how long the API asks to be left alone; 0 when it does not say.
 	RetryAfter time.Duration
 
-	// canceled is set when the caller gave up, so that errors.Is finds it.
+	// canceled is the error of the caller's context when the caller gave up, so that errors.Is finds it.
 	canceled error
 }
 
@@ -107,15 +107,20 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap returns context.Canceled when the caller gave up the call, else nil: what a transport
-// says of itself may hold a URL, and with it a refresh token.
+// Unwrap returns why the caller gave up the call, else nil: what a transport says of itself may hold
+// a URL, and with it a refresh token.
 func (e *Error) Unwrap() error { return e.canceled }
 
 // ProvesUserGone reports whether the answer proves that the API knows no such user. Only the API's
-// own words do, and not those of an API that fails at the same time.
+// own words do, and not those of an API that fails at the same time, or that refuses the session: the
+// user whom it does not find may be the account's.
 func (e *Error) ProvesUserGone() bool {
-	answered := e.Status >= 200 && e.Status < 300 || e.Status >= 400 && e.Status < 500
-	return e.Kind == KindUserNotFound && answered
+	switch {
+	case e.Kind != KindUserNotFound, e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
+		return false
+	default:
+		return e.Status >= 200 && e.Status < 300 || e.Status >= 400 && e.Status < 500
+	}
 }
 
 // MayMeanGone reports whether the answer to a removal may mean that there is nothing to remove: the
@@ -172,8 +177,7 @@ func KindOf(err error) Kind {
 // net/http may repeat the URL or what the other side sent.
 func (c *Client) transportError(ctx context.Context, operation Operation, requestID string, err error) error {
 	failure := &Error{Operation: operation, Kind: KindUnreachable, RequestID: requestID}
-	if ctx.Err() != nil && errors.Is(ctx.Err(), context.Canceled) {
-		failure.canceled = context.Canceled
+	if failure.canceled = ctx.Err(); failure.canceled != nil {
 		failure.Text = "given up by the caller"
 		return failure
 	}
@@ -183,14 +187,12 @@ func (c *Client) transportError(ctx context.Context, operation Operation, reques
 
 func (c *Client) describe(err error) string {
 	var (
-		timeout     net.Error
-		dns         *net.DNSError
-		verify      *tls.CertificateVerificationError
-		record      tls.RecordHeaderError
-		alert       tls.AlertError
-		authority   x509.UnknownAuthorityError
-		dialFailure *net.OpError
-		forbidden   guardError
+		timeout    net.Error
+		dns        *net.DNSError
+		verify     *tls.CertificateVerificationError
+		record     tls.RecordHeaderError
+		connection *net.OpError
+		forbidden  guardError
 	)
 	switch {
 	case errors.As(err, &forbidden):
@@ -200,20 +202,28 @@ func (c *Client) describe(err error) string {
 	case errors.As(err, &dns):
 		return fmt.Sprintf("the name %s cannot be resolved", c.config.BaseURL.Hostname())
 	case errors.As(err, &verify):
-		return fmt.Sprintf("the certificate of %s is not trusted: %s", c.config.BaseURL.Host, clean(verify.Err.Error()))
-	case errors.As(err, &authority):
-		return fmt.Sprintf("the certificate of %s is not trusted: %s", c.config.BaseURL.Host, clean(authority.Error()))
+		return fmt.Sprintf("the certificate of %s is not trusted: %s", c.config.BaseURL.Host, describeDistrust(verify.Err))
 	case errors.As(err, &record):
 		return c.config.BaseURL.Host + " does not speak TLS"
-	case errors.As(err, &alert):
-		return fmt.Sprintf("%s refused the TLS connection: %s", c.config.BaseURL.Host, alert.Error())
+	case errors.As(err, &connection) && connection.Op == "remote error":
+		return fmt.Sprintf("%s refused the TLS connection: %s", c.config.BaseURL.Host, connection.Err)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return c.config.BaseURL.Host + " refused the connection"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return c.config.BaseURL.Host + " closed the connection before its answer was complete"
-	case errors.As(err, &dialFailure) && dialFailure.Op == "dial":
+	case errors.As(err, &connection) && connection.Op == "dial":
 		return c.config.BaseURL.Host + " cannot be reached"
 	default:
-		return fmt.Sprintf("what %s answered is not HTTP", c.config.BaseURL.Host)
+		return c.config.BaseURL.Host + " gave no answer that can be read as HTTP"
 	}
+}
+
+// describeDistrust is what is wrong with a certificate, without the time of day, which would make each
+// message a new one.
+func describeDistrust(err error) string {
+	var invalid x509.CertificateInvalidError
+	if errors.As(err, &invalid) && invalid.Reason == x509.Expired {
+		return "it has expired or is not valid yet"
+	}
+	return clean(err.Error())
 }

@@ -2,6 +2,7 @@ package delos
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -112,11 +113,12 @@ func (s *session) renew(ctx context.Context) (string, error) {
 
 func (s *session) renewNow(ctx context.Context) (string, error) {
 	s.mu.Lock()
-	old := s.current
+	old, refused := s.current, s.refused
 	fresh := old.access != "" && s.now().Before(s.renewAt)
 	s.mu.Unlock()
-	if fresh {
-		return old.access, nil
+	// Much may have happened since the caller looked.
+	if refused != nil || fresh {
+		return old.access, refused
 	}
 	got, err := s.acquire(ctx, old)
 	s.mu.Lock()
@@ -132,13 +134,24 @@ func (s *session) renewNow(ctx context.Context) (string, error) {
 	case KindOf(err) == KindLoginRefused:
 		s.current, s.refused = grant{}, err
 		return "", err
-	case old.access != "" && now.Before(old.expires):
+	case s.current.access != "" && now.Before(old.expires) && !asksForPatience(err):
 		// The token that is there still serves; the next attempt comes in half of what it has left.
 		s.renewAt = now.Add(old.expires.Sub(now) / 2)
 		return old.access, nil
+	case KindOf(err) != KindRateLimited:
+		// Whether the refresh token was used up is not known, and a refresh may never work again: with
+		// nothing left to go on with, the next attempt is a login.
+		s.current = grant{}
+		return "", err
 	default:
 		return "", err
 	}
+}
+
+// asksForPatience reports whether the API said when it may be called again, which goes for every call.
+func asksForPatience(err error) bool {
+	var failure *Error
+	return errors.As(err, &failure) && failure.Kind == KindRateLimited && failure.Status != 0 && failure.RetryAfter > 0
 }
 
 // acquire refreshes a session if it can, and logs in if not.
@@ -149,7 +162,6 @@ func (s *session) acquire(ctx context.Context, old grant) (grant, error) {
 	got, err := s.api.refresh(ctx, old.refresh)
 	switch KindOf(err) {
 	case KindUnreachable, KindUnavailable, KindRateLimited:
-		// Whether the refresh token was used up is not known. If it was, the next refresh is refused.
 		return grant{}, err
 	case KindNone:
 		return got, nil

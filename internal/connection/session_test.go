@@ -1,0 +1,295 @@
+package connection
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+func TestSessionCarriesOutCalls(t *testing.T) {
+	p := startPlatform(t)
+	session := p.open(t)
+	relation := func() (isOwner, related bool) {
+		t.Helper()
+		user, err := session.User(t.Context(), john)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return user.Relation(cust)
+	}
+	if err := session.Relate(t.Context(), john, cust, true); err != nil {
+		t.Fatal(err)
+	}
+	if isOwner, related := relation(); !related || !isOwner {
+		t.Errorf("related %t as owner %t after Relate", related, isOwner)
+	}
+	if err := session.Unrelate(t.Context(), john, cust); err != nil {
+		t.Fatal(err)
+	}
+	if _, related := relation(); related {
+		t.Error("related after Unrelate")
+	}
+	if diff := cmp.Diff(delossim.Summary{Relate: 1, User: 2, Unrelate: 1}, p.Summary()); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+// TestRefusedCredentialsCloseTheSession: everybody learns of it, and one login is all it costs.
+func TestRefusedCredentialsCloseTheSession(t *testing.T) {
+	p := startPlatform(t)
+	session := p.open(t)
+	p.SetPassword(account, "changed")
+	p.RevokeSessions()
+
+	calls := map[string]func() error{
+		"User":     func() error { _, err := session.User(t.Context(), john); return err },
+		"Relate":   func() error { return session.Relate(t.Context(), john, cust, true) },
+		"Unrelate": func() error { return session.Unrelate(t.Context(), john, cust) },
+	}
+	for _, call := range calls {
+		for _, err := range together(50, call) {
+			if delos.KindOf(err) != delos.KindLoginRefused {
+				t.Fatalf("got %v", err)
+			}
+		}
+	}
+	if logins := p.Summary().Login; logins != 1 {
+		t.Errorf("%d logins", logins)
+	}
+	if p.pool.Session(connectionTo(p.url)) != nil {
+		t.Error("the session is still in use")
+	}
+	if diff := cmp.Diff([]types.NamespacedName{name}, p.troubled()); diff != "" {
+		t.Errorf("told of (-want +got):\n%s", diff)
+	}
+	if trouble := session.TakeTrouble(); delos.KindOf(trouble) != delos.KindLoginRefused {
+		t.Errorf("trouble is %v", trouble)
+	}
+
+	// Those who took the session before it was closed find nothing new.
+	for _, call := range calls {
+		_ = call()
+	}
+	if told, trouble := p.troubled(), session.TakeTrouble(); told != nil || trouble != nil {
+		t.Errorf("told again of %v, trouble %v", told, trouble)
+	}
+
+	p.SetPassword(account, password)
+	if err := session.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.pool.Open(session)
+	for name, call := range calls {
+		if err := call(); err != nil {
+			t.Errorf("%s after the session was opened again: %v", name, err)
+		}
+	}
+}
+
+func TestRefusedTokenClosesTheSession(t *testing.T) {
+	p := startPlatform(t)
+	session := p.prepare(t, secretOf(map[string]string{"token": token}))
+	p.pool.Open(session)
+	p.RemoveToken(token)
+
+	err := session.Relate(t.Context(), john, cust, false)
+	if delos.KindOf(err) != delos.KindLoginRefused {
+		t.Errorf("got %v", err)
+	}
+	if trouble := session.TakeTrouble(); !errors.Is(trouble, err) {
+		t.Errorf("trouble is %v, want %v", trouble, err)
+	}
+	if diff := cmp.Diff([]types.NamespacedName{name}, p.troubled()); diff != "" {
+		t.Errorf("told of (-want +got):\n%s", diff)
+	}
+}
+
+// TestFormerSessionTroublesNobody: a session that was replaced may still be in somebody's hands.
+func TestFormerSessionTroublesNobody(t *testing.T) {
+	p := startPlatform(t)
+	former := p.open(t)
+	next := p.prepare(t, secretOf(map[string]string{"token": token}))
+	p.pool.Open(next)
+	p.SetPassword(account, "changed")
+	p.RevokeSessions()
+
+	if err := former.Unrelate(t.Context(), john, cust); delos.KindOf(err) != delos.KindLoginRefused {
+		t.Errorf("got %v", err)
+	}
+	if told := p.troubled(); told != nil {
+		t.Errorf("told of %v", told)
+	}
+	if p.pool.Session(connectionTo(p.url)) != next {
+		t.Error("the next session is not in use")
+	}
+}
+
+// TestOutageClosesTheSession: five calls in a row, and not four, nor five with a success among them.
+func TestOutageClosesTheSession(t *testing.T) {
+	p := startPlatform(t)
+	session := p.open(t)
+	fail := func(times int) {
+		p.Inject(delossim.Fault{Op: delossim.OpUser, Times: times, Failure: delossim.Answer{Status: http.StatusBadGateway}})
+		for range times {
+			if _, err := session.User(t.Context(), john); delos.KindOf(err) != delos.KindUnavailable {
+				t.Fatalf("got %v", err)
+			}
+		}
+	}
+	fail(4)
+	if _, err := session.User(t.Context(), john); err != nil {
+		t.Fatal(err)
+	}
+	fail(4)
+	if p.pool.Session(connectionTo(p.url)) != session {
+		t.Fatal("closed too early")
+	}
+	fail(1)
+	if p.pool.Session(connectionTo(p.url)) != nil {
+		t.Error("the session is still in use")
+	}
+	if diff := cmp.Diff([]types.NamespacedName{name}, p.troubled()); diff != "" {
+		t.Errorf("told of (-want +got):\n%s", diff)
+	}
+	if trouble := session.TakeTrouble(); delos.KindOf(trouble) != delos.KindUnavailable {
+		t.Errorf("trouble is %v", trouble)
+	}
+
+	if err := session.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.pool.Open(session)
+	fail(4)
+	if p.pool.Session(connectionTo(p.url)) != session {
+		t.Error("what failed before the outage still counts after it")
+	}
+}
+
+// TestAPIThatAsksForPatienceIsLeftAlone: the other calls are not even sent until then.
+func TestAPIThatAsksForPatienceIsLeftAlone(t *testing.T) {
+	p := startPlatform(t)
+	session := p.open(t)
+	p.Inject(delossim.Fault{Times: 1, Failure: delossim.Answer{Status: 429, Header: http.Header{"Retry-After": {"5"}}}})
+	relate := func() error { return session.Relate(t.Context(), john, cust, true) }
+
+	if err := relate(); delos.KindOf(err) != delos.KindRateLimited {
+		t.Fatalf("got %v", err)
+	}
+	p.Advance(2 * time.Second)
+	err := session.Unrelate(t.Context(), john, cust)
+	if delos.KindOf(err) != delos.KindRateLimited || delos.RetryAfterOf(err) != 3*time.Second {
+		t.Errorf("got %v, which says to wait for %s", err, delos.RetryAfterOf(err))
+	}
+	if paused := session.Paused(); paused != 3*time.Second {
+		t.Errorf("paused for %s", paused)
+	}
+	p.Advance(3 * time.Second)
+	if err := relate(); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff(delossim.Summary{Relate: 2}, p.Summary()); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+}
+
+// TestEnter shows that a run which is urgent passes those who wait for the rate, but not the API's wish.
+func TestEnter(t *testing.T) {
+	p := startPlatform(t)
+	connection := connectionTo(p.url)
+	connection.Spec.RateLimit = &v1alpha1.RateLimit{RequestsPerSecond: 1, Burst: 1}
+	session, err := p.pool.Prepare(connection, loginSecret())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.pool.Open(session)
+	if wait := session.Enter("first", false); wait != 0 {
+		t.Errorf("the first waits for %s", wait)
+	}
+	if _, err := session.User(t.Context(), john); err != nil {
+		t.Fatal(err)
+	}
+	if wait := session.Enter("second", false); wait != time.Second {
+		t.Errorf("the second waits for %s", wait)
+	}
+	if wait := session.Enter("urgent", true); wait != 0 {
+		t.Errorf("the urgent one waits for %s", wait)
+	}
+	p.pool.Leave("second")
+
+	p.Inject(delossim.Fault{Failure: delossim.Answer{Status: 503, Header: http.Header{"Retry-After": {"30"}}}})
+	_, _ = session.User(t.Context(), john)
+	if wait := session.Enter("urgent", true); wait != 30*time.Second {
+		t.Errorf("the urgent one waits for %s where the API asks for 30s", wait)
+	}
+}
+
+// TestReadOfBeforeAWriteIsNotUsedAfterIt is TestReadBeganAfterTheAsking over HTTP: a read that was answered before a write, and
+// arrives after it, is not given to anybody who asked after the write.
+func TestReadOfBeforeAWriteIsNotUsedAfterIt(t *testing.T) {
+	answered, deliver := make(chan struct{}), make(chan struct{})
+	first := true
+	p := startPlatform(t, func(sim http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != http.MethodGet || !first || r.URL.Path != "/v2/user/"+john {
+				sim.ServeHTTP(w, r)
+				return
+			}
+			first = false
+			sim.ServeHTTP(w, r) // the answer is buffered until this returns
+			close(answered)
+			<-deliver
+		})
+	})
+	session := p.open(t)
+	early := make(chan *delos.User, 1)
+	go func() { user, _ := session.User(t.Context(), john); early <- user }()
+	<-answered
+
+	if err := session.Relate(t.Context(), john, cust, true); err != nil {
+		t.Fatal(err)
+	}
+	late := make(chan *delos.User, 1)
+	go func() { user, _ := session.User(t.Context(), john); late <- user }()
+	close(deliver)
+
+	if _, related := (<-early).Relation(cust); related {
+		t.Error("the read of before the write shows it: this is not what the test is about")
+	}
+	if _, related := (<-late).Relation(cust); !related {
+		t.Error("who asked after the write does not see it")
+	}
+}
+
+// TestTolerates shows which failures of a probe leave a session in use.
+func TestTolerates(t *testing.T) {
+	p := startPlatform(t)
+	session := p.open(t)
+	tolerated := func(kind delos.Kind) bool {
+		return session.Tolerates(&delos.Error{Kind: kind, RetryAfter: 7 * time.Second})
+	}
+	var got []bool
+	for range 5 {
+		got = append(got, tolerated(delos.KindUnavailable))
+	}
+	if diff := cmp.Diff([]bool{true, true, true, true, false}, got); diff != "" {
+		t.Errorf("failures in a row (-want +got):\n%s", diff)
+	}
+	if tolerated(delos.KindLoginRefused) || tolerated(delos.KindUnexpected) {
+		t.Error("credentials that are refused, or an answer that is not the API's, are tolerated")
+	}
+	if !tolerated(delos.KindRateLimited) || session.Paused() != 7*time.Second {
+		t.Errorf("paused for %s by an API that asks for 7s", session.Paused())
+	}
+	p.pool.Close(name)
+	if tolerated(delos.KindUnavailable) {
+		t.Error("a session that is not in use stays so")
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
@@ -40,6 +41,7 @@ func checkHost(base *url.URL, options Options) error {
 func named(hostAndPort string, globs []string) bool {
 	host := (&url.URL{Host: hostAndPort}).Hostname()
 	return slices.ContainsFunc(globs, func(glob string) bool {
+		glob = strings.ToLower(glob) // as hosts are
 		bare, _ := path.Match(glob, host)
 		full, _ := path.Match(glob, hostAndPort)
 		return bare || full
@@ -75,7 +77,7 @@ func guard(of settings, options Options) func(address string) error {
 		if err != nil {
 			return fmt.Errorf("%s leads to %q, which is no address", of.host, address)
 		}
-		ip := parsed.Addr().Unmap()
+		ip := embedded(parsed.Addr())
 		switch {
 		case of.scheme == "http" && !ip.IsLoopback():
 			return fmt.Errorf("%s leads to %s, and plain http is for this machine only", of.host, ip)
@@ -87,4 +89,15 @@ func guard(of settings, options Options) func(address string) error {
 			return nil
 		}
 	}
+}
+
+// translated are the addresses by which an IPv6 network reaches those of IPv4 (RFC 6052).
+var translated = netip.MustParsePrefix("64:ff9b::/96")
+
+// embedded returns the IPv4 address that an IPv6 address stands for, or the address itself.
+func embedded(ip netip.Addr) netip.Addr {
+	if bytes := ip.As16(); translated.Contains(ip) {
+		return netip.AddrFrom4([4]byte(bytes[12:]))
+	}
+	return ip.Unmap()
 }

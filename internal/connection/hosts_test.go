@@ -29,6 +29,10 @@ func TestGuard(t *testing.T) {
 			of: settings{scheme: "https", host: "api.example:443"}, address: "[::ffff:169.254.169.254]:443",
 			want: "api.example:443 leads to 169.254.169.254, where no API is: such addresses need the operator's flag --allowed-api-hosts",
 		},
+		"a link-local address behind a translation": {
+			of: settings{scheme: "https", host: "api.example:443"}, address: "[64:ff9b::a9fe:a9fe]:443",
+			want: "api.example:443 leads to 169.254.169.254, where no API is: such addresses need the operator's flag --allowed-api-hosts",
+		},
 		"a cloud's metadata service": {
 			of: settings{scheme: "https", host: "api.example:443"}, address: "[fd00:ec2::254]:443",
 			want: "api.example:443 leads to fd00:ec2::254, where no API is: such addresses need the operator's flag --allowed-api-hosts",
@@ -102,6 +106,7 @@ func TestNamed(t *testing.T) {
 	}{
 		"the host":              {[]string{"api.example"}, true},
 		"the host and port":     {[]string{"api.example:8443"}, true},
+		"in capitals":           {[]string{"API.Example"}, true},
 		"another port":          {[]string{"api.example:443"}, false},
 		"a glob":                {[]string{"*.example"}, true},
 		"the second of two":     {[]string{"other", "*.example"}, true},

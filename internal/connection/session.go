@@ -100,7 +100,11 @@ func (s *Session) Tolerates(err error) bool {
 		s.gate.pause(s.pool.options.Now(), delos.RetryAfterOf(err))
 		return true
 	case delos.KindUnavailable, delos.KindUnreachable:
-		return !s.breaker.record(err)
+		outage := s.breaker.record(err)
+		if outage {
+			s.metrics.Outage()
+		}
+		return !outage
 	default:
 		return false
 	}

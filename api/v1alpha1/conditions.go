@@ -61,12 +61,17 @@ const (
 	// an APIConnection in that namespace.
 	ReasonNotAllowed = "NotAllowed"
 
+	// ReasonConflict (Stalled): an older ClientBinding declares the same relation and holds it. Delete one of
+	// the two: deleting this one revokes nothing, deleting the other one hands the relation over.
+	ReasonConflict = "Conflict"
+
 	// ReasonUnverified (Ready=Unknown): the relation was confirmed, but could not be read for three
 	// intervals. See the APIConnection.
 	ReasonUnverified = "Unverified"
 
 	// ReasonRevoking (Ready=False, Reconciling): the object is being deleted; the API accepted the
-	// removal and Get user still shows the relation, or a former grant may still arrive. Nobody has to act.
+	// removal and Get user still shows the relation, or a former grant may still arrive, or another
+	// ClientBinding takes the relation over. Nobody has to act.
 	ReasonRevoking = "Revoking"
 
 	// ReasonRevocationBlocked (Ready=False, Reconciling, later Stalled): the object is being deleted

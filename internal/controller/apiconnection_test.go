@@ -297,7 +297,7 @@ func TestPatienceIsForTheWholeConnection(t *testing.T) {
 	w.platform.Inject(delossim.Fault{Times: 1, Failure: delossim.Answer{Status: 429, Header: http.Header{"Retry-After": {"5"}}}})
 	w.bind(nil)
 	other := w.binding()
-	other.ObjectMeta = metav1.ObjectMeta{Namespace: w.namespace, Name: "other"}
+	other.ObjectMeta, other.Spec.UserUUID = metav1.ObjectMeta{Namespace: w.namespace, Name: "other"}, maria
 	w.create(other)
 	w.reconcile()
 	w.calls()

@@ -61,11 +61,11 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	case !binding.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(binding, v1alpha1.RevokeFinalizer):
 		return ctrl.Result{}, nil
 	case !binding.DeletionTimestamp.IsZero():
-		err = run.perform(ctx, run.releaseOrphan, run.releaseUnclaimed, run.connect, run.enter, run.remove, run.confirmGone)
-	case run.notDue(ctx):
-		return ctrl.Result{RequeueAfter: run.untilDue()}, nil
+		err = run.perform(ctx, run.releaseOrphan, run.releaseUnclaimed, run.locate, run.handOver,
+			run.connect, run.enter, run.remove, run.confirmGone)
 	default:
-		err = run.perform(ctx, run.connect, run.enter, run.observe, run.compare, run.hold, run.claim, run.relate, run.confirm)
+		err = run.perform(ctx, run.locate, run.contend, run.rest,
+			run.connect, run.enter, run.observe, run.compare, run.hold, run.claim, run.relate, run.confirm)
 	}
 	if err != nil {
 		return retryConflict(err)
@@ -185,7 +185,7 @@ func (r *run) vouched() bool {
 	}
 	if r.end.wait == 0 {
 		overdue := r.now.Sub(confirmed.Add(r.interval()))
-		r.end.wait = min(r.Schedule.retry(overdue), until.Sub(r.now.Time)+time.Second)
+		r.end.wait = min(max(r.Schedule.retry(overdue), -overdue), until.Sub(r.now.Time)+time.Second)
 	}
 	return true
 }
@@ -203,20 +203,6 @@ func (r *run) interval() time.Duration {
 		return connection.DefaultInterval
 	}
 	return connection.Interval(r.connection.Spec)
-}
-
-// notDue reports whether there is nothing to look at yet: what was confirmed stays so until its interval
-// is over, also across restarts, unless a person asks.
-func (r *run) notDue(ctx context.Context) bool {
-	lost := r.binding.Status.Claim != nil && !r.held()
-	if !r.confirmed() || lost || r.was.RunRequested(r.binding.Annotations) {
-		return false
-	}
-	found := &v1alpha1.APIConnection{}
-	if err := r.Kube.Get(ctx, connectionName(r.binding), found); err == nil {
-		r.connection = found
-	}
-	return r.untilDue() > 0
 }
 
 // untilDue is how long it takes until the binding is to be looked at again.

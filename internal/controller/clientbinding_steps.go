@@ -41,8 +41,8 @@ func connectionName(binding *v1alpha1.ClientBinding) types.NamespacedName {
 	return name
 }
 
-// connect finds the session to work with.
-func (r *run) connect(ctx context.Context) error {
+// locate finds the binding's connection.
+func (r *run) locate(ctx context.Context) error {
 	name := connectionName(r.binding)
 	if name.Namespace != r.binding.Namespace {
 		return r.conclude(outcome{reason: v1alpha1.ReasonNotAllowed, stalled: true, message: fmt.Sprintf(
@@ -62,6 +62,23 @@ func (r *run) connect(ctx context.Context) error {
 			"The relation was made at %s, but APIConnection %s leads to %s: bring the former connection back, or give the relation up with deletionPolicy: Orphan",
 			claim.Connection.Host, name, host)})
 	}
+	return nil
+}
+
+// rest ends the run when there is nothing to look at yet: what was confirmed stays so until its interval is
+// over, also across restarts, unless a person asks.
+func (r *run) rest(context.Context) error {
+	lost := r.binding.Status.Claim != nil && !r.held()
+	wait := r.untilDue()
+	if !r.confirmed() || lost || r.was.RunRequested(r.binding.Annotations) || wait <= 0 {
+		return nil
+	}
+	return r.conclude(outcome{silent: true, wait: wait})
+}
+
+// connect finds the session to work with.
+func (r *run) connect(context.Context) error {
+	found, name := r.connection, connectionName(r.binding)
 	r.session = r.Pool.Session(found)
 	if r.session != nil {
 		return nil
@@ -146,9 +163,7 @@ func (r *run) compare(context.Context) error {
 }
 
 // held reports whether the deletion of the object is sure to revoke.
-func (r *run) held() bool {
-	return r.binding.Status.Claim != nil && controllerutil.ContainsFinalizer(r.binding, v1alpha1.RevokeFinalizer)
-}
+func (r *run) held() bool { return heldBy(r.binding) }
 
 func (r *run) suspended() bool { return ptr.Deref(r.binding.Spec.Suspend, false) }
 

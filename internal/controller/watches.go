@@ -27,19 +27,30 @@ const (
 	connectionIndex = "connection"
 	// secretIndex finds APIConnections by the name of their Secret, within a namespace.
 	secretIndex = "secret"
+	// userField and cuidField find ClientBindings of the same relation. They are the CRD's selectable fields,
+	// so the API server knows them, too.
+	userField = "spec.userUUID"
+	cuidField = "spec.cuid"
 )
 
-// SetupWithManager registers the reconciler and what wakes it: edits of a binding, requests for a run,
-// and the coming and going of its connection.
+// SetupWithManager registers the reconciler and what wakes it: edits of a binding, requests for a run, the
+// coming and going of its connection, and what bindings of the same relation come to.
 func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
-	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ClientBinding{}, connectionIndex, func(object client.Object) []string {
-		return []string{connectionName(object.(*v1alpha1.ClientBinding)).String()}
-	})
-	if err != nil {
-		return err
+	for field, value := range map[string]func(*v1alpha1.ClientBinding) string{
+		connectionIndex: func(b *v1alpha1.ClientBinding) string { return connectionName(b).String() },
+		userField:       func(b *v1alpha1.ClientBinding) string { return b.Spec.UserUUID },
+		cuidField:       func(b *v1alpha1.ClientBinding) string { return b.Spec.CUID },
+	} {
+		err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ClientBinding{}, field, func(object client.Object) []string {
+			return []string{value(object.(*v1alpha1.ClientBinding))}
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.ClientBinding{}, builder.WithPredicates(edited())).
+		Watches(&v1alpha1.ClientBinding{}, handler.EnqueueRequestsFromMapFunc(r.rivalsOf), builder.WithPredicates(standingChanged())).
 		Watches(&v1alpha1.APIConnection{}, handler.EnqueueRequestsFromMapFunc(r.bindingsOf), builder.WithPredicates(usabilityChanged())).
 		WithOptions(options).
 		Complete(r)
@@ -78,6 +89,24 @@ func (r *ClientBindingReconciler) bindingsOf(ctx context.Context, object client.
 	requests := make([]reconcile.Request, len(bindings.Items))
 	for i := range bindings.Items {
 		requests[i].NamespacedName = client.ObjectKeyFromObject(&bindings.Items[i])
+	}
+	return requests
+}
+
+// rivalsOf finds the other bindings of the same relation.
+func (r *ClientBindingReconciler) rivalsOf(ctx context.Context, object client.Object) []reconcile.Request {
+	spec := object.(*v1alpha1.ClientBinding).Spec
+	bindings := &v1alpha1.ClientBindingList{}
+	fields := client.MatchingFields{userField: spec.UserUUID, cuidField: spec.CUID}
+	if err := r.Kube.List(ctx, bindings, fields, client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "finding the ClientBindings of a relation")
+		return nil
+	}
+	var requests []reconcile.Request
+	for i := range bindings.Items {
+		if other := &bindings.Items[i]; other.UID != object.GetUID() {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(other)})
+		}
 	}
 	return requests
 }
@@ -126,5 +155,21 @@ func usabilityChanged() predicate.Predicate {
 			return was.Generation != is.Generation || former != ready
 		}
 		return was.Generation != is.Generation || former.Status != ready.Status || former.Reason != ready.Reason
+	}}
+}
+
+// standingChanged lets through what matters to other bindings of the same relation: whether a binding is there,
+// holds the relation, and shows it as declared.
+func standingChanged() predicate.Predicate {
+	type standing struct {
+		generation  int64
+		held, ready bool
+	}
+	of := func(object client.Object) standing {
+		binding := object.(*v1alpha1.ClientBinding)
+		return standing{binding.Generation, heldBy(binding), meta.IsStatusConditionTrue(binding.Status.Conditions, v1alpha1.ConditionReady)}
+	}
+	return predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
+		return of(update.ObjectOld) != of(update.ObjectNew)
 	}}
 }

@@ -1,0 +1,122 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
+)
+
+// Several bindings may declare the same relation: the same user and client of the same API, from whatever
+// namespaces and through whatever connections. Only one of them may hold it, or each would undo the other, and
+// the deletion of one would take the access from under the other. The oldest holds it.
+
+// contend ends the run of a binding whose relation is held by an older one.
+func (r *run) contend(ctx context.Context) error {
+	rivals, err := r.rivals(ctx)
+	if err != nil || len(rivals) == 0 || !older(&rivals[0], r.binding) {
+		return err
+	}
+	return r.conclude(outcome{reason: v1alpha1.ReasonConflict, stalled: true, woken: true, message: fmt.Sprintf(
+		"The relation of user %q and client %q is held by %s, which is older: delete one of the two",
+		r.binding.Spec.UserUUID, r.binding.Spec.CUID, r.named(&rivals[0]))})
+}
+
+// handOver lets a deleted binding go whose relation another one goes on to hold, once Get user has shown it as
+// that one declares it. So there is neither a gap nor access that nobody declares.
+func (r *run) handOver(ctx context.Context) error {
+	rivals, err := r.rivals(ctx)
+	if err != nil || len(rivals) == 0 {
+		return err
+	}
+	heir := &rivals[0]
+	ready := meta.FindStatusCondition(heir.Status.Conditions, v1alpha1.ConditionReady)
+	if !heldBy(heir) || ready == nil || ready.Reason != v1alpha1.ReasonBound || ready.ObservedGeneration != heir.Generation {
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: fmt.Sprintf(
+			"Hands the relation over to %s, which declares it, too, and is not ready yet", r.named(heir))})
+	}
+	r.note(corev1.EventTypeNormal, "HandedOver", "Revoke", "Nothing was revoked: the relation of user %q and client %q is held by %s",
+		r.binding.Spec.UserUUID, r.binding.Spec.CUID, r.named(heir))
+	return r.clearFinalizer(ctx)
+}
+
+// rivals are the other bindings that hold the binding's relation or would inherit it, the first in line first.
+func (r *run) rivals(ctx context.Context) ([]v1alpha1.ClientBinding, error) {
+	same := &v1alpha1.ClientBindingList{}
+	fields := client.MatchingFields{userField: r.binding.Spec.UserUUID, cuidField: r.binding.Spec.CUID}
+	if err := r.Kube.List(ctx, same, fields); err != nil {
+		return nil, fmt.Errorf("finding ClientBindings of the same relation: %w", err)
+	}
+	var rivals []v1alpha1.ClientBinding
+	for i := range same.Items {
+		other := &same.Items[i]
+		if other.UID == r.binding.UID {
+			continue
+		}
+		eligible, err := r.eligible(ctx, other)
+		if err != nil {
+			return nil, err
+		}
+		if eligible {
+			rivals = append(rivals, *other)
+		}
+	}
+	slices.SortFunc(rivals, func(a, b v1alpha1.ClientBinding) int {
+		if older(&a, &b) {
+			return -1
+		}
+		return 1
+	})
+	return rivals, nil
+}
+
+// eligible reports whether another binding of the same user and client may hold the relation: it is there to
+// stay, may use its connection, which leads to the same API, and was not suspended ever since it was made.
+func (r *run) eligible(ctx context.Context, other *v1alpha1.ClientBinding) (bool, error) {
+	name := connectionName(other)
+	neverEnforced := ptr.Deref(other.Spec.Suspend, false) && other.Status.Claim == nil
+	if !other.DeletionTimestamp.IsZero() || neverEnforced || name.Namespace != other.Namespace {
+		return false, nil
+	}
+	through := &v1alpha1.APIConnection{}
+	if err := r.Kube.Get(ctx, name, through); err != nil {
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return false, fmt.Errorf("reading APIConnection %s: %w", name, err)
+	}
+	host := connection.Host(r.connection.Spec)
+	claim := other.Status.Claim
+	return connection.Host(through.Spec) == host && (claim == nil || claim.Connection.Host == host), nil
+}
+
+// older reports whether one binding comes before another. All that look at the same bindings agree on it.
+func older(a, b *v1alpha1.ClientBinding) bool {
+	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.CreationTimestamp.Before(&b.CreationTimestamp)
+	}
+	return strings.Compare(client.ObjectKeyFromObject(a).String(), client.ObjectKeyFromObject(b).String()) < 0
+}
+
+// named names another binding to those who read this one. What is in other namespaces is not for them to know.
+func (r *run) named(other *v1alpha1.ClientBinding) string {
+	if other.Namespace != r.binding.Namespace {
+		return "a ClientBinding in another namespace"
+	}
+	return fmt.Sprintf("ClientBinding %q", other.Name)
+}
+
+// heldBy reports whether the deletion of a binding is sure to revoke.
+func heldBy(binding *v1alpha1.ClientBinding) bool {
+	return binding.Status.Claim != nil && controllerutil.ContainsFinalizer(binding, v1alpha1.RevokeFinalizer)
+}

@@ -1,0 +1,212 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+// rival is a second binding of the same relation, in a namespace of the same world.
+type rival struct {
+	*world
+	key client.ObjectKey
+}
+
+// rivalIn makes a binding of John and Acme that is younger than the world's own, or older by its name.
+func (w *world) rivalIn(namespace, name string, change func(*v1alpha1.ClientBinding)) *rival {
+	w.t.Helper()
+	object := &v1alpha1.ClientBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       v1alpha1.ClientBindingSpec{UserUUID: john, CUID: acme},
+	}
+	if change != nil {
+		change(object)
+	}
+	w.create(object)
+	return &rival{w, client.ObjectKeyFromObject(object)}
+}
+
+func (r *rival) reconcile() {
+	r.t.Helper()
+	reconciler := &ClientBindingReconciler{Kube: r.kube, Pool: r.pool, Events: r.recorder, Schedule: r.schedule()}
+	if _, err := reconciler.Reconcile(r.t.Context(), ctrl.Request{NamespacedName: r.key}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rival) get() *v1alpha1.ClientBinding {
+	r.t.Helper()
+	object := &v1alpha1.ClientBinding{}
+	if err := r.kube.Get(r.t.Context(), r.key, object); err != nil {
+		r.t.Fatal(err)
+	}
+	return object
+}
+
+func (r *rival) ready() condition {
+	r.t.Helper()
+	return *meta.FindStatusCondition(r.get().Status.Conditions, v1alpha1.ConditionReady)
+}
+
+// The world's own binding is called "john"; rivals sort behind it, which decides between bindings of one second.
+
+func TestYoungerBindingOfARelationIsInConflict(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	second := w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
+	w.calls()
+
+	second.reconcile()
+
+	expectEqual(t, "reason", "Conflict", second.ready().Reason)
+	expectEqual(t, "message", `The relation of user "user_abc123def" and client "cust_789xyz" is held by ClientBinding "john", which is older: delete one of the two`, second.ready().Message)
+	expectEqual(t, "stalled", true, meta.IsStatusConditionTrue(second.get().Status.Conditions, "Stalled"))
+	expectEqual(t, "claim", (*v1alpha1.Claim)(nil), second.get().Status.Claim)
+	expectEqual(t, "calls", operations(nil), w.calls())
+}
+
+func TestConflictAcrossNamespacesTellsNoName(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	elsewhere := w.anotherNamespace()
+	second := w.rivalIn(elsewhere, "second", nil)
+
+	second.reconcile()
+
+	expectEqual(t, "message", `The relation of user "user_abc123def" and client "cust_789xyz" is held by a ClientBinding in another namespace, which is older: delete one of the two`, second.ready().Message)
+}
+
+func TestDeletingTheYoungerRevokesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
+	second := w.rivalIn(w.namespace, "second", nil)
+	second.reconcile() // The older one never left suspension and holds nothing.
+	expectEqual(t, "reason of the younger", "Bound", second.ready().Reason)
+	binding := w.binding()
+	w.edit(binding, func() { binding.Spec.Suspend = nil })
+	w.reconcile()
+	w.calls()
+	if err := w.kube.Delete(t.Context(), second.get()); err != nil {
+		t.Fatal(err)
+	}
+	w.events()
+
+	second.reconcile()
+
+	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+	expectEqual(t, "calls", operations(nil), w.calls())
+	expectEqual(t, "events", []string{`Normal HandedOver Nothing was revoked: the relation of user "user_abc123def" and client "cust_789xyz" is held by ClientBinding "john"`}, w.events())
+}
+
+// TestHandover shows that the deletion of the holder leaves no gap, and no access of a kind that nobody declares.
+func TestHandover(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
+	w.reconcile()
+	second := w.rivalIn(w.namespace, "second", nil)
+	second.reconcile()
+	w.delete()
+	w.calls()
+
+	w.reconcile()
+	expectEqual(t, "reason of the holder", "Revoking", w.reason())
+	expectEqual(t, "gone before the other is ready", false, w.gone())
+	second.reconcile()
+	expectEqual(t, "reason of the other", "Bound", second.ready().Reason)
+	w.clock.Advance(2 * time.Second)
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+	expectEqual(t, "calls", operations{opUser, opRelate, opUser}, w.calls())
+	expectEqual(t, "origin for the other", v1alpha1.OriginAdopted, second.get().Status.Claim.Origin)
+}
+
+// TestNoHeir shows which bindings do not inherit, so that the relation is revoked.
+func TestNoHeir(t *testing.T) {
+	cases := map[string]func(*world){
+		"one that never left suspension": func(w *world) {
+			w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) }).reconcile()
+		},
+		"one without a connection": func(w *world) {
+			w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) {
+				b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "other"}
+			}).reconcile()
+		},
+		"one whose connection it may not use": func(w *world) {
+			w.rivalIn(w.anotherNamespace(), "second", func(b *v1alpha1.ClientBinding) {
+				b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "default", Namespace: w.namespace}
+			}).reconcile()
+		},
+		"one of another API": func(w *world) {
+			w.createConnection(func(c *v1alpha1.APIConnection) { c.Name, c.Spec.URL = "other", "https://elsewhere.example" })
+			w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) {
+				b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "other"}
+			})
+		},
+		"one that is being deleted": func(w *world) {
+			second := w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Finalizers = []string{"example.com/kept"} })
+			if err := w.kube.Delete(w.t.Context(), second.get()); err != nil {
+				w.t.Fatal(err)
+			}
+		},
+	}
+	for name, arrange := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			w.bind(nil)
+			w.reconcile()
+			arrange(w)
+			w.delete()
+
+			w.reconcile()
+
+			expectEqual(t, "gone", true, w.gone())
+			expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+		})
+	}
+}
+
+// TestHeirThatGoesToo shows that access is revoked when both bindings are deleted before the one could take over.
+func TestHeirThatGoesToo(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	second := w.rivalIn(w.namespace, "second", nil)
+	second.reconcile()
+	w.delete()
+	w.reconcile()
+	if err := w.kube.Delete(t.Context(), second.get()); err != nil {
+		t.Fatal(err)
+	}
+	second.reconcile()
+
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// anotherNamespace makes a second namespace, which sorts behind the first, with a connection of its own to the same platform.
+func (w *world) anotherNamespace() string {
+	w.t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "zz-"}}
+	w.create(namespace)
+	w.createConnection(func(c *v1alpha1.APIConnection) { c.Namespace = namespace.Name })
+	return namespace.Name
+}

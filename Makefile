@@ -55,6 +55,14 @@ test: need-go need-cc ## Run all tests with the race detector, against a real AP
 	echo "KUBEBUILDER_ASSETS=$$assets go test -race ./..."; \
 	KUBEBUILDER_ASSETS="$$assets" go test -race ./...
 
+FUZZTIME ?= 5s
+
+.PHONY: fuzz
+fuzz: need-go ## Throw hostile answers at the API client, FUZZTIME for each kind
+	@for target in $$(go test -list '^Fuzz' ./internal/delos | grep '^Fuzz'); do \
+		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./internal/delos || exit 1; \
+	done
+
 # Built and not run by `go run`, which dies of a SIGTERM without passing it on: the demo would live on.
 .PHONY: demo
 demo: need-go ## See it work: API server, simulated API, operator and samples (ONCE=1: check and stop)

@@ -256,6 +256,44 @@ var apiConnectionDurations = []attempt{
 		is:     validConnection + "interval: 1h1h1h1h1h1h1h1h1h",
 		want:   []string{"spec.interval: Too long: may not be more than 16 bytes", unchecked},
 	},
+
+	// rateLimit
+	{reason: "the lowest limits", is: validConnection + "rateLimit: {requestsPerSecond: 1, burst: 1}"},
+	{reason: "the highest limits", is: validConnection + "rateLimit: {requestsPerSecond: 10000, burst: 10000}"},
+	{reason: "one of the limits alone", is: validConnection + "rateLimit: {burst: 5}"},
+	{
+		reason: "limits that say nothing",
+		is:     validConnection + "rateLimit: {}",
+		want:   []string{`spec.rateLimit: Invalid value: 0: spec.rateLimit in body should have at least 1 properties`},
+	},
+	{
+		reason: "a rate of nothing",
+		is:     validConnection + "rateLimit: {requestsPerSecond: 0}",
+		want: []string{
+			"spec.rateLimit.requestsPerSecond: Invalid value: 0: spec.rateLimit.requestsPerSecond in body should be greater than or equal to 1",
+		},
+	},
+	{
+		reason: "a rate beyond all measure",
+		is:     validConnection + "rateLimit: {requestsPerSecond: 10001}",
+		want: []string{
+			"spec.rateLimit.requestsPerSecond: Invalid value: 10001: spec.rateLimit.requestsPerSecond in body should be less than or equal to 10000",
+		},
+	},
+	{
+		reason: "a burst of nothing",
+		is:     validConnection + "rateLimit: {burst: 0}",
+		want: []string{
+			"spec.rateLimit.burst: Invalid value: 0: spec.rateLimit.burst in body should be greater than or equal to 1",
+		},
+	},
+	{
+		reason: "a burst beyond all measure",
+		is:     validConnection + "rateLimit: {burst: 10001}",
+		want: []string{
+			"spec.rateLimit.burst: Invalid value: 10001: spec.rateLimit.burst in body should be less than or equal to 10000",
+		},
+	},
 }
 
 // invalid is the message about a field that repeats its value.
@@ -278,6 +316,9 @@ var apiConnectionStatuses = slices.Concat(requestStatuses, []attempt{
 		is: `
 observedGeneration: 1
 conditions: ` + conditions(8) + `
+credentialsObservedAt: "2026-11-23T16:00:00Z"
+credentialsVersion: a/1
+sessionExpiresAt: "2026-11-23T17:00:00Z"
 refusedLogin: {time: "2026-11-23T16:00:00Z", attempts: 1, credentialsVersion: a/1}
 lastHandledRequestedAt: now
 lastHandledReconcileAt: now
@@ -287,6 +328,18 @@ lastHandledReconcileAt: now
 		reason: "more conditions than there are",
 		is:     "conditions: " + conditions(9),
 		want:   []string{"status.conditions: Too many: 9: must have at most 8 items", unchecked},
+	},
+	{
+		reason: "credentials of no version",
+		is:     "credentialsVersion: ''",
+		want: []string{
+			`status.credentialsVersion: Invalid value: "": credentialsVersion in body should be at least 1 chars long`,
+		},
+	},
+	{
+		reason: "credentials of an overlong version",
+		is:     "credentialsVersion: " + longer(256),
+		want:   []string{"status.credentialsVersion: Too long: may not be more than 256 bytes", unchecked},
 	},
 	{
 		reason: "a refusal without its time",

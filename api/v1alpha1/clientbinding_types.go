@@ -91,6 +91,14 @@ type ClientBindingSpec struct {
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
+	// expiresAt is when the access ends, as a time in UTC such as 2026-12-31T17:00:00Z. It is then revoked, and
+	// the object stays as a record. The time may be moved while it has not passed; what has expired stays so, and
+	// a new ClientBinding renews the access.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=20
+	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
+
 	// suspend stops, when it is true, grants and corrections. The relation is still checked, and the
 	// status says what would be done. Deletion still revokes what was granted.
 	// +optional
@@ -195,6 +203,10 @@ type ClientBindingStatus struct {
 	// +optional
 	User *User `json:"user,omitempty"`
 
+	// expiredTime is when the operator found that the access had expired. What has expired stays so.
+	// +optional
+	ExpiredTime *metav1.Time `json:"expiredTime,omitempty"`
+
 	// lastConfirmedTime is when Get user last showed the declared state.
 	// +optional
 	LastConfirmedTime *metav1.Time `json:"lastConfirmedTime,omitempty"`
@@ -204,6 +216,7 @@ type ClientBindingStatus struct {
 
 // ClientBinding relates one user of the Delos platform to one client account.
 //
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.status) || !has(oldSelf.status.expiredTime) || (has(self.spec.expiresAt) && has(oldSelf.spec.expiresAt) && self.spec.expiresAt <= oldSelf.spec.expiresAt)",message="the access has expired and stays so, expiresAt cannot be moved to a later time or removed: create a new ClientBinding to renew it",fieldPath=".spec.expiresAt",reason="FieldValueForbidden"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=cb,categories=access
@@ -215,6 +228,7 @@ type ClientBindingStatus struct {
 // +kubebuilder:printcolumn:name="Owner",type=boolean,JSONPath=`.spec.isOwner`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.spec.expiresAt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Connection",type=string,JSONPath=`.spec.connectionRef.name`,priority=1
 // +kubebuilder:printcolumn:name="Username",type=string,JSONPath=`.status.user.username`,priority=1

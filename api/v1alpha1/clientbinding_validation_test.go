@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -284,6 +285,20 @@ suspend: true
 		is:     relation + "deletionPolicy: ''",
 		want:   []string{`spec.deletionPolicy: Unsupported value: "": supported values: "Revoke", "Orphan"`, unchecked},
 	},
+	{reason: "a time in UTC", is: relation + "expiresAt: '2026-12-31T17:00:00Z'"},
+	{reason: "a time that is moved before it has come", was: relation + "expiresAt: '2026-12-31T17:00:00Z'", is: relation + "expiresAt: '2027-12-31T17:00:00Z'"},
+	{
+		reason: "a time with an offset, which GitOps tools would see rewritten",
+		is:     relation + "expiresAt: '2026-12-31T18:00:00+01:00'",
+		want:   []string{"spec.expiresAt: Too long: may not be more than 20 bytes", unchecked},
+	},
+	{
+		reason: "a date alone",
+		is:     relation + "expiresAt: '2026-12-31'",
+		want: []string{
+			`spec.expiresAt: Invalid value: "2026-12-31": spec.expiresAt in body must be of type date-time: "2026-12-31"`, unchecked,
+		},
+	},
 	{
 		reason: "suspended later",
 		was:    relation,
@@ -301,6 +316,34 @@ suspend: true
 			`spec.suspend: Invalid value: "string": spec.suspend in body must be of type boolean: "string"`, unchecked,
 		},
 	},
+}
+
+// TestExpiredStaysExpired shows that access which has expired is not renewed by moving its time.
+func TestExpiredStaysExpired(t *testing.T) {
+	const refused = `ClientBinding.access.delos.financial "expired" is invalid: spec.expiresAt: Forbidden: ` +
+		"the access has expired and stays so, expiresAt cannot be moved to a later time or removed: create a new ClientBinding to renew it"
+	binding := object(t, "ClientBinding", "expired", relation+"expiresAt: '2026-11-23T12:00:00Z'")
+	create(t, binding)
+	binding.Object["status"] = parse(t, "expiredTime: '2026-11-23T12:00:01Z'")
+	if err := kube.Status().Update(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	for reason, edit := range map[string]struct{ spec, want string }{
+		"a later time":             {relation + "expiresAt: '2027-01-01T00:00:00Z'", refused},
+		"no time any more":         {relation, refused},
+		"an earlier time":          {relation + "expiresAt: '2026-11-01T00:00:00Z'", ""},
+		"the same time":            {relation + "expiresAt: '2026-11-23T12:00:00Z'", ""},
+		"something else is edited": {relation + "expiresAt: '2026-11-23T12:00:00Z'\nsuspend: true", ""},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			edited := binding.DeepCopy()
+			edited.Object["spec"] = parse(t, edit.spec)
+			err := kube.Update(t.Context(), edited, client.DryRunAll)
+			if diff := cmp.Diff(edit.want, text(err)); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestClientBindingSpec(t *testing.T) {

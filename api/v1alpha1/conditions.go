@@ -20,6 +20,10 @@ const (
 	// ReasonBound (Ready=True): Get user shows the declared relation. Nobody has to act.
 	ReasonBound = "Bound"
 
+	// ReasonExpired (Ready=True): spec.expiresAt has passed, and the access was revoked; the object stays as a
+	// record. Nobody has to act. To renew the access, create a new ClientBinding.
+	ReasonExpired = "Expired"
+
 	// ReasonConfirming (Reconciling): the API accepted the grant, but Get user does not show it
 	// yet. The operator reads again; nobody has to act.
 	ReasonConfirming = "Confirming"
@@ -69,13 +73,13 @@ const (
 	// intervals. See the APIConnection.
 	ReasonUnverified = "Unverified"
 
-	// ReasonRevoking (Ready=False, Reconciling): the object is being deleted; the API accepted the
+	// ReasonRevoking (Ready=False, Reconciling): the object is being deleted or has expired; the API accepted the
 	// removal and Get user still shows the relation, or a former grant may still arrive, or another
 	// ClientBinding takes the relation over. Nobody has to act.
 	ReasonRevoking = "Revoking"
 
-	// ReasonRevocationBlocked (Ready=False, Reconciling, later Stalled): the object is being deleted
-	// and its access could not be removed; the message says why. Cure that, or give the access up
+	// ReasonRevocationBlocked (Ready=False, Reconciling, later Stalled): the object is being deleted or
+	// has expired, and its access could not be removed; the message says why. Cure that, or give the access up
 	// to the API's administrators with deletionPolicy: Orphan.
 	ReasonRevocationBlocked = "RevocationBlocked"
 )

@@ -241,6 +241,10 @@ func (in *ClientBindingSpec) DeepCopyInto(out *ClientBindingSpec) {
 		*out = new(ConnectionReference)
 		**out = **in
 	}
+	if in.ExpiresAt != nil {
+		in, out := &in.ExpiresAt, &out.ExpiresAt
+		*out = (*in).DeepCopy()
+	}
 	if in.Suspend != nil {
 		in, out := &in.Suspend, &out.Suspend
 		*out = new(bool)
@@ -282,6 +286,10 @@ func (in *ClientBindingStatus) DeepCopyInto(out *ClientBindingStatus) {
 		in, out := &in.User, &out.User
 		*out = new(User)
 		**out = **in
+	}
+	if in.ExpiredTime != nil {
+		in, out := &in.ExpiredTime, &out.ExpiredTime
+		*out = (*in).DeepCopy()
 	}
 	if in.LastConfirmedTime != nil {
 		in, out := &in.LastConfirmedTime, &out.LastConfirmedTime

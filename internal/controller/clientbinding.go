@@ -63,6 +63,9 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	case !binding.DeletionTimestamp.IsZero():
 		err = run.perform(ctx, run.releaseOrphan, run.releaseUnclaimed, run.locate, run.handOver,
 			run.connect, run.enter, run.remove, run.confirmGone)
+	case run.expired():
+		err = run.perform(ctx, run.latchExpiry, run.restExpired, run.locate, run.handOver,
+			run.connect, run.enter, run.remove, run.confirmGone)
 	default:
 		err = run.perform(ctx, run.locate, run.contend, run.rest,
 			run.connect, run.enter, run.observe, run.compare, run.hold, run.claim, run.relate, run.confirm)
@@ -140,10 +143,10 @@ func (r *run) finish(ctx context.Context) (ctrl.Result, error) {
 		return ctrl.Result{}, nil
 	}
 	if r.end.silent {
-		return ctrl.Result{RequeueAfter: r.end.wait}, nil
+		return r.next(), nil
 	}
 	r.end.log(ctx)
-	if !r.binding.DeletionTimestamp.IsZero() {
+	if r.revoking() && !r.end.final {
 		*r.end = blocked(*r.end)
 	}
 	status := &r.binding.Status
@@ -153,7 +156,7 @@ func (r *run) finish(ctx context.Context) (ctrl.Result, error) {
 			observedGeneration: &status.ObservedGeneration,
 			generation:         r.binding.Generation,
 		}, *r.end, r.interval())
-		if wait == 0 {
+		if wait == 0 && !r.end.final {
 			wait = max(r.untilDue(), soonest)
 		}
 		r.end.wait = wait
@@ -163,13 +166,26 @@ func (r *run) finish(ctx context.Context) (ctrl.Result, error) {
 		return retryConflict(err)
 	}
 	r.tell()
-	return ctrl.Result{RequeueAfter: r.end.wait}, nil
+	return r.next(), nil
 }
+
+// next is when the binding is looked at again: after the outcome's wait, and when it expires.
+func (r *run) next() ctrl.Result {
+	wait := r.end.wait
+	if expires := r.binding.Spec.ExpiresAt; expires != nil && !r.revoking() {
+		left := max(expires.Sub(r.Schedule.Now()), soonest)
+		wait = min(max(wait, soonest), left)
+	}
+	return ctrl.Result{RequeueAfter: wait}
+}
+
+// revoking reports whether the binding's access is to end.
+func (r *run) revoking() bool { return !r.binding.DeletionTimestamp.IsZero() || r.expired() }
 
 // vouched reports whether the binding keeps the Ready that it has: it was confirmed in this generation,
 // nothing else was read since, and that not for too long. The outcome gets its next try.
 func (r *run) vouched() bool {
-	if !r.end.unread || r.user != nil || !r.confirmed() || !r.binding.DeletionTimestamp.IsZero() {
+	if !r.end.unread || r.user != nil || !r.confirmed() || r.revoking() {
 		return false
 	}
 	confirmed := r.binding.Status.LastConfirmedTime

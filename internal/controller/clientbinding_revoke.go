@@ -7,6 +7,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
@@ -95,8 +97,27 @@ func (r *run) confirmGone(ctx context.Context) error {
 }
 
 func (r *run) revoked(ctx context.Context, proof string) error {
-	r.note(corev1.EventTypeNormal, "Revoked", "Revoke", "%s", proof)
+	r.binding.Status.Relation = nil
+	return r.letGo(ctx, "Revoked", proof)
+}
+
+// letGo ends the operator's answering for a relation, and tells why. A deleted object may go; an expired one
+// stays as a record.
+func (r *run) letGo(ctx context.Context, reason, note string) error {
+	r.note(corev1.EventTypeNormal, reason, "Revoke", "%s", note)
+	if r.binding.DeletionTimestamp.IsZero() {
+		return r.expire(ctx, note)
+	}
 	return r.clearFinalizer(ctx)
+}
+
+// clearFinalizer lets a deleted object go.
+func (r *run) clearFinalizer(ctx context.Context) error {
+	if err := r.patchFinalizer(ctx, controllerutil.RemoveFinalizer); client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	r.released = true
+	return r.conclude(outcome{})
 }
 
 // blocked says of whatever hinders a revocation that it does so.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/ptr"
@@ -45,9 +44,8 @@ func (r *run) handOver(ctx context.Context) error {
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: fmt.Sprintf(
 			"Hands the relation over to %s, which declares it, too, and is not ready yet", r.named(heir))})
 	}
-	r.note(corev1.EventTypeNormal, "HandedOver", "Revoke", "Nothing was revoked: the relation of user %q and client %q is held by %s",
-		r.binding.Spec.UserUUID, r.binding.Spec.CUID, r.named(heir))
-	return r.clearFinalizer(ctx)
+	return r.letGo(ctx, "HandedOver", fmt.Sprintf("Nothing was revoked: the relation of user %q and client %q is held by %s",
+		r.binding.Spec.UserUUID, r.binding.Spec.CUID, r.named(heir)))
 }
 
 // rivals are the other bindings that hold the binding's relation or would inherit it, the first in line first.
@@ -80,12 +78,12 @@ func (r *run) rivals(ctx context.Context) ([]v1alpha1.ClientBinding, error) {
 	return rivals, nil
 }
 
-// eligible reports whether another binding of the same user and client may hold the relation: it is there to
-// stay, may use its connection, which leads to the same API, and was not suspended ever since it was made.
+// eligible reports whether another binding of the same user and client may hold the relation: it is neither
+// being deleted nor expired, may use its connection, which leads to the same API, and was not suspended ever since it was made.
 func (r *run) eligible(ctx context.Context, other *v1alpha1.ClientBinding) (bool, error) {
 	name := connectionName(other)
 	neverEnforced := ptr.Deref(other.Spec.Suspend, false) && other.Status.Claim == nil
-	if !other.DeletionTimestamp.IsZero() || neverEnforced || name.Namespace != other.Namespace {
+	if !other.DeletionTimestamp.IsZero() || expired(other, r.now.Time) || neverEnforced || name.Namespace != other.Namespace {
 		return false, nil
 	}
 	through := &v1alpha1.APIConnection{}

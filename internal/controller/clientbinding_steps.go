@@ -98,7 +98,7 @@ func (r *run) connect(context.Context) error {
 // enter waits for the connection's turn without holding up others: the run ends, and comes back. Whoever
 // revokes does not stand in the queue.
 func (r *run) enter(context.Context) error {
-	wait := r.session.Enter(client.ObjectKeyFromObject(r.binding).String(), !r.binding.DeletionTimestamp.IsZero())
+	wait := r.session.Enter(client.ObjectKeyFromObject(r.binding).String(), r.revoking())
 	if wait == 0 {
 		return nil
 	}
@@ -326,13 +326,4 @@ func (r *run) confirm(ctx context.Context) error {
 		return r.conclude(r.confirming())
 	}
 	return r.bound()
-}
-
-// clearFinalizer lets the object go.
-func (r *run) clearFinalizer(ctx context.Context) error {
-	if err := r.patchFinalizer(ctx, controllerutil.RemoveFinalizer); client.IgnoreNotFound(err) != nil {
-		return err
-	}
-	r.released = true
-	return r.conclude(outcome{})
 }

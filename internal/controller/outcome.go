@@ -25,6 +25,8 @@ type outcome struct {
 	message string
 	// settled: there is nothing to retry. The object is looked at again when it is due.
 	settled bool
+	// final: there is nothing to look at again, either.
+	final bool
 	// stalled: only somebody's help gets the object on, so it is said at once.
 	stalled bool
 	// unread: the state in the API is not known, rather than known to be wrong.

@@ -309,7 +309,9 @@ func TestPatienceIsForTheWholeConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectEqual(t, "wait", 5*time.Second, result.RequeueAfter)
+	expectEqual(t, "wait of the connection", 5*time.Second, w.reconcileConnection())
 	expectEqual(t, "calls", operations(nil), w.calls())
+	expectEqual(t, "reason", "LoggedIn", w.connectionReason())
 }
 
 // TestOneFailedProbeIsNoOutage shows that a connection in use stays ready until its calls fail in a row.

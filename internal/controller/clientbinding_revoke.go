@@ -83,6 +83,8 @@ func (r *run) confirmGone(ctx context.Context) error {
 	switch {
 	case user.Deleted:
 		return r.revoked(ctx, fmt.Sprintf("User %q is deleted, and the relation with client %q was removed", spec.UserUUID, spec.CUID))
+	case related && r.binding.Status.Claim.RevocationAcceptedTime == nil:
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: "The Delos API found nothing to remove, but " + r.shown()})
 	case related:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: "The Delos API accepted the removal, which does not show yet. " + r.shown()})
 	case !user.RelationsListed && r.binding.Status.Claim.RevocationAcceptedTime == nil:

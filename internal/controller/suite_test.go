@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"context"
+	"flag"
 	"fmt"
 	"net/http/httptest"
 	"os"
@@ -18,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/events"
 	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
@@ -35,9 +38,16 @@ import (
 var (
 	cluster       *rest.Config
 	clusterScheme = runtime.NewScheme()
+	clusterKube   client.Client
 )
 
-func TestMain(m *testing.M) { os.Exit(withCluster(m.Run)) }
+func TestMain(m *testing.M) {
+	// Parallel tests mostly wait, for the API server or for a call to time out. -parallel goes before this.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	os.Exit(withCluster(m.Run))
+}
 
 func withCluster(run func() int) int {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
@@ -63,6 +73,12 @@ func withCluster(run func() int) int {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
+	}
+	// One for all, since each would ask the API server for everything that it serves.
+	clusterKube, err = client.New(cluster, client.Options{Scheme: clusterScheme})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	return run()
 }
@@ -117,7 +133,7 @@ type world struct {
 // newWorld has John and Maria, two clients, and no relation.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{now: start}, recorder: events.NewFakeRecorder(1000)}
+	w := &world{t: t, clock: &clock{now: start}, kube: clusterKube, recorder: events.NewFakeRecorder(1000)}
 	w.platform = delossim.New(delossim.Config{
 		Accounts: []delossim.Account{{Login: login, Password: password}},
 		Users:    []delossim.User{{UUID: john, Username: "john.smith"}, {UUID: maria, Username: "maria.garcia", Status: "NEW"}},
@@ -127,11 +143,6 @@ func newWorld(t *testing.T) *world {
 	server := httptest.NewServer(w.platform)
 	t.Cleanup(server.Close)
 	w.url = server.URL
-	kube, err := client.New(cluster, client.Options{Scheme: clusterScheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.kube = kube
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	w.create(namespace)
 	w.namespace = namespace.Name
@@ -156,6 +167,25 @@ func (w *world) create(object client.Object) {
 	w.t.Helper()
 	if err := w.kube.Create(w.t.Context(), object); err != nil {
 		w.t.Fatalf("creating %T: %v", object, err)
+	}
+	if _, isBinding := object.(*v1alpha1.ClientBinding); isBinding {
+		key := client.ObjectKeyFromObject(object)
+		w.t.Cleanup(func() { w.forget(key) })
+	}
+}
+
+// forget takes a binding away at the end of its test. All tests declare the same relation, and a later one may
+// get the same port for its platform: the binding that is left over would be the older one of the two.
+func (w *world) forget(key client.ObjectKey) {
+	w.t.Helper()
+	ctx := context.WithoutCancel(w.t.Context())
+	left := &v1alpha1.ClientBinding{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
+	err := w.kube.Patch(ctx, left, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))
+	if err == nil {
+		err = w.kube.Delete(ctx, left)
+	}
+	if client.IgnoreNotFound(err) != nil {
+		w.t.Error(err)
 	}
 }
 
@@ -213,8 +243,22 @@ func (w *world) bind(change func(*v1alpha1.ClientBinding)) {
 // binding returns the binding as the API server has it.
 func (w *world) binding() *v1alpha1.ClientBinding {
 	w.t.Helper()
+	object := w.find()
+	if object == nil {
+		w.t.Fatal("the binding no longer exists")
+	}
+	return object
+}
+
+// find returns the binding as the API server has it; nil when it no longer exists.
+func (w *world) find() *v1alpha1.ClientBinding {
+	w.t.Helper()
 	object := &v1alpha1.ClientBinding{}
-	if err := w.kube.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "john"}, object); err != nil {
+	err := w.kube.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "john"}, object)
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
 		w.t.Fatal(err)
 	}
 	return object
@@ -232,11 +276,7 @@ func (w *world) connection() *v1alpha1.APIConnection {
 // gone reports whether the binding no longer exists.
 func (w *world) gone() bool {
 	w.t.Helper()
-	err := w.kube.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "john"}, &v1alpha1.ClientBinding{})
-	if client.IgnoreNotFound(err) != nil {
-		w.t.Fatal(err)
-	}
-	return apierrors.IsNotFound(err)
+	return w.find() == nil
 }
 
 func (w *world) edit(object client.Object, change func()) {
@@ -263,8 +303,8 @@ func (w *world) reconcile() time.Duration {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if !w.gone() {
-		w.assertKStatus(w.binding(), w.binding().Status.Conditions)
+	if binding := w.find(); binding != nil {
+		w.assertKStatus(binding, binding.Status.Conditions)
 	}
 	return result.RequeueAfter
 }
@@ -276,7 +316,8 @@ func (w *world) reconcileConnection() time.Duration {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.assertKStatus(w.connection(), w.connection().Status.Conditions)
+	connection := w.connection()
+	w.assertKStatus(connection, connection.Status.Conditions)
 	return result.RequeueAfter
 }
 

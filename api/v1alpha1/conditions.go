@@ -5,7 +5,8 @@ package v1alpha1
 const (
 	// ConditionReady is always present. On a ClientBinding, True means that the declared state
 	// was read back from Get user for this generation, not longer ago than three intervals of
-	// its connection. On an APIConnection, True means that the credentials can be used.
+	// its connection; what has expired is not read again. On an APIConnection, True means that
+	// the credentials can be used.
 	ConditionReady = "Ready"
 	// ConditionReconciling is present, and True, while the operator works on the object or
 	// retries by itself.
@@ -20,12 +21,13 @@ const (
 	// ReasonBound (Ready=True): Get user shows the declared relation. Nobody has to act.
 	ReasonBound = "Bound"
 
-	// ReasonExpired (Ready=True): spec.expiresAt has passed, and the access was revoked; the object stays as a
-	// record. Nobody has to act. To renew the access, create a new ClientBinding.
+	// ReasonExpired (Ready=True): spec.expiresAt has passed, and the access was revoked or handed over to another
+	// ClientBinding, or none had been given under this object, which stays as a record and is not looked at again.
+	// Nobody has to act. To renew the access, create a new ClientBinding.
 	ReasonExpired = "Expired"
 
-	// ReasonConfirming (Reconciling): the API accepted the grant, but Get user does not show it
-	// yet. The operator reads again; nobody has to act.
+	// ReasonConfirming (Reconciling, later Stalled): the API accepted the grant, but Get user does
+	// not show it yet. The operator reads again; nobody has to act unless it lasts.
 	ReasonConfirming = "Confirming"
 
 	// ReasonSuspended (Ready=False): spec.suspend is true and the relation is not as declared. The
@@ -61,26 +63,26 @@ const (
 	// Orphan, delete the ClientBinding and create it anew.
 	ReasonConnectionChanged = "ConnectionChanged"
 
-	// ReasonNotAllowed (Stalled): the APIConnection does not serve the binding's namespace. Create
-	// an APIConnection in that namespace.
+	// ReasonNotAllowed (Stalled): the APIConnection does not serve the binding's namespace. Replace the
+	// ClientBinding by one that names an APIConnection of its own namespace.
 	ReasonNotAllowed = "NotAllowed"
 
-	// ReasonConflict (Stalled): an older ClientBinding declares the same relation and holds it. Delete one of
+	// ReasonConflict (Stalled): an older ClientBinding declares the same relation and goes before it. Delete one of
 	// the two: deleting this one revokes nothing, deleting the other one hands the relation over.
 	ReasonConflict = "Conflict"
 
-	// ReasonUnverified (Ready=Unknown): the relation was confirmed, but could not be read for three
-	// intervals. See the APIConnection.
+	// ReasonUnverified (Ready=Unknown, Reconciling): the relation was confirmed, but could not be read
+	// for three intervals. See the APIConnection.
 	ReasonUnverified = "Unverified"
 
-	// ReasonRevoking (Ready=False, Reconciling): the object is being deleted or has expired; the API accepted the
-	// removal and Get user still shows the relation, or a former grant may still arrive, or another
-	// ClientBinding takes the relation over. Nobody has to act.
+	// ReasonRevoking (Ready=False, Reconciling, later Stalled): the object is being deleted or has expired; the API
+	// accepted the removal and Get user still shows the relation, or a former grant may still arrive, or another
+	// ClientBinding takes the relation over. Nobody has to act unless it lasts.
 	ReasonRevoking = "Revoking"
 
 	// ReasonRevocationBlocked (Ready=False, Reconciling, later Stalled): the object is being deleted or
 	// has expired, and its access could not be removed; the message says why. Cure that, or give the access up
-	// to the API's administrators with deletionPolicy: Orphan.
+	// to the API's administrators with deletionPolicy: Orphan, and by deleting what has expired.
 	ReasonRevocationBlocked = "RevocationBlocked"
 )
 
@@ -91,10 +93,11 @@ const (
 	ReasonUnauthorized = "Unauthorized"
 
 	// ReasonForbidden (Reconciling, later Stalled): the account of the APIConnection may not do this
-	// (403). Give it the right in the Delos platform, or use another account.
+	// (403). Give it the right in the Delos platform, or use another account. Only ClientBindings say so:
+	// an account that may not do what a probe does can still be used.
 	ReasonForbidden = "Forbidden"
 
-	// ReasonRateLimited (Reconciling): the API asks for patience (429, or 503 with Retry-After).
+	// ReasonRateLimited (Reconciling, later Stalled): the API asks for patience (429, or 503 with Retry-After).
 	// Nobody has to act unless it lasts.
 	ReasonRateLimited = "RateLimited"
 

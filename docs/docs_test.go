@@ -1,0 +1,366 @@
+// Package docs_test holds the documents to the code: the reasons, events and flags that they name are those that
+// there are, and their links lead somewhere.
+package docs_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const (
+	root       = ".."
+	operations = "docs/operations.md"
+	readme     = "README.md"
+)
+
+// TestEveryReasonIsExplained compares the tables of reasons with the constants of the API.
+func TestEveryReasonIsExplained(t *testing.T) {
+	reasons := reasonsOf(constants(t))
+	explained := firstColumn(t, operations, "reason")
+	compare(t, "reason", reasons, explained)
+	for _, name := range firstColumn(t, readme, "reason") {
+		if !slices.Contains(reasons, name) {
+			t.Errorf("%s names the reason %s, which there is not", readme, name)
+		}
+	}
+}
+
+// TestEveryEventIsExplained compares the table of events with those that the controller tells besides the changes of a
+// reason.
+func TestEveryEventIsExplained(t *testing.T) {
+	compare(t, "event", eventsOf(t), firstColumn(t, operations, "event"))
+}
+
+func compare(t *testing.T, what string, known, explained []string) {
+	t.Helper()
+	if len(known) == 0 {
+		t.Errorf("found no %s in the code", what)
+	}
+	for _, name := range known {
+		if !slices.Contains(explained, name) {
+			t.Errorf("%s does not explain the %s %s", operations, what, name)
+		}
+	}
+	for i, name := range explained {
+		if !slices.Contains(known, name) {
+			t.Errorf("%s explains the %s %s, which there is not", operations, what, name)
+		}
+		if slices.Contains(explained[:i], name) {
+			t.Errorf("%s explains the %s %s twice", operations, what, name)
+		}
+	}
+}
+
+// TestNamesInTheTextExist finds reasons that the text, and not a table, misspells: a word set as code that begins with
+// a capital is a string constant or a type of the API, an event, or the status of a condition.
+func TestNamesInTheTextExist(t *testing.T) {
+	known := slices.Concat(typeNames(t), eventsOf(t), []string{"True", "False", "Unknown"})
+	for _, value := range constants(t) {
+		known = append(known, value)
+	}
+	name := regexp.MustCompile(`^[A-Z][A-Za-z]*[a-z][A-Za-z]*$`)
+	for _, page := range []string{readme, operations} {
+		for _, span := range codeSpans(t, page) {
+			if name.MatchString(span) && !slices.Contains(known, span) {
+				t.Errorf("%s names `%s`, which there is not", page, span)
+			}
+		}
+	}
+}
+
+func TestLinksLeadSomewhere(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	for _, page := range pages(t) {
+		for _, match := range link.FindAllStringSubmatch(prose(t, page), -1) {
+			if strings.Contains(match[1], "://") {
+				continue
+			}
+			target, anchor, _ := strings.Cut(match[1], "#")
+			path := page
+			if target != "" {
+				path = filepath.Join(filepath.Dir(page), target)
+			}
+			if _, err := os.Stat(filepath.Join(root, path)); err != nil {
+				t.Errorf("%s links to %s, which there is not", page, match[1])
+			} else if anchor != "" && !slices.Contains(anchors(t, path), anchor) {
+				t.Errorf("%s links to %s, and %s has no such heading", page, match[1], path)
+			}
+		}
+	}
+}
+
+// TestFlagsExist looks at the flags that stand for themselves, as in `--stall-after`, or behind the operator's name.
+func TestFlagsExist(t *testing.T) {
+	known := flags(t)
+	flag := regexp.MustCompile(`--([a-z][a-z-]*)`)
+	found := 0
+	for _, page := range pages(t) {
+		for _, span := range codeSpans(t, page) {
+			if !strings.HasPrefix(span, "--") && !strings.HasPrefix(span, "clientbinding-operator ") {
+				continue
+			}
+			for _, match := range flag.FindAllStringSubmatch(span, -1) {
+				found++
+				if !slices.Contains(known, match[1]) {
+					t.Errorf("%s names the flag %s, which the operator has not", page, match[0])
+				}
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("found no flags in the documents")
+	}
+}
+
+// pages are the documents, as paths from the root of the repository.
+func pages(t *testing.T) []string {
+	t.Helper()
+	found := []string{readme}
+	for _, pattern := range []string{"docs/*.md", "docs/*/*.md"} {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			page, err := filepath.Rel(root, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = append(found, filepath.ToSlash(page))
+		}
+	}
+	return found
+}
+
+var fence = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
+
+// prose is a page without its blocks of code.
+func prose(t *testing.T, page string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, page))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fence.ReplaceAllString(string(text), "")
+}
+
+var code = regexp.MustCompile("`([^`]+)`")
+
+// codeSpans are what a page sets as code within its lines.
+func codeSpans(t *testing.T, page string) []string { return spansOf(prose(t, page)) }
+
+func spansOf(text string) (spans []string) {
+	for _, match := range code.FindAllStringSubmatch(text, -1) {
+		spans = append(spans, match[1])
+	}
+	return spans
+}
+
+// firstColumn are the names in the first column of all tables of a page that have a heading there.
+func firstColumn(t *testing.T, page, heading string) (names []string) {
+	t.Helper()
+	inside := false
+	for line := range strings.Lines(prose(t, page)) {
+		cells := strings.Split(line, "|")
+		switch {
+		case !strings.HasPrefix(line, "|") || len(cells) < 3:
+			inside = false
+		case strings.TrimSpace(cells[1]) == heading:
+			inside = true
+		case inside:
+			names = append(names, spansOf(cells[1])...)
+		}
+	}
+	return names
+}
+
+// anchors are the headings of a page in the form in which links name them.
+func anchors(t *testing.T, page string) (found []string) {
+	t.Helper()
+	dropped := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+	for line := range strings.Lines(prose(t, page)) {
+		level, title, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if level != "" && strings.Trim(level, "#") == "" {
+			found = append(found, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(title), ""), " ", "-"))
+		}
+	}
+	return found
+}
+
+// source parses the Go files of a pattern, without the tests.
+func source(t *testing.T, pattern string) (files []*ast.File) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(root, pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	return files
+}
+
+// constants are the string constants of the API, by their names.
+func constants(t *testing.T) map[string]string {
+	t.Helper()
+	values := map[string]string{}
+	for _, file := range source(t, "api/v1alpha1/*.go") {
+		ast.Inspect(file, func(node ast.Node) bool {
+			if spec, is := node.(*ast.ValueSpec); is && len(spec.Names) == len(spec.Values) {
+				for i, name := range spec.Names {
+					if value, is := text(spec.Values[i]); is {
+						values[name.Name] = value
+					}
+				}
+			}
+			return true
+		})
+	}
+	return values
+}
+
+func reasonsOf(constants map[string]string) (reasons []string) {
+	for name, value := range constants {
+		if strings.HasPrefix(name, "Reason") {
+			reasons = append(reasons, value)
+		}
+	}
+	slices.Sort(reasons)
+	return reasons
+}
+
+func typeNames(t *testing.T) (names []string) {
+	t.Helper()
+	for _, file := range source(t, "api/v1alpha1/*.go") {
+		ast.Inspect(file, func(node ast.Node) bool {
+			if spec, is := node.(*ast.TypeSpec); is {
+				names = append(names, spec.Name.Name)
+			}
+			return true
+		})
+	}
+	return names
+}
+
+// eventsOf are the reasons of the events that the controller tells: what it passes as a literal to note or Eventf, or
+// to a function that hands a parameter on to them. What stands in a field reason or Reason was told by note before, or
+// is that of a condition.
+func eventsOf(t *testing.T) (reasons []string) {
+	t.Helper()
+	var functions []*ast.FuncDecl
+	for _, file := range source(t, "internal/controller/*.go") {
+		for _, declaration := range file.Decls {
+			if function, is := declaration.(*ast.FuncDecl); is {
+				functions = append(functions, function)
+			}
+		}
+	}
+	// Where among the arguments of a function the reason stands.
+	position := map[string]int{"note": 1, "Eventf": 3}
+	for known := 0; known < len(position); {
+		known = len(position)
+		reasons = nil
+		for _, function := range functions {
+			for _, argument := range arguments(function, position) {
+				reason, isLiteral := text(argument)
+				_, isField := argument.(*ast.SelectorExpr)
+				parameter := slices.Index(parameters(function), name(argument))
+				switch {
+				case isLiteral:
+					reasons = append(reasons, reason)
+				case isField && strings.EqualFold(name(argument), "reason"):
+				case parameter >= 0:
+					position[function.Name.Name] = parameter
+				default:
+					t.Fatalf("%s tells an event whose reason cannot be read from the code: make it a literal", function.Name.Name)
+				}
+			}
+		}
+	}
+	slices.Sort(reasons)
+	return slices.Compact(reasons)
+}
+
+// arguments are what a function passes at the given positions to the functions that have one.
+func arguments(of *ast.FuncDecl, position map[string]int) (found []ast.Expr) {
+	ast.Inspect(of, func(node ast.Node) bool {
+		if call, is := node.(*ast.CallExpr); is {
+			if at, known := position[name(call.Fun)]; known && at < len(call.Args) {
+				found = append(found, call.Args[at])
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func parameters(of *ast.FuncDecl) (names []string) {
+	for _, field := range of.Type.Params.List {
+		for _, parameter := range field.Names {
+			names = append(names, parameter.Name)
+		}
+		if len(field.Names) == 0 {
+			names = append(names, "_")
+		}
+	}
+	return names
+}
+
+// flags are the names of the operator's flags, as main.go registers them, and what every program has.
+func flags(t *testing.T) []string {
+	t.Helper()
+	names := []string{"help", "kubeconfig"}
+	for _, file := range source(t, "main.go") {
+		ast.Inspect(file, func(node ast.Node) bool {
+			call, is := node.(*ast.CallExpr)
+			if !is || len(call.Args) != 4 || !strings.HasSuffix(name(call.Fun), "Var") {
+				return true
+			}
+			if flag, is := text(call.Args[1]); is {
+				names = append(names, flag)
+			}
+			return true
+		})
+	}
+	if len(names) == 2 {
+		t.Error("found no flags in main.go")
+	}
+	return names
+}
+
+// name is that of a variable or function, without what it is selected from.
+func name(of ast.Expr) string {
+	switch of := of.(type) {
+	case *ast.Ident:
+		return of.Name
+	case *ast.SelectorExpr:
+		return of.Sel.Name
+	default:
+		return ""
+	}
+}
+
+// text is the value of a string literal.
+func text(of ast.Expr) (value string, is bool) {
+	literal, is := of.(*ast.BasicLit)
+	if !is || literal.Kind != token.STRING {
+		return "", false
+	}
+	value, err := strconv.Unquote(literal.Value)
+	return value, err == nil
+}

@@ -69,6 +69,11 @@ demo: need-go ## See it work: API server, simulated API, operator and samples (O
 	@go build -buildvcs=false -o bin/demo ./hack/demo
 	@bin/demo $(if $(ONCE),--once)
 
+.PHONY: bench
+bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: in one or two; SCENARIOS="rate …")
+	@go build -buildvcs=false -o bin/bench ./hack/bench
+	@bin/bench $(if $(SHORT),--short) $(SCENARIOS)
+
 .PHONY: controlplane
 controlplane: need-go ## Find, download or build etcd, kube-apiserver, kubectl; print their directory
 	@go run ./hack/controlplane

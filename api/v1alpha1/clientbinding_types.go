@@ -145,7 +145,8 @@ type Claim struct {
 	// +required
 	Connection ClaimConnection `json:"connection,omitzero"`
 
-	// lastWriteTime is when the API last accepted a grant or a change of the relation.
+	// lastWriteTime is when the operator last began to grant or to change the relation. It is recorded before
+	// the call, so that a call whose outcome nobody saw is known to have been made.
 	// +optional
 	LastWriteTime *metav1.Time `json:"lastWriteTime,omitempty"`
 

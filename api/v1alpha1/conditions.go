@@ -21,9 +21,10 @@ const (
 	// ReasonBound (Ready=True): Get user shows the declared relation. Nobody has to act.
 	ReasonBound = "Bound"
 
-	// ReasonExpired (Ready=True): spec.expiresAt has passed, and the access was revoked or handed over to another
-	// ClientBinding, or none had been given under this object, which stays as a record and is not looked at again.
-	// Nobody has to act. To renew the access, create a new ClientBinding.
+	// ReasonExpired (Ready=True): spec.expiresAt has passed and Get user showed that the access is gone, or that
+	// another ClientBinding declares it; the object stays as a record. Nobody has to act. To renew the access,
+	// create a new ClientBinding. With Ready=False (Stalled) there is access that this object did not give and
+	// nobody declares: remove it in the Delos platform, or declare it.
 	ReasonExpired = "Expired"
 
 	// ReasonConfirming (Reconciling, later Stalled): the API accepted the grant, but Get user does

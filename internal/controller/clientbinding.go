@@ -61,10 +61,12 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	case !binding.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(binding, v1alpha1.RevokeFinalizer):
 		return ctrl.Result{}, nil
 	case !binding.DeletionTimestamp.IsZero():
-		err = run.perform(ctx, run.releaseOrphan, run.releaseUnclaimed, run.locate, run.handOver,
+		err = run.perform(ctx, run.releaseUnclaimed, run.releaseOrphan, run.locate, run.handOver,
 			run.connect, run.enter, run.remove, run.confirmGone)
+	case run.expired() && binding.Status.Claim == nil:
+		err = run.perform(ctx, run.latchExpiry, run.restExpired, run.locate, run.connect, run.enter, run.observeEnd)
 	case run.expired():
-		err = run.perform(ctx, run.latchExpiry, run.restExpired, run.locate, run.handOver,
+		err = run.perform(ctx, run.latchExpiry, run.locate, run.handOver,
 			run.connect, run.enter, run.remove, run.confirmGone)
 	default:
 		err = run.perform(ctx, run.locate, run.contend, run.rest,
@@ -146,7 +148,7 @@ func (r *run) finish(ctx context.Context) (ctrl.Result, error) {
 		return r.next(), nil
 	}
 	r.end.log(ctx)
-	if r.revoking() && !r.end.final {
+	if r.revoking() && r.binding.Status.Claim != nil {
 		*r.end = blocked(*r.end)
 	}
 	status := &r.binding.Status
@@ -185,12 +187,12 @@ func (r *run) revoking() bool { return !r.binding.DeletionTimestamp.IsZero() || 
 // vouched reports whether the binding keeps the Ready that it has: it was confirmed in this generation,
 // nothing else was read since, and that not for too long. The outcome gets its next try.
 func (r *run) vouched() bool {
-	if !r.end.unread || r.user != nil || !r.confirmed() || r.revoking() {
+	if !r.end.unread || r.user != nil || r.revoking() || !r.confirmed() && !r.unverified() {
 		return false
 	}
 	confirmed := r.binding.Status.LastConfirmedTime
 	until := confirmed.Add(unverifiedAfter * r.interval())
-	if !r.now.Time.Before(until) {
+	if r.unverified() || !r.now.Time.Before(until) {
 		*r.end = outcome{
 			ready:   metav1.ConditionUnknown,
 			reason:  v1alpha1.ReasonUnverified,
@@ -211,6 +213,13 @@ func (r *run) vouched() bool {
 func (r *run) confirmed() bool {
 	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
 	return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == r.binding.Generation &&
+		r.was.LastConfirmedTime != nil
+}
+
+// unverified reports whether the declared state was read back for this generation, but too long ago.
+func (r *run) unverified() bool {
+	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
+	return ready != nil && ready.Reason == v1alpha1.ReasonUnverified && ready.ObservedGeneration == r.binding.Generation &&
 		r.was.LastConfirmedTime != nil
 }
 

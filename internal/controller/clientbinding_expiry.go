@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
 // expired reports whether a binding's access has come to its end. What has expired stays so.
@@ -29,18 +31,39 @@ func (r *run) latchExpiry(ctx context.Context) error {
 	return r.patchStatus(ctx)
 }
 
-// restExpired ends the run of an expired binding that holds nothing: it was revoked, or it was made after its
-// time and never granted anything.
+// restExpired ends the run when it was read back that the expired binding's access is gone, unless a person asks.
 func (r *run) restExpired(context.Context) error {
-	if r.binding.Status.Claim != nil {
-		return nil
-	}
-	if r.confirmed() {
+	if r.confirmed() && !r.was.RunRequested(r.binding.Annotations) {
 		return r.conclude(outcome{silent: true})
 	}
-	r.binding.Status.Relation = nil
-	r.binding.Status.LastConfirmedTime = &r.now
-	return r.conclude(r.ended())
+	return nil
+}
+
+// observeEnd reads whether there is access that an expired binding without a claim is thought to have ended. It
+// revokes nothing, since it has granted nothing that it knows of: it was made after its time, or its status was lost.
+func (r *run) observeEnd(ctx context.Context) error {
+	user, err := r.session.User(ctx, r.binding.Spec.UserUUID)
+	var failure *delos.Error
+	switch {
+	case errors.As(err, &failure) && failure.ProvesUserGone():
+		r.binding.Status.User, r.binding.Status.Relation = nil, nil
+		return r.over(fmt.Sprintf("The Delos API knows no user %q", r.binding.Spec.UserUUID))
+	case err != nil:
+		return r.fail(ctx, err)
+	}
+	r.see(user)
+	if r.binding.Status.Relation == nil {
+		return r.over(r.shown())
+	}
+	rivals, err := r.rivals(ctx)
+	if err != nil {
+		return err
+	}
+	if len(rivals) > 0 {
+		return r.over(fmt.Sprintf("%s, which %s declares", r.shown(), r.named(&rivals[0])))
+	}
+	return r.conclude(outcome{reason: v1alpha1.ReasonExpired, stalled: true, message: r.ended() +
+		". " + r.shown() + ", which this object did not give and does not revoke: remove it in the Delos platform, or declare it with another ClientBinding"})
 }
 
 // expire ends the run of a binding whose access has been taken away.
@@ -49,17 +72,21 @@ func (r *run) expire(ctx context.Context, proof string) error {
 		return err
 	}
 	r.binding.Status.Claim = nil
-	r.binding.Status.LastConfirmedTime = &r.now
-	end := r.ended()
-	end.message += ". " + proof
-	return r.conclude(end)
+	return r.over(proof)
 }
 
-func (r *run) ended() outcome {
+// over ends the run for good: it was read back that the object gives no access.
+func (r *run) over(proof string) error {
+	r.binding.Status.LastConfirmedTime = &r.now
+	return r.conclude(outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonExpired, settled: true, final: true,
+		message: r.ended() + ". " + proof})
+}
+
+// ended says when the access ended.
+func (r *run) ended() string {
 	at := r.binding.Status.ExpiredTime
 	if expires := r.binding.Spec.ExpiresAt; expires != nil {
 		at = expires
 	}
-	return outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonExpired, settled: true, final: true,
-		message: fmt.Sprintf("Expired at %s: this object gives no access", at.UTC().Format(time.RFC3339))}
+	return fmt.Sprintf("Expired at %s", at.UTC().Format(time.RFC3339))
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -29,7 +30,7 @@ func TestExpiry(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
 		Conditions: []condition{ready("True", "Expired",
-			`Expired at 2026-03-01T12:02:00Z: this object gives no access. Get user shows that user "user_abc123def" has no access to client "cust_789xyz"`, 0)},
+			`Expired at 2026-03-01T12:02:00Z. Get user shows that user "user_abc123def" has no access to client "cust_789xyz"`, 0)},
 		User:              &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		ExpiredTime:       ref(at(2 * time.Minute)),
 		LastConfirmedTime: ref(at(2 * time.Minute)),
@@ -72,12 +73,41 @@ func TestBindingMadeAfterItsTime(t *testing.T) {
 
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
-		Conditions:         []condition{ready("True", "Expired", "Expired at 2026-03-01T11:00:00Z: this object gives no access", 0)},
-		ExpiredTime:        ref(at(0)),
-		LastConfirmedTime:  ref(at(0)),
+		Conditions: []condition{ready("True", "Expired",
+			`Expired at 2026-03-01T11:00:00Z. Get user shows that user "user_abc123def" has no access to client "cust_789xyz"`, 0)},
+		User:              &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
+		ExpiredTime:       ref(at(0)),
+		LastConfirmedTime: ref(at(0)),
 	})
 	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
-	expectEqual(t, "calls", operations(nil), w.calls())
+	expectEqual(t, "calls", operations{opUser}, w.calls())
+}
+
+// TestAccessThatOutlivesItsRecord shows that an expired object which knows of no grant, since its status was lost
+// or Git brought it back, neither revokes what is there nor says that all is well.
+func TestAccessThatOutlivesItsRecord(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.SetRelation(john, acme, false)
+	w.bind(until(-time.Hour))
+
+	w.reconcile()
+
+	w.expect(v1alpha1.ClientBindingStatus{
+		ObservedGeneration: 1,
+		Conditions: stuck("Expired", `Expired at 2026-03-01T11:00:00Z. Get user shows that user "user_abc123def" has standard access to client "cust_789xyz", `+
+			`which this object did not give and does not revoke: remove it in the Delos platform, or declare it with another ClientBinding. Next try at 2026-03-01T12:10:00Z`, 0, 0),
+		Relation:    &v1alpha1.Relation{},
+		User:        &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
+		ExpiredTime: ref(at(0)),
+	})
+	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+
+	w.rivalIn(w.namespace, "renewal", nil)
+	w.clock.Advance(10 * time.Minute)
+	w.reconcile()
+	expectEqual(t, "reason once it is declared", "Expired", w.reason())
+	expectEqual(t, "ready once it is declared", true, meta.IsStatusConditionTrue(w.binding().Status.Conditions, "Ready"))
 }
 
 func TestExpiryOfASuspendedBindingRevokes(t *testing.T) {

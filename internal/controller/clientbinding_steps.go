@@ -46,7 +46,7 @@ func (r *run) locate(ctx context.Context) error {
 	name := connectionName(r.binding)
 	if name.Namespace != r.binding.Namespace {
 		return r.conclude(outcome{reason: v1alpha1.ReasonNotAllowed, stalled: true, message: fmt.Sprintf(
-			"APIConnection %s serves its own namespace only: create one in namespace %s", name, r.binding.Namespace)})
+			"APIConnection %s serves its own namespace only: create a ClientBinding whose APIConnection is in namespace %s, and delete this one", name, r.binding.Namespace)})
 	}
 	found := &v1alpha1.APIConnection{}
 	if err := r.Kube.Get(ctx, name, found); apierrors.IsNotFound(err) {

@@ -480,6 +480,10 @@ func TestOutage(t *testing.T) {
 		LastConfirmedTime: ref(at(0)),
 	})
 
+	w.clock.Advance(2 * time.Second)
+	w.reconcile()
+	expectEqual(t, "reason of the next try", "Unverified", w.reason())
+
 	outage.Remove()
 	w.clock.Advance(2 * time.Second)
 	w.reconcile()
@@ -576,7 +580,7 @@ func TestConnectionThatCannotBeUsed(t *testing.T) {
 				b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "default", Namespace: "bank"}
 			},
 			want: func(w *world) []condition {
-				return stuck("NotAllowed", "APIConnection bank/default serves its own namespace only: create one in namespace "+w.namespace+". Next try at 2026-03-01T12:10:00Z", 0, 0)
+				return stuck("NotAllowed", "APIConnection bank/default serves its own namespace only: create a ClientBinding whose APIConnection is in namespace "+w.namespace+", and delete this one. Next try at 2026-03-01T12:10:00Z", 0, 0)
 			},
 		},
 	}

@@ -324,7 +324,7 @@ slow drip               | APIUnavailable      | 2s          | no      | Connecti
 		name:    "refresh: the access token is still good",
 		about:   "A session's access token, of five minutes' life, is due for renewal, and a new ClientBinding is granted. Refresh access token meets the fault.",
 		call:    delossim.OpRefresh,
-		arrange: func(c *cell) { c.turn(); c.clock.Advance(4*time.Minute + 10*time.Second); c.declare() },
+		arrange: func(c *cell) { c.turn(); c.clock.Advance(4*time.Minute + 48*time.Second); c.declare() },
 		table: `
 fault                   | the connection says | the binding says | Ready | tries again | Stalled | calls                     | access | finalizer | and after
 400                     | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –

@@ -170,9 +170,10 @@ func (s *session) acquire(ctx context.Context, old grant) (grant, error) {
 	}
 }
 
-// renewalTime is about three quarters into a token's life: early enough for several attempts before it
-// expires, and spread so that the sessions of many connections are not renewed together.
+// renewalTime is shortly before the end of a token's life: late, since each renewal uses up a refresh token, and
+// early enough for one that takes its time, with a token of five minutes at least twelve seconds. It is spread so
+// that the sessions of many connections are not renewed together.
 func renewalTime(g grant) time.Time {
 	life := g.expires.Sub(g.issued)
-	return g.issued.Add(life*7/10 + rand.N(life/10+1))
+	return g.issued.Add(life*95/100 + rand.N(life/100+1))
 }

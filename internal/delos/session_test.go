@@ -90,10 +90,10 @@ func TestSessionIsRenewedAheadOfItsExpiry(t *testing.T) {
 
 	// The platform takes each refresh token once, so this shows that the new one is used each time.
 	for range 50 {
-		p.Advance(279 * time.Second)
+		p.Advance(379 * time.Second)
 		p.user(t)
 		p.expectCalls(t, "just before the renewal", delossim.Summary{User: 1})
-		p.Advance(41 * time.Second)
+		p.Advance(6 * time.Second)
 		for _, err := range together(20, func() error { _, err := p.api.User(t.Context(), john); return err }) {
 			if err != nil {
 				t.Fatal(err)
@@ -132,23 +132,23 @@ func TestRenewal(t *testing.T) {
 			reason:   "the refresh token has expired: it is not tried",
 			settings: delossim.Settings{RefreshTTL: 200 * time.Second},
 			steps: []step{
-				{240 * time.Second, KindNone, delossim.Summary{Login: 1, User: 1}},
+				{288 * time.Second, KindNone, delossim.Summary{Login: 1, User: 1}},
 			},
 		},
 		{
 			reason:  "the refresh is refused in words that nobody documented: log in",
 			arrange: func(p *platform) { p.Inject(fails(delossim.OpRefresh, 404)) },
 			steps: []step{
-				{240 * time.Second, KindNone, delossim.Summary{Refresh: 1, Login: 1, User: 1}},
+				{288 * time.Second, KindNone, delossim.Summary{Refresh: 1, Login: 1, User: 1}},
 			},
 		},
 		{
 			reason:  "the refresh fails, while the token is good: go on with it, and try again at half of its rest",
 			arrange: func(p *platform) { p.Inject(fails(delossim.OpRefresh, 503)) },
 			steps: []step{
-				{240 * time.Second, KindNone, delossim.Summary{Refresh: 1, User: 1}},
+				{288 * time.Second, KindNone, delossim.Summary{Refresh: 1, User: 1}},
 				{0, KindNone, delossim.Summary{User: 1}},
-				{29 * time.Second, KindNone, delossim.Summary{User: 1}},
+				{5 * time.Second, KindNone, delossim.Summary{User: 1}},
 				{time.Second, KindNone, delossim.Summary{Refresh: 1, User: 1}},
 			},
 		},
@@ -174,8 +174,8 @@ func TestRenewal(t *testing.T) {
 				p.Inject(delossim.Fault{Op: delossim.OpRefresh, Times: 1, Apply: true, Failure: delossim.Reset{}})
 			},
 			steps: []step{
-				{240 * time.Second, KindNone, delossim.Summary{Refresh: 1, User: 1}},
-				{30 * time.Second, KindNone, delossim.Summary{Refresh: 1, Login: 1, User: 1}},
+				{288 * time.Second, KindNone, delossim.Summary{Refresh: 1, User: 1}},
+				{6 * time.Second, KindNone, delossim.Summary{Refresh: 1, Login: 1, User: 1}},
 			},
 		},
 		{
@@ -215,8 +215,8 @@ func TestRenewal(t *testing.T) {
 			reason:   "no lifetime is announced: the token tells",
 			settings: delossim.Settings{OmitTTL: true, AccessTTL: 400 * time.Second},
 			steps: []step{
-				{279 * time.Second, KindNone, delossim.Summary{User: 1}},
-				{41 * time.Second, KindNone, delossim.Summary{Refresh: 1, User: 1}},
+				{379 * time.Second, KindNone, delossim.Summary{User: 1}},
+				{6 * time.Second, KindNone, delossim.Summary{Refresh: 1, User: 1}},
 			},
 		},
 		{
@@ -309,7 +309,7 @@ func TestTokenIsNotUsedAgainOnceItWasRejected(t *testing.T) {
 	if _, err := api.session.token(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	clock.Advance(320 * time.Second)
+	clock.Advance(390 * time.Second)
 
 	ahead := make(chan error, 1)
 	go func() { _, err := api.User(t.Context(), john); ahead <- err }()

@@ -1,0 +1,170 @@
+// Command bench tries the operator under load and under faults, and checks what it promises about sessions, rate
+// limits and outages. Everything is real but the platform, which is simulated: a Kubernetes control plane, HTTP over
+// loopback, and the operator as a process with the rights it ships with.
+//
+// It plays the scenarios that its arguments name, or all. Each prints what was measured and what was checked; the
+// program fails when a check does. docs/performance.md explains the scenarios.
+//
+// Nothing outlives it: neither a process nor a file.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
+)
+
+// scenario is something that happens to the operator, and what is to come of it.
+type scenario struct {
+	name, about string
+	play        func(context.Context, *trial) error
+}
+
+var scenarios = []scenario{
+	{"sessions", "many bindings, and access tokens that live for two seconds", playSessions},
+	{"patience", "the API answers one call of many with Retry-After", playPatience},
+	{"rate", "many new bindings through a narrow connection", playRate},
+	{"lockout", "many bindings wait while the password is wrong", playLockout},
+	{"outage", "the API fails for a while", playOutage},
+	{"rotation", "the account is replaced while bindings are checked", playRotation},
+}
+
+// sizes say how much is done.
+type sizes struct {
+	// lives of an access token are how long sessions is played.
+	lives int
+	// checked bindings are read each second, in sessions and rotation.
+	checked int
+	// waiting bindings want to be made at once, in patience, rate and lockout.
+	waiting int
+	// bound bindings live through the outage, which lasts for blackout.
+	bound    int
+	blackout time.Duration
+}
+
+var (
+	full  = sizes{lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second}
+	short = sizes{lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second}
+)
+
+// errChecks is how the program ends when all could be played and not all was as it should be.
+var errChecks = errors.New("not as it should be")
+
+func main() {
+	plan, size, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	ctrl.SetLogger(logr.Discard()) // what goes wrong is returned as an error
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// A second Ctrl-C does not cut the cleaning short: signals are ignored until the end.
+	defer stop()
+
+	err = run(ctx, os.Stdout, plan, size)
+	switch {
+	case err == nil:
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "bench: interrupted")
+		os.Exit(130)
+	default:
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// parse reads which scenarios to play, and how large.
+func parse(arguments []string) ([]scenario, sizes, error) {
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	brief := flags.Bool("short", false, "smaller and shorter, with the same checks")
+	lives := flags.Int("lives", 0, "sessions: how many lives of an access token to play (50, or 6 with --short)")
+	bound := flags.Int("bindings", 0, "outage: how many bindings live through it (1000, or 200 with --short)")
+	flags.Usage = func() {
+		fmt.Fprintln(flags.Output(), "bench [flags] [scenario…]")
+		for _, s := range scenarios {
+			fmt.Fprintf(flags.Output(), "  %-10s %s\n", s.name, s.about)
+		}
+		flags.PrintDefaults()
+	}
+	if err := flags.Parse(arguments); err != nil {
+		return nil, sizes{}, err
+	}
+	if *lives < 0 || *bound < 0 {
+		return nil, sizes{}, errors.New("--lives and --bindings must be positive")
+	}
+	size := full
+	if *brief {
+		size = short
+	}
+	if *lives > 0 {
+		size.lives = *lives
+	}
+	if *bound > 0 {
+		size.bound = *bound
+	}
+	plan, err := choose(flags.Args())
+	return plan, size, err
+}
+
+// choose finds scenarios by their names; all without one.
+func choose(names []string) ([]scenario, error) {
+	if len(names) == 0 {
+		return scenarios, nil
+	}
+	var chosen []scenario
+	for _, name := range names {
+		i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no scenario %q: see --help", name)
+		}
+		chosen = append(chosen, scenarios[i])
+	}
+	return chosen, nil
+}
+
+// run plays the scenarios, one after the other. Whatever happens it cleans up.
+func run(ctx context.Context, out io.Writer, plan []scenario, size sizes) (err error) {
+	box, err := sandbox.New()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, box.Close()) }()
+	began := time.Now()
+	s, err := build(ctx, box, out)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Control plane and operator are ready after %s\n", seconds(time.Since(began)))
+	var failed []string
+	for _, scenario := range plan {
+		passed, err := s.play(ctx, scenario, size)
+		if err != nil {
+			return fmt.Errorf("%s: %w", scenario.name, err)
+		}
+		if !passed {
+			failed = append(failed, scenario.name)
+		}
+	}
+	fmt.Fprintf(out, "\n%d of %d scenarios as they should be, in %s\n",
+		len(plan)-len(failed), len(plan), seconds(time.Since(began)))
+	if len(failed) > 0 {
+		return fmt.Errorf("%w: %s", errChecks, strings.Join(failed, ", "))
+	}
+	return nil
+}

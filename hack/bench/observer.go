@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+// observer watches all bindings of a namespace, so that no change of any of them is missed.
+type observer struct {
+	close func()
+
+	mu sync.Mutex
+	of map[string]*history
+	// left tells each time that a binding was Ready and then was not.
+	left []string
+}
+
+// history is what became of one binding.
+type history struct {
+	ready metav1.Condition
+	// writes is how often the object was written since the last call of forget; its creation does not count.
+	writes int
+}
+
+// observe begins to watch.
+func observe(ctx context.Context, config *rest.Config, scheme *runtime.Scheme, namespace string) (*observer, error) {
+	watched, err := cache.New(config, cache.Options{
+		Scheme:            scheme,
+		DefaultNamespaces: map[string]cache.Config{namespace: {}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	informer, err := watched.GetInformer(ctx, &v1alpha1.ClientBinding{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	o := &observer{of: map[string]*history{}, close: func() { cancel(); <-ended }}
+	if _, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(object any) { o.see(object.(*v1alpha1.ClientBinding), 0) },
+		UpdateFunc: func(_, object any) { o.see(object.(*v1alpha1.ClientBinding), 1) },
+	}); err != nil {
+		cancel()
+		return nil, err
+	}
+	go func() {
+		defer close(ended)
+		_ = watched.Start(ctx) // it waits for the API server if need be, and ends with the context
+	}()
+	return o, nil
+}
+
+func (o *observer) see(binding *v1alpha1.ClientBinding, writes int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	h := o.of[binding.Name]
+	if h == nil {
+		h = &history{}
+		o.of[binding.Name] = h
+	}
+	h.writes += writes
+	was := h.ready.Status
+	h.ready = metav1.Condition{}
+	if ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		h.ready = *ready
+	}
+	if was == metav1.ConditionTrue && h.ready.Status != was {
+		o.left = append(o.left, fmt.Sprintf("%s: %s/%s: %s", binding.Name, h.ready.Status, h.ready.Reason, h.ready.Message))
+	}
+}
+
+// ready counts the bindings that are Ready now.
+func (o *observer) ready() int {
+	return o.count(func(ready metav1.Condition) bool { return ready.Status == metav1.ConditionTrue })
+}
+
+// say counts the bindings that are not Ready for a reason.
+func (o *observer) say(reason string) int {
+	return o.count(func(ready metav1.Condition) bool {
+		return ready.Status != metav1.ConditionTrue && ready.Reason == reason
+	})
+}
+
+func (o *observer) count(which func(ready metav1.Condition) bool) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	count := 0
+	for _, h := range o.of {
+		if which(h.ready) {
+			count++
+		}
+	}
+	return count
+}
+
+// leftReady tells each time that a binding was Ready and then was not.
+func (o *observer) leftReady() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return append([]string(nil), o.left...)
+}
+
+// forget begins to count writes anew.
+func (o *observer) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, h := range o.of {
+		h.writes = 0
+	}
+}
+
+// writes is how often those of the named bindings that was written most was.
+func (o *observer) writes(names []string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	most := 0
+	for _, name := range names {
+		if h := o.of[name]; h != nil {
+			most = max(most, h.writes)
+		}
+	}
+	return most
+}

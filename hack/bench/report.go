@@ -1,0 +1,68 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+)
+
+// report tells what was measured and checked.
+type report struct {
+	out io.Writer
+	// failed: at least one check did.
+	failed bool
+}
+
+// heading sets a scenario apart.
+func (r *report) heading(text string) {
+	fmt.Fprintf(r.out, "\n%s\n%s\n", text, strings.Repeat("-", len(text)))
+}
+
+// measured tells a number that is not judged.
+func (r *report) measured(what string, value any) {
+	fmt.Fprintf(r.out, "        %s: %v\n", what, value)
+}
+
+// check tells a number, what it has to be, and whether it is.
+func (r *report) check(ok bool, what string, value any, wanted string) {
+	verdict := "ok"
+	if !ok {
+		verdict = "FAILED"
+		r.failed = true
+	}
+	fmt.Fprintf(r.out, "%-6s  %s: %v (wanted: %s)\n", verdict, what, value, wanted)
+}
+
+func (r *report) exactly(what string, got, want int) {
+	r.check(got == want, what, got, fmt.Sprint(want))
+}
+
+func (r *report) none(what string, found []string) {
+	value := "none"
+	if len(found) > 0 {
+		value = fmt.Sprintf("%d, such as %s", len(found), found[0])
+	}
+	r.check(len(found) == 0, what, value, "none")
+}
+
+func atMost[N cmp.Ordered](r *report, what string, got, limit N) {
+	r.check(got <= limit, what, got, fmt.Sprintf("at most %v", limit))
+}
+
+func atLeast[N cmp.Ordered](r *report, what string, got, limit N) {
+	r.check(got >= limit, what, got, fmt.Sprintf("at least %v", limit))
+}
+
+// span is a time that is printed with a tenth of a second.
+type span time.Duration
+
+func (s span) String() string { return seconds(time.Duration(s)) }
+
+// share is a part of a whole that is printed in percent.
+type share float64
+
+func (s share) String() string { return fmt.Sprintf("%.1f %%", float64(s)*100) }
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,22 +29,7 @@ const (
 )
 
 // clock stands still unless it is moved.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
+type clock = clockwork.FakeClock
 
 // platform is the simulated platform behind real HTTP, and a pool that shares its clock.
 type platform struct {
@@ -57,7 +43,7 @@ type platform struct {
 // the handlers, if there are any, on their way.
 func startPlatform(t *testing.T, around ...func(http.Handler) http.Handler) *platform {
 	t.Helper()
-	clock := &clock{now: noon}
+	clock := clockwork.NewFakeClockAt(noon)
 	sim := delossim.New(delossim.Config{
 		Accounts: []delossim.Account{{Login: account, Password: password}},
 		Tokens:   []string{token},

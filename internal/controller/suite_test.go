@@ -8,11 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -98,22 +98,7 @@ const (
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // clock is the time of a test.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(by time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(by)
-}
+type clock = clockwork.FakeClock
 
 // at is a time of a test in the form of a status.
 func at(after time.Duration) metav1.Time { return metav1.NewTime(start.Add(after)) }
@@ -133,7 +118,7 @@ type world struct {
 // newWorld has John and Maria, two clients, and no relation.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, clock: &clock{now: start}, kube: clusterKube, recorder: events.NewFakeRecorder(1000)}
+	w := &world{t: t, clock: clockwork.NewFakeClockAt(start), kube: clusterKube, recorder: events.NewFakeRecorder(1000)}
 	w.platform = delossim.New(delossim.Config{
 		Accounts: []delossim.Account{{Login: login, Password: password}},
 		Users:    []delossim.User{{UUID: john, Username: "john.smith"}, {UUID: maria, Username: "maria.garcia", Status: "NEW"}},

@@ -78,7 +78,7 @@ func (w *world) eventually(connectionReason, bindingReason string) {
 // try: a binding from its connection, a connection from its Secret and from calls that were refused.
 func TestWakeUps(t *testing.T) {
 	w := newWorld(t)
-	w.clock.now = time.Now()
+	w.clock.Advance(time.Since(start))
 	w.runManager()
 	w.createConnection(nil)
 	w.bind(nil)

@@ -8,11 +8,11 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jonboulle/clockwork"
 
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
@@ -34,22 +34,7 @@ var quiet = log.New(io.Discard, "", 0)
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // clock stands still unless it is moved.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
+type clock = clockwork.FakeClock
 
 // withLogin lets a client log in instead of using a token.
 func withLogin(config *Config) {
@@ -88,7 +73,7 @@ type platform struct {
 // startPlatform starts a platform that knows one user, two clients and the client's account.
 func startPlatform(t *testing.T, settings delossim.Settings, changes ...func(*Config)) *platform {
 	t.Helper()
-	clock := &clock{now: start}
+	clock := clockwork.NewFakeClockAt(start)
 	sim := delossim.New(delossim.Config{
 		Settings: settings,
 		Accounts: []delossim.Account{{Login: account, Password: password}},

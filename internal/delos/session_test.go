@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jonboulle/clockwork"
 
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
@@ -292,7 +293,7 @@ func TestRevokedTokenIsRenewedOnceForAll(t *testing.T) {
 func TestTokenIsNotUsedAgainOnceItWasRejected(t *testing.T) {
 	refreshing, rejected := make(chan struct{}), make(chan struct{})
 	var tokens []string
-	clock := &clock{now: start}
+	clock := clockwork.NewFakeClockAt(start)
 	api := newAPI(t, serve(t, func(w http.ResponseWriter, request *http.Request) {
 		switch {
 		case request.Method == http.MethodPost:

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jonboulle/clockwork"
 
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
@@ -51,7 +52,7 @@ func TestOneTimeCodes(t *testing.T) {
 }
 
 func TestSeedThatIsNone(t *testing.T) {
-	clock := &clock{now: start}
+	clock := clockwork.NewFakeClockAt(start)
 	api := newAPI(t, answering(t, 200, ""), withLogin, func(config *Config) {
 		config.Credentials.TOTPSeed, config.Now = "canary-1", clock.Now
 	})

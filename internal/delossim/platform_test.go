@@ -6,9 +6,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/jonboulle/clockwork"
 
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
@@ -30,22 +31,7 @@ const (
 )
 
 // clock stands still unless it is moved.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Advance(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
+type clock = clockwork.FakeClock
 
 // platform is a simulated platform behind real HTTP, with the documented users and clients.
 type platform struct {
@@ -62,7 +48,7 @@ func start(t *testing.T, settings delossim.Settings) *platform {
 
 func startWith(t *testing.T, change func(*delossim.Config)) *platform {
 	t.Helper()
-	c := &clock{now: time.Unix(1111111109, 0)}
+	c := clockwork.NewFakeClockAt(time.Unix(1111111109, 0))
 	config := delossim.Config{
 		Accounts: []delossim.Account{{Login: login, Password: pass, UserID: "user_operator"}},
 		Tokens:   []string{token},

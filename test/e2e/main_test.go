@@ -95,10 +95,10 @@ func prepare(ctx context.Context, assets string) (err error) {
 
 // deployed starts the operator as it is deployed, for all tests that run in parallel.
 var deployed = sync.OnceValue(func() error {
-	return operator.Start(context.Background(), verbose, "--metrics-bind-address="+metricsAddress, "--metrics-secure=false")
+	return operator.Start(context.Background(), verbose, "--metrics-bind-address="+metricsAddress)
 })
 
-// metricsAddress is where the deployed operator serves its metrics, without a login here.
+// metricsAddress is where the deployed operator serves its metrics.
 var metricsAddress string
 
 // underDeployedOperator lets a test run together with others, after those that have an operator to themselves.

@@ -148,7 +148,7 @@ func (n *tenant) shown(t *testing.T) map[string]string {
 	}
 	return map[string]string{
 		"log":     log,
-		"metrics": metrics(t),
+		"metrics": n.metrics(t),
 		"objects": n.listed(t, &v1alpha1.ClientBindingList{}) + n.listed(t, &v1alpha1.APIConnectionList{}),
 		"events":  n.listed(t, &eventsv1.EventList{}) + n.listed(t, &corev1.EventList{}),
 	}
@@ -162,28 +162,6 @@ func (n *tenant) listed(t *testing.T, list client.ObjectList) string {
 	text, err := json.Marshal(list)
 	if err != nil {
 		t.Fatal(err)
-	}
-	return string(text)
-}
-
-// metrics is what the operator serves to Prometheus.
-func metrics(t *testing.T) string {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+metricsAddress+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(text), "clientbinding_api_calls_total{") {
-		t.Errorf("the metrics have no calls of the API:\n%.500s", text)
 	}
 	return string(text)
 }

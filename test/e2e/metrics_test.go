@@ -1,0 +1,104 @@
+package e2e
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// The metrics are for those whom the API server knows and who may read them, by the roles that are shipped.
+func TestMetricsNeedALogin(t *testing.T) {
+	underDeployedOperator(t)
+	n := newTenant(t, crowd())
+	// It makes a certificate first.
+	within(t, 20*time.Second, func() string {
+		connection, err := new(net.Dialer).DialContext(t.Context(), "tcp", metricsAddress)
+		if err != nil {
+			return err.Error()
+		}
+		_ = connection.Close()
+		return ""
+	})
+	for name, test := range map[string]struct {
+		token string
+		want  int
+	}{
+		"nobody":                {"", http.StatusUnauthorized},
+		"somebody":              {n.account(t, "somebody"), http.StatusForbidden},
+		"whoever may read them": {n.metricsReader(t), http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, _ := scrape(t, test.token); got != test.want {
+				t.Errorf("status %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+// account makes a ServiceAccount and returns a token of it.
+func (n *tenant) account(t *testing.T, name string) string {
+	t.Helper()
+	account := &corev1.ServiceAccount{ObjectMeta: n.meta(name)}
+	create(t, account)
+	request := &authenticationv1.TokenRequest{}
+	if err := kube.SubResource("token").Create(t.Context(), account, request); err != nil {
+		t.Fatal(err)
+	}
+	return request.Status.Token
+}
+
+// metricsReader returns a token of an account with the role that is shipped for Prometheus.
+func (n *tenant) metricsReader(t *testing.T) string {
+	t.Helper()
+	token := n.account(t, "prometheus")
+	create(t, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: n.namespace + "-prometheus"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "clientbinding-operator-metrics-reader"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: n.namespace, Name: "prometheus"}},
+	})
+	return token
+}
+
+// scrape reads the operator's metrics as Prometheus does.
+func scrape(t *testing.T, token string) (status int, text string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+metricsAddress+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	// The certificate is one that the operator made for itself.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	t.Cleanup(transport.CloseIdleConnections)
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}
+
+// metrics is what the operator serves to Prometheus.
+func (n *tenant) metrics(t *testing.T) string {
+	t.Helper()
+	status, text := scrape(t, n.metricsReader(t))
+	if status != http.StatusOK || !strings.Contains(text, "clientbinding_api_calls_total{") {
+		t.Errorf("the metrics have no calls of the API: %d\n%.500s", status, text)
+	}
+	return text
+}

@@ -123,7 +123,7 @@ func checkLog() error {
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(log, "Starting workers") {
+	if !strings.Contains(log, `"msg":"starting"`) {
 		return errors.New("the operator's log is not that of an operator")
 	}
 	var errs []error

@@ -132,6 +132,10 @@ const (
 	// ReasonSecretNotFound (Stalled): the Secret does not exist. Create it.
 	ReasonSecretNotFound = "SecretNotFound"
 
+	// ReasonSecretUnreadable (Reconciling, later Stalled): the API server does not let the operator read the
+	// Secret. The message has its words. Check the operator's role.
+	ReasonSecretUnreadable = "SecretUnreadable"
+
 	// ReasonSecretInvalid (Stalled): the Secret lacks a key, or has an empty or contradictory one.
 	// The message names it.
 	ReasonSecretInvalid = "SecretInvalid"

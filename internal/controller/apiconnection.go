@@ -73,6 +73,11 @@ func (r *APIConnectionReconciler) secret(ctx context.Context, of *v1alpha1.APICo
 		return nil, &outcome{reason: v1alpha1.ReasonSecretNotFound, stalled: true, message: fmt.Sprintf(
 			"Secret %s does not exist: create it with the keys login and password, or token", name)}, nil
 	}
+	if err != nil && r.Pool.Session(of) == nil {
+		// Nothing works without it, and so it has to be said.
+		return nil, &outcome{reason: v1alpha1.ReasonSecretUnreadable, message: fmt.Sprintf(
+			"Secret %s cannot be read: %v", name, err)}, nil
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading Secret %s: %w", name, err)
 	}

@@ -95,7 +95,9 @@ type run struct {
 	end *outcome
 	// released: the finalizer is gone, and with it perhaps the object.
 	released bool
-	news     []news
+	// noHeir: nobody else declared the relation when this run began to revoke it.
+	noHeir bool
+	news   []news
 }
 
 func (r *ClientBindingReconciler) begin(binding *v1alpha1.ClientBinding) *run {

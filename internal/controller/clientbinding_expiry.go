@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -33,7 +34,8 @@ func (r *run) latchExpiry(ctx context.Context) error {
 
 // restExpired ends the run when it was read back that the expired binding's access is gone, unless a person asks.
 func (r *run) restExpired(context.Context) error {
-	if r.confirmed() && !r.was.RunRequested(r.binding.Annotations) {
+	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
+	if r.confirmed() && ready.Reason == v1alpha1.ReasonExpired && !r.was.RunRequested(r.binding.Annotations) {
 		return r.conclude(outcome{silent: true})
 	}
 	return nil

@@ -20,9 +20,9 @@ func (r *run) releaseOrphan(ctx context.Context) error {
 	if r.binding.Spec.DeletionPolicy != v1alpha1.DeletionPolicyOrphan {
 		return nil
 	}
-	r.note(corev1.EventTypeWarning, "Orphaned", "Orphan",
-		"deletionPolicy is Orphan: the access of user %q to client %q was left as it is", r.binding.Spec.UserUUID, r.binding.Spec.CUID)
-	return r.clearFinalizer(ctx)
+	note := fmt.Sprintf("deletionPolicy is Orphan: the access of user %q to client %q was left as it is", r.binding.Spec.UserUUID, r.binding.Spec.CUID)
+	r.note(corev1.EventTypeWarning, "Orphaned", "Orphan", "%s", note)
+	return r.clearFinalizer(ctx, note)
 }
 
 // releaseUnclaimed lets an object go under which nothing was ever granted or adopted. The finalizer alone
@@ -31,16 +31,16 @@ func (r *run) releaseUnclaimed(ctx context.Context) error {
 	if r.binding.Status.Claim != nil {
 		return nil
 	}
-	r.note(corev1.EventTypeNormal, "NothingToRevoke", "Revoke",
-		"Nothing was granted or adopted under this object, so nothing was revoked")
-	return r.clearFinalizer(ctx)
+	const note = "Nothing was granted or adopted under this object, so nothing was revoked"
+	r.note(corev1.EventTypeNormal, "NothingToRevoke", "Revoke", note)
+	return r.clearFinalizer(ctx, note)
 }
 
 // remove asks the API to remove the relation, unless it has accepted that a moment ago.
 func (r *run) remove(ctx context.Context) error {
 	claim := r.binding.Status.Claim
 	if accepted := claim.RevocationAcceptedTime; accepted != nil &&
-		r.now.Sub(accepted.Time) < visibleWithin && !accepted.Time.Before(r.settledBy()) {
+		r.within(accepted, visibleWithin) && !accepted.Time.Before(r.settledBy()) {
 		return nil
 	}
 	err := r.session.Unrelate(ctx, r.binding.Spec.UserUUID, r.binding.Spec.CUID)
@@ -81,6 +81,9 @@ func (r *run) confirmGone(ctx context.Context) error {
 	_, related := user.Relation(spec.CUID)
 	settled := r.settledBy()
 	switch {
+	case user.Deleted && related && r.binding.Status.Claim.RevocationAcceptedTime == nil:
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
+			"User %q is deleted, but would have the relation again if restored: the Delos API did not accept its removal", spec.UserUUID)})
 	case user.Deleted:
 		return r.revoked(ctx, fmt.Sprintf("User %q is deleted, and the relation with client %q was removed", spec.UserUUID, spec.CUID))
 	case related && r.binding.Status.Claim.RevocationAcceptedTime == nil:
@@ -99,6 +102,17 @@ func (r *run) confirmGone(ctx context.Context) error {
 }
 
 func (r *run) revoked(ctx context.Context, proof string) error {
+	if r.noHeir {
+		// Whoever came while the removal was under way may have read the relation just before.
+		rivals, err := r.rivals(ctx)
+		if err != nil {
+			return err
+		}
+		if len(rivals) > 0 {
+			return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: fmt.Sprintf(
+				"%s, and %s, which declares the relation, has to see that", proof, r.named(&rivals[0]))})
+		}
+	}
 	r.binding.Status.Relation = nil
 	return r.letGo(ctx, "Revoked", proof)
 }
@@ -110,11 +124,20 @@ func (r *run) letGo(ctx context.Context, reason, note string) error {
 	if r.binding.DeletionTimestamp.IsZero() {
 		return r.expire(ctx, note)
 	}
-	return r.clearFinalizer(ctx)
+	return r.clearFinalizer(ctx, note)
 }
 
-// clearFinalizer lets a deleted object go.
-func (r *run) clearFinalizer(ctx context.Context) error {
+// clearFinalizer lets a deleted object go. One that somebody else's finalizer keeps says first why it is no longer
+// looked at.
+func (r *run) clearFinalizer(ctx context.Context, note string) error {
+	if len(r.before.Finalizers) > 1 {
+		status := &r.binding.Status
+		r.Schedule.conclude(conditioned{&status.Conditions, &status.ObservedGeneration, r.binding.Generation},
+			outcome{reason: v1alpha1.ReasonRevoking, settled: true, message: note + ". Another finalizer keeps the object"}, r.interval())
+		if err := r.patchStatus(ctx); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+	}
 	if err := r.patchFinalizer(ctx, controllerutil.RemoveFinalizer); client.IgnoreNotFound(err) != nil {
 		return err
 	}

@@ -32,15 +32,20 @@ func (r *run) contend(ctx context.Context) error {
 }
 
 // handOver lets a deleted binding go whose relation another one goes on to hold, once Get user has shown it as
-// that one declares it. So there is neither a gap nor access that nobody declares.
+// that one declares it. So there is neither a gap nor access that nobody declares. Access that is to end does not
+// wait without end for one that may never be able to take over: once the wait counts as stalled, it is revoked.
 func (r *run) handOver(ctx context.Context) error {
 	rivals, err := r.rivals(ctx)
 	if err != nil || len(rivals) == 0 {
+		r.noHeir = err == nil
 		return err
 	}
 	heir := &rivals[0]
-	ready := meta.FindStatusCondition(heir.Status.Conditions, v1alpha1.ConditionReady)
-	if !heldBy(heir) || ready == nil || ready.Reason != v1alpha1.ReasonBound || ready.ObservedGeneration != heir.Generation {
+	if !r.inherited(heir) {
+		status := &r.binding.Status
+		if r.Schedule.stalls(conditioned{&status.Conditions, &status.ObservedGeneration, r.binding.Generation}) {
+			return nil
+		}
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: fmt.Sprintf(
 			"Hands the relation over to %s, which declares it, too, and is not ready yet", r.named(heir))})
 	}
@@ -48,25 +53,60 @@ func (r *run) handOver(ctx context.Context) error {
 		r.binding.Spec.UserUUID, r.binding.Spec.CUID, r.named(heir)))
 }
 
-// rivals are the other bindings that hold the binding's relation or would inherit it, the first in line first.
-func (r *run) rivals(ctx context.Context) ([]v1alpha1.ClientBinding, error) {
+// inherited reports whether an heir has read back the relation as it declares it, after all that this binding
+// did to it.
+func (r *run) inherited(heir *v1alpha1.ClientBinding) bool {
+	ready := meta.FindStatusCondition(heir.Status.Conditions, v1alpha1.ConditionReady)
+	seen, claim := heir.Status.LastConfirmedTime, r.binding.Status.Claim
+	bound := heldBy(heir) && seen != nil &&
+		ready != nil && ready.Reason == v1alpha1.ReasonBound && ready.ObservedGeneration == heir.Generation
+	return bound &&
+		(claim.LastWriteTime == nil || !seen.Before(claim.LastWriteTime)) &&
+		(claim.RevocationAcceptedTime == nil || claim.RevocationAcceptedTime.Before(seen))
+}
+
+// disturbed reports whether another binding may have changed the relation since it was last confirmed, or may
+// still do so: one that wrote since, or that is leaving.
+func (r *run) disturbed(ctx context.Context) (bool, error) {
+	same, err := r.sameRelation(ctx)
+	if err != nil {
+		return false, err
+	}
+	host := connection.Host(r.connection.Spec)
+	return slices.ContainsFunc(same, func(other v1alpha1.ClientBinding) bool {
+		claim := other.Status.Claim
+		if claim == nil || claim.Connection.Host != host {
+			return false
+		}
+		wrote := claim.LastWriteTime != nil && !claim.LastWriteTime.Before(r.was.LastConfirmedTime)
+		return wrote || !other.DeletionTimestamp.IsZero() || expired(&other, r.now.Time)
+	}), nil
+}
+
+// sameRelation are the other bindings of the same user and client, of whatever API.
+func (r *run) sameRelation(ctx context.Context) ([]v1alpha1.ClientBinding, error) {
 	same := &v1alpha1.ClientBindingList{}
 	fields := client.MatchingFields{userField: r.binding.Spec.UserUUID, cuidField: r.binding.Spec.CUID}
 	if err := r.Kube.List(ctx, same, fields); err != nil {
 		return nil, fmt.Errorf("finding ClientBindings of the same relation: %w", err)
 	}
+	return slices.DeleteFunc(same.Items, func(other v1alpha1.ClientBinding) bool { return other.UID == r.binding.UID }), nil
+}
+
+// rivals are the other bindings that hold the binding's relation or would inherit it, the first in line first.
+func (r *run) rivals(ctx context.Context) ([]v1alpha1.ClientBinding, error) {
+	same, err := r.sameRelation(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var rivals []v1alpha1.ClientBinding
-	for i := range same.Items {
-		other := &same.Items[i]
-		if other.UID == r.binding.UID {
-			continue
-		}
-		eligible, err := r.eligible(ctx, other)
+	for i := range same {
+		eligible, err := r.eligible(ctx, &same[i])
 		if err != nil {
 			return nil, err
 		}
 		if eligible {
-			rivals = append(rivals, *other)
+			rivals = append(rivals, same[i])
 		}
 	}
 	slices.SortFunc(rivals, func(a, b v1alpha1.ClientBinding) int {

@@ -67,11 +67,14 @@ func (r *run) locate(ctx context.Context) error {
 
 // rest ends the run when there is nothing to look at yet: what was confirmed stays so until its interval is
 // over, also across restarts, unless a person asks.
-func (r *run) rest(context.Context) error {
+func (r *run) rest(ctx context.Context) error {
 	lost := r.binding.Status.Claim != nil && !r.held()
 	wait := r.untilDue()
-	if !r.confirmed() || lost || r.was.RunRequested(r.binding.Annotations) || wait <= 0 {
+	if !r.confirmed() || r.was.LastConfirmedTime.After(r.now.Time) || lost || r.was.RunRequested(r.binding.Annotations) || wait <= 0 {
 		return nil
+	}
+	if disturbed, err := r.disturbed(ctx); err != nil || disturbed {
+		return err
 	}
 	return r.conclude(outcome{silent: true, wait: wait})
 }
@@ -85,7 +88,11 @@ func (r *run) connect(context.Context) error {
 	}
 	ready := meta.FindStatusCondition(found.Status.Conditions, v1alpha1.ConditionReady)
 	if ready != nil && ready.Status == metav1.ConditionTrue {
-		return r.conclude(outcome{silent: true, wait: startingRetry})
+		if !r.revoking() && !r.overdue() {
+			return r.conclude(outcome{silent: true, wait: startingRetry})
+		}
+		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, unread: true, woken: true, wait: startingRetry,
+			message: fmt.Sprintf("Waits for the session of APIConnection %s", name)})
 	}
 	why := "it was not checked yet"
 	if ready != nil {
@@ -106,7 +113,24 @@ func (r *run) enter(context.Context) error {
 		return r.conclude(outcome{reason: v1alpha1.ReasonRateLimited, unread: true, wait: wait,
 			message: "The Delos API asks for patience"})
 	}
+	if r.overdue() {
+		return r.conclude(outcome{reason: v1alpha1.ReasonRateLimited, unread: true, wait: wait,
+			message: "Waits for its turn within the rate of its APIConnection"})
+	}
 	return r.conclude(outcome{silent: true, wait: wait})
+}
+
+// overdue reports whether what was confirmed is no longer vouched for.
+func (r *run) overdue() bool {
+	confirmed := r.binding.Status.LastConfirmedTime
+	return confirmed != nil && !r.now.Time.Before(confirmed.Add(unverifiedAfter*r.interval()))
+}
+
+// within reports whether a time was less than a while ago. One that is still to come, since the clock was set
+// back, was not.
+func (r *run) within(at *metav1.Time, while time.Duration) bool {
+	ago := r.now.Sub(at.Time)
+	return ago >= 0 && ago < while
 }
 
 // observe reads what is.
@@ -244,7 +268,7 @@ func (r *run) claim(ctx context.Context) error {
 		return r.conclude(r.confirming())
 	}
 	// Written ahead of the call, so that a call whose outcome nobody saw is known to have been made.
-	status.Claim.LastWriteTime = &r.now
+	status.Claim.LastWriteTime, status.LastConfirmedTime = &r.now, nil
 	return r.patchStatus(ctx)
 }
 
@@ -253,7 +277,7 @@ func (r *run) awaited() bool {
 	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
 	written := r.binding.Status.Claim.LastWriteTime
 	return ready != nil && ready.Reason == v1alpha1.ReasonConfirming && ready.ObservedGeneration == r.binding.Generation &&
-		written != nil && r.now.Sub(written.Time) < visibleWithin
+		written != nil && r.within(written, visibleWithin)
 }
 
 func (r *run) confirming() outcome {

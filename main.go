@@ -64,7 +64,7 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 for none.")
 	flags.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Address of /metrics, such as :8443; 0 for none.")
 	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve /metrics by https, to those whom the API server authenticates and authorizes.")
-	flags.IntVar(&s.concurrent, "concurrent", 10, "How many ClientBindings are reconciled at the same time.")
+	flags.IntVar(&s.concurrent, "concurrent", 10, "How many objects of each kind are reconciled at the same time.")
 	flags.DurationVar(&s.stallAfter, "stall-after", 10*time.Minute, "How long a failure may last before it is shown as Stalled. The operator goes on trying, slowly.")
 	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")
 	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", "", "Comma-separated globs of the hosts, or host:port, that APIConnections may name, such as *.example.com; any when empty. Needed where the API is reached through a proxy.")
@@ -172,8 +172,9 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
 	recorder := mgr.GetEventRecorder(name)
 	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule}
 	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule}
+	concurrency := controller.Options{MaxConcurrentReconciles: s.concurrent}
 	return errors.Join(
-		bindings.SetupWithManager(ctx, mgr, controller.Options{MaxConcurrentReconciles: s.concurrent}),
-		connections.SetupWithManager(ctx, mgr, controller.Options{}),
+		bindings.SetupWithManager(ctx, mgr, concurrency),
+		connections.SetupWithManager(ctx, mgr, concurrency),
 	)
 }

@@ -143,6 +143,9 @@ func (s *Session) Unrelate(ctx context.Context, uuid, cuid string) error {
 	return s.call(func() error { return s.api.Unrelate(ctx, uuid, cuid) })
 }
 
+// CountDrift counts a relation that somebody else had changed, and that was corrected.
+func (s *Session) CountDrift() { s.metrics.Drift() }
+
 // call makes a call unless the API asked to be left alone, and learns from what came of it.
 func (s *Session) call(send func() error) error {
 	if wait := s.gate.charge(s.pool.options.Now()); wait > 0 {

@@ -329,6 +329,7 @@ func (r *run) noteWritten() {
 	spec, before, now := r.binding.Spec, access(r.binding.Status.Relation), access(r.declared())
 	switch {
 	case r.confirmed():
+		r.session.CountDrift()
 		r.note(corev1.EventTypeWarning, "DriftCorrected", "Relate",
 			"User %q had %s to client %q, which was not changed here; corrected to %s", spec.UserUUID, before, spec.CUID, now)
 	case r.binding.Status.Relation != nil:

@@ -1,9 +1,13 @@
 package controller
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
@@ -398,6 +402,14 @@ func TestDriftIsCorrectedWhenItIsDue(t *testing.T) {
 			})
 			expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
 			expectEqual(t, "events", []string{tc.event}, w.events())
+			counted := fmt.Sprintf(`
+# HELP clientbinding_drifts_corrected_total How often a confirmed relation was found changed by somebody else, and corrected.
+# TYPE clientbinding_drifts_corrected_total counter
+clientbinding_drifts_corrected_total{connection="%s/default"} 1
+`, w.namespace)
+			if err := testutil.GatherAndCompare(w.registry, strings.NewReader(counted), "clientbinding_drifts_corrected_total"); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

@@ -113,6 +113,8 @@ type world struct {
 	kube      client.Client
 	pool      *connection.Pool
 	recorder  *events.FakeRecorder
+	// registry has the metrics since the operator was last started.
+	registry *prometheus.Registry
 }
 
 // newWorld has John and Maria, two clients, and no relation.
@@ -137,7 +139,8 @@ func newWorld(t *testing.T) *world {
 
 // restart forgets all that the operator has in memory.
 func (w *world) restart() {
-	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: w.clock.Now, Metrics: metrics.New(prometheus.NewRegistry())})
+	w.registry = prometheus.NewRegistry()
+	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: w.clock.Now, Metrics: metrics.New(w.registry)})
 }
 
 func (w *world) schedule() Schedule {

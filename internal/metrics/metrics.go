@@ -21,6 +21,7 @@ type Metrics struct {
 	ready    *prometheus.GaugeVec
 	outages  *prometheus.CounterVec
 	expires  *prometheus.GaugeVec
+	drifts   *prometheus.CounterVec
 }
 
 // New returns metrics that are registered.
@@ -56,8 +57,12 @@ func New(registerer prometheus.Registerer) *Metrics {
 			Name: name("session_expiry_timestamp_seconds"),
 			Help: "When the access token expires, in seconds since 1970.",
 		}, []string{"connection"}),
+		drifts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: prometheus.BuildFQName(namespace, "", "drifts_corrected_total"),
+			Help: "How often a confirmed relation was found changed by somebody else, and corrected.",
+		}, []string{"connection"}),
 	}
-	registerer.MustRegister(m.calls, m.duration, m.inFlight, m.waits, m.ready, m.outages, m.expires)
+	registerer.MustRegister(m.calls, m.duration, m.inFlight, m.waits, m.ready, m.outages, m.expires, m.drifts)
 	return m
 }
 
@@ -104,6 +109,9 @@ func (c *Connection) Expires(at time.Time) {
 	c.metrics.expires.WithLabelValues(c.name).Set(float64(at.Unix()))
 }
 
+// Drift counts a relation that somebody else had changed, and that was corrected.
+func (c *Connection) Drift() { c.metrics.drifts.WithLabelValues(c.name).Inc() }
+
 // Forget removes the metrics of a connection that is no more.
 func (c *Connection) Forget() {
 	labels := prometheus.Labels{"connection": c.name}
@@ -114,6 +122,7 @@ func (c *Connection) Forget() {
 	c.metrics.ready.DeletePartialMatch(labels)
 	c.metrics.outages.DeletePartialMatch(labels)
 	c.metrics.expires.DeletePartialMatch(labels)
+	c.metrics.drifts.DeletePartialMatch(labels)
 }
 
 func class(status int) string {

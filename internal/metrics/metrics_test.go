@@ -19,6 +19,7 @@ func TestMetrics(t *testing.T) {
 	connection.Open(true)
 	connection.Outage()
 	connection.Expires(time.Unix(1_800_000_000, 0))
+	connection.Drift()
 
 	want := `
 # HELP clientbinding_api_calls_in_flight Calls of the Delos API that are under way.
@@ -41,10 +42,14 @@ clientbinding_api_session_open{connection="team-a/default"} 1
 # HELP clientbinding_api_waits_total How often a ClientBinding was told to come back later, because of the connection's rate limit or because the API asked for patience.
 # TYPE clientbinding_api_waits_total counter
 clientbinding_api_waits_total{connection="team-a/default"} 1
+# HELP clientbinding_drifts_corrected_total How often a confirmed relation was found changed by somebody else, and corrected.
+# TYPE clientbinding_drifts_corrected_total counter
+clientbinding_drifts_corrected_total{connection="team-a/default"} 1
 `
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(want),
 		"clientbinding_api_calls_total", "clientbinding_api_calls_in_flight", "clientbinding_api_waits_total",
 		"clientbinding_api_session_open", "clientbinding_api_outages_total", "clientbinding_api_session_expiry_timestamp_seconds",
+		"clientbinding_drifts_corrected_total",
 	); err != nil {
 		t.Error(err)
 	}
@@ -61,6 +66,7 @@ func TestForgottenConnectionLeavesNothing(t *testing.T) {
 	connection.Open(false)
 	connection.Outage()
 	connection.Expires(time.Unix(1, 0))
+	connection.Drift()
 
 	connection.Forget()
 

@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -69,7 +70,8 @@ func TestExpiryOfABindingThatOnlyLooked(t *testing.T) {
 	expectEqual(t, "ready", false, w.ready())
 }
 
-// TestHeirThatCannotTakeOver shows that nobody can hold up the end of somebody's access for long.
+// TestHeirThatCannotTakeOver shows that nobody can hold up the end of somebody's access: not at all with a
+// connection that does not work, and not for long with one of which that is not known.
 func TestHeirThatCannotTakeOver(t *testing.T) {
 	for name, end := range map[string]func(*world){
 		"deletion": func(w *world) { w.delete() },
@@ -83,7 +85,7 @@ func TestHeirThatCannotTakeOver(t *testing.T) {
 				b.Spec.IsOwner = true
 			})
 			w.reconcile()
-			heir := w.rivalIn(w.anotherNamespace(), "second", nil) // Its connection has no Secret.
+			heir := w.rivalIn(w.anotherNamespace(), "second", nil) // Nobody has looked at its connection.
 			end(w)
 			w.reconcile()
 			heir.reconcile()
@@ -95,6 +97,25 @@ func TestHeirThatCannotTakeOver(t *testing.T) {
 			expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
 		})
 	}
+}
+
+func TestHeirWhoseConnectionDoesNotWork(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(until(time.Hour))
+	w.reconcile()
+	namespace := w.anotherNamespace()
+	w.rivalIn(namespace, "second", nil)
+	connections := &APIConnectionReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	if _, err := connections.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: namespace, Name: "default"}}); err != nil {
+		t.Fatal(err)
+	}
+	w.clock.Advance(time.Hour)
+
+	w.reconcile()
+
+	expectEqual(t, "reason", "Expired", w.reason())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
 }
 
 // TestHandoverToOneThatWasReadyBefore shows that an heir counts only once it has looked at what the other one left.

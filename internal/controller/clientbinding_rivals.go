@@ -32,8 +32,8 @@ func (r *run) contend(ctx context.Context) error {
 }
 
 // handOver lets a deleted binding go whose relation another one goes on to hold, once Get user has shown it as
-// that one declares it. So there is neither a gap nor access that nobody declares. Access that is to end does not
-// wait without end for one that may never be able to take over: once the wait counts as stalled, it is revoked.
+// that one declares it. So there is neither a gap nor access that nobody declares. But access that is to end does not
+// wait for one that cannot take over.
 func (r *run) handOver(ctx context.Context) error {
 	rivals, err := r.rivals(ctx)
 	if err != nil || len(rivals) == 0 {
@@ -41,16 +41,28 @@ func (r *run) handOver(ctx context.Context) error {
 		return err
 	}
 	heir := &rivals[0]
-	if !r.inherited(heir) {
-		status := &r.binding.Status
-		if r.Schedule.stalls(conditioned{&status.Conditions, &status.ObservedGeneration, r.binding.Generation}) {
-			return nil
-		}
-		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: fmt.Sprintf(
-			"Hands the relation over to %s, which declares it, too, and is not ready yet", r.named(heir))})
+	if r.inherited(heir) {
+		return r.letGo(ctx, "HandedOver", fmt.Sprintf("Nothing was revoked: the relation of user %q and client %q is held by %s",
+			r.binding.Spec.UserUUID, r.binding.Spec.CUID, r.named(heir)))
 	}
-	return r.letGo(ctx, "HandedOver", fmt.Sprintf("Nothing was revoked: the relation of user %q and client %q is held by %s",
-		r.binding.Spec.UserUUID, r.binding.Spec.CUID, r.named(heir)))
+	hopeless, err := r.hopeless(ctx, heir)
+	if err != nil || hopeless {
+		return err
+	}
+	return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: fmt.Sprintf(
+		"Hands the relation over to %s, which declares it, too, and is not ready yet", r.named(heir))})
+}
+
+// hopeless reports whether an heir is not worth waiting for: its connection says that it cannot be used, or the
+// wait counts as stalled. Then the relation is revoked, and the heir makes it anew when it can.
+func (r *run) hopeless(ctx context.Context, heir *v1alpha1.ClientBinding) (bool, error) {
+	through := &v1alpha1.APIConnection{}
+	if err := r.Kube.Get(ctx, connectionName(heir), through); client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("reading APIConnection %s: %w", connectionName(heir), err)
+	}
+	status := &r.binding.Status
+	return meta.IsStatusConditionFalse(through.Status.Conditions, v1alpha1.ConditionReady) ||
+		r.Schedule.stalls(conditioned{&status.Conditions, &status.ObservedGeneration, r.binding.Generation}), nil
 }
 
 // inherited reports whether an heir has read back the relation as it declares it, after all that this binding

@@ -30,6 +30,9 @@ type history struct {
 	ready metav1.Condition
 	// writes is how often the object was written since the last call of forget; its creation does not count.
 	writes int
+	// checks is how many of them tell that a check found all as declared.
+	checks    int
+	confirmed metav1.Time
 }
 
 // observe begins to watch.
@@ -71,6 +74,10 @@ func (o *observer) see(binding *v1alpha1.ClientBinding, writes int) {
 		o.of[binding.Name] = h
 	}
 	h.writes += writes
+	if confirmed := binding.Status.LastConfirmedTime; confirmed != nil && !confirmed.Equal(&h.confirmed) {
+		h.confirmed = *confirmed
+		h.checks += writes
+	}
 	was := h.ready.Status
 	h.ready = metav1.Condition{}
 	if ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
@@ -117,18 +124,28 @@ func (o *observer) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, h := range o.of {
-		h.writes = 0
+		h.writes, h.checks = 0, 0
 	}
 }
 
 // writes is how often those of the named bindings that was written most was.
 func (o *observer) writes(names []string) int {
+	return o.most(names, func(h *history) int { return h.writes })
+}
+
+// idleWrites is the same without the writes that tell of a check: one that was read before an outage may be written
+// after its beginning.
+func (o *observer) idleWrites(names []string) int {
+	return o.most(names, func(h *history) int { return h.writes - h.checks })
+}
+
+func (o *observer) most(names []string, of func(*history) int) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	most := 0
 	for _, name := range names {
 		if h := o.of[name]; h != nil {
-			most = max(most, h.writes)
+			most = max(most, of(h))
 		}
 	}
 	return most

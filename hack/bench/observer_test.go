@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,5 +47,20 @@ func TestObserver(t *testing.T) {
 	}
 	if got := o.writes([]string{"a"}); got != 2 {
 		t.Errorf("%d writes after forgetting", got)
+	}
+}
+
+func TestObserverTellsChecksFromOtherWrites(t *testing.T) {
+	o := &observer{of: map[string]*history{}}
+	checked := version("a", metav1.ConditionTrue, "Bound")
+	checked.Status.LastConfirmedTime = &metav1.Time{Time: time.Unix(1, 0)}
+	o.see(checked, 1)
+	if got := o.idleWrites([]string{"a"}); got != 0 {
+		t.Errorf("%d idle writes after a check", got)
+	}
+
+	o.see(checked, 1)
+	if got := o.idleWrites([]string{"a"}); got != 1 {
+		t.Errorf("%d idle writes after one that told nothing new", got)
 	}
 }

@@ -119,7 +119,7 @@ func (t *trial) checkOutage(began time.Time) {
 	}
 	t.measured("probes", "after "+probes.since(began))
 	atMost(t.report, "probes in "+seconds(lasted), len(probes), due)
-	t.exactly("writes of any binding that was Ready", t.bindings.writes(t.names(0, t.bound)), 0)
+	t.exactly("writes of any binding that was Ready", t.bindings.idleWrites(t.names(0, t.bound)), 0)
 	atMost(t.report, "writes of any that came meanwhile", t.bindings.writes(t.names(t.bound, t.created)), writesWaiting)
 }
 

@@ -194,7 +194,7 @@ func (r *run) vouched() bool {
 	}
 	confirmed := r.binding.Status.LastConfirmedTime
 	until := confirmed.Add(unverifiedAfter * r.interval())
-	if r.unverified() || !r.now.Time.Before(until) {
+	if r.unverified() || r.overdue() {
 		*r.end = outcome{
 			ready:   metav1.ConditionUnknown,
 			reason:  v1alpha1.ReasonUnverified,

@@ -33,9 +33,11 @@ func (r *run) latchExpiry(ctx context.Context) error {
 }
 
 // restExpired ends the run when it was read back that the expired binding's access is gone, unless a person asks.
+// Access that was left because another binding declares it is looked at again, since that one may go.
 func (r *run) restExpired(context.Context) error {
 	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
-	if r.confirmed() && ready.Reason == v1alpha1.ReasonExpired && !r.was.RunRequested(r.binding.Annotations) {
+	gone := r.confirmed() && ready.Reason == v1alpha1.ReasonExpired && r.was.Relation == nil
+	if gone && !r.was.RunRequested(r.binding.Annotations) {
 		return r.conclude(outcome{silent: true})
 	}
 	return nil

@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -103,11 +102,18 @@ func TestAccessThatOutlivesItsRecord(t *testing.T) {
 	})
 	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
 
-	w.rivalIn(w.namespace, "renewal", nil)
+	renewal := w.rivalIn(w.namespace, "renewal", nil)
 	w.clock.Advance(10 * time.Minute)
 	w.reconcile()
 	expectEqual(t, "reason once it is declared", "Expired", w.reason())
-	expectEqual(t, "ready once it is declared", true, meta.IsStatusConditionTrue(w.binding().Status.Conditions, "Ready"))
+	expectEqual(t, "ready once it is declared", true, w.ready())
+
+	// The other one goes before it has adopted anything, and so without revoking.
+	if err := w.kube.Delete(t.Context(), renewal.get()); err != nil {
+		t.Fatal(err)
+	}
+	w.reconcile()
+	expectEqual(t, "ready once nobody declares it any more", false, w.ready())
 }
 
 func TestExpiryOfASuspendedBindingRevokes(t *testing.T) {

@@ -7,6 +7,14 @@ import (
 // DefaultConnectionName is the APIConnection of a ClientBinding that names none.
 const DefaultConnectionName = "default"
 
+// InUseFinalizer keeps an APIConnection and its Secret in Kubernetes while ClientBindings need them to revoke.
+const InUseFinalizer = "access.delos.financial/in-use"
+
+// ApprovedRevocationsAnnotation approves, on an APIConnection, revocations that its brake holds: how many, and
+// behind an '@' whatever makes the approval another one than the last, such as 25@2026-12-31T17:00:00Z.
+// A value is taken once.
+const ApprovedRevocationsAnnotation = "access.delos.financial/approvedRevocations"
+
 // Keys of the Secret that spec.credentials.secretRef names: either SecretKeyToken, or SecretKeyLogin
 // and SecretKeyPassword. SecretKeyTOTPSeed goes with the latter for an account with a second factor: the
 // seed, in base32, that an authenticator app would be given.
@@ -49,6 +57,75 @@ type RateLimit struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	Burst int32 `json:"burst,omitempty"`
+}
+
+// RevocationLimit is a brake on mass revocation.
+type RevocationLimit struct {
+	// max is how many deletions may revoke within any span of the length per. Further ones wait until there is room
+	// again or somebody approves them. 0 lets none through that is not approved.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100000
+	Max *int32 `json:"max,omitempty"`
+
+	// per is the length of that span, as a duration from 1s to 168h.
+	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('168h')",message="must be a duration from 1s to 168h, as in 1h"
+	Per *metav1.Duration `json:"per,omitempty"`
+}
+
+// NamespacesFrom says how namespaces are chosen.
+// +kubebuilder:validation:Enum=Same;All;Selector
+type NamespacesFrom string
+
+const (
+	// NamespacesSame is the connection's own namespace. It applies when the field is absent.
+	NamespacesSame NamespacesFrom = "Same"
+	// NamespacesAll are all namespaces.
+	NamespacesAll NamespacesFrom = "All"
+	// NamespacesSelector are those whose labels the selector matches.
+	NamespacesSelector NamespacesFrom = "Selector"
+)
+
+// AllowedNamespaces says in which namespaces ClientBindings may use a connection.
+//
+// +kubebuilder:validation:MinProperties=1
+// +kubebuilder:validation:XValidation:rule="has(self.selector) == (has(self.from) && self.from == 'Selector')",message="selector goes with from: Selector, and only with it",fieldPath=".selector"
+type AllowedNamespaces struct {
+	// from is Same (when absent): the connection's own namespace; All; or Selector: those that selector matches.
+	// The connection's own namespace is not among the latter unless it matches, too.
+	// +optional
+	From NamespacesFrom `json:"from,omitempty"`
+
+	// selector matches the labels of namespaces.
+	// +optional
+	Selector *metav1.LabelSelector `json:"selector,omitempty"`
+}
+
+// Allowed says which ClientBindings may use a connection. What is absent allows what is said there. It bounds
+// grants and corrections, never revocations.
+//
+// +kubebuilder:validation:MinProperties=1
+type Allowed struct {
+	// namespaces whose ClientBindings may use the connection; its own when absent.
+	// +optional
+	Namespaces *AllowedNamespaces `json:"namespaces,omitempty"`
+
+	// cuids are globs of the clients to which the connection gives access, as in cust_*; any client when absent.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=256
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9_*?-]+$')",message="must be a cuid or a glob of cuids: letters, digits, '_' and '-', with '*' for any run of them and '?' for any single one, as in cust_*"
+	CUIDs []string `json:"cuids,omitempty"`
+
+	// owner is whether the connection may make users owners; true when absent.
+	// +optional
+	Owner *bool `json:"owner,omitempty"`
 }
 
 // APIConnectionSpec says where the Delos API is and with which account it is used.
@@ -99,6 +176,15 @@ type APIConnectionSpec struct {
 	// +kubebuilder:validation:MaxLength=16
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration from 1s to 24h, as in 1h or 30m"
 	Interval *metav1.Duration `json:"interval,omitempty"`
+
+	// revocations is a brake on mass revocation: above it, deleted ClientBindings wait. Expiries are not counted and do
+	// not wait. There is no limit when absent.
+	// +optional
+	Revocations *RevocationLimit `json:"revocations,omitempty"`
+
+	// allowed says which ClientBindings may use this connection: those of its own namespace, for any client, when absent.
+	// +optional
+	Allowed *Allowed `json:"allowed,omitempty"`
 }
 
 // RefusedLogin remembers a login that the API refused, so that a restart does not try it again
@@ -119,6 +205,46 @@ type RefusedLogin struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	CredentialsVersion string `json:"credentialsVersion,omitempty"`
+}
+
+// RevocationCount is how many deletions revoked at about one time.
+type RevocationCount struct {
+	// since is when the first of them was let through.
+	// +required
+	Since metav1.Time `json:"since,omitzero"`
+
+	// count is how many there were.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Count int32 `json:"count,omitempty"`
+}
+
+// RevocationApproval acknowledges an approval of held revocations.
+type RevocationApproval struct {
+	// value of the annotation access.delos.financial/approvedRevocations that was last taken.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Value string `json:"value,omitempty"`
+
+	// remaining is how many of the approved revocations were not made yet.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Remaining *int32 `json:"remaining,omitempty"`
+}
+
+// RevocationStatus is what the brake on mass revocation remembers.
+// +kubebuilder:validation:MinProperties=1
+type RevocationStatus struct {
+	// recent are the revocations that count against spec.revocations, the oldest first.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=32
+	Recent []RevocationCount `json:"recent,omitempty"`
+
+	// approval is the last one that was taken.
+	// +optional
+	Approval *RevocationApproval `json:"approval,omitempty"`
 }
 
 // APIConnectionStatus says whether the API can be used.
@@ -154,6 +280,20 @@ type APIConnectionStatus struct {
 	// +optional
 	RefusedLogin *RefusedLogin `json:"refusedLogin,omitempty"`
 
+	// bindings is how many ClientBindings need the connection: those through which access was given, or may be.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Bindings *int32 `json:"bindings,omitempty"`
+
+	// revocationsHeld is how many deleted ClientBindings wait because of spec.revocations.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	RevocationsHeld *int32 `json:"revocationsHeld,omitempty"`
+
+	// revocations is what the brake on mass revocation remembers; absent without one.
+	// +optional
+	Revocations *RevocationStatus `json:"revocations,omitempty"`
+
 	ReconcileRequestStatus `json:",inline"`
 }
 
@@ -166,8 +306,10 @@ type APIConnectionStatus struct {
 // +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Bindings",type=integer,JSONPath=`.status.bindings`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.spec.credentials.secretRef.name`,priority=1
+// +kubebuilder:printcolumn:name="Held",type=integer,JSONPath=`.status.revocationsHeld`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 type APIConnection struct {
 	metav1.TypeMeta `json:",inline"`

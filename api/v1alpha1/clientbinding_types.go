@@ -8,6 +8,11 @@ import (
 // Delos API. It is set before the first write to that API.
 const RevokeFinalizer = "access.delos.financial/revoke"
 
+// RequestedByAnnotation holds the username of whoever last changed the spec of a ClientBinding, as the API server
+// authenticated it. The admission policies of config/policy stamp it and keep it from being forged; without them
+// anybody can write it, and it proves nothing.
+const RequestedByAnnotation = "access.delos.financial/requested-by"
+
 // DeletionPolicy says what becomes of the relation when its ClientBinding is deleted.
 // +kubebuilder:validation:Enum=Revoke;Orphan
 type DeletionPolicy string
@@ -41,8 +46,8 @@ type ConnectionReference struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$')",message="must be the name of an APIConnection: lower case letters, digits, '-' and '.', as in default"
 	Name string `json:"name,omitempty"`
 
-	// namespace of the APIConnection; the binding's own when absent. A connection serves its
-	// own namespace only.
+	// namespace of the APIConnection; the binding's own when absent. A connection serves other
+	// namespaces only where its spec.allowed says so.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -103,6 +108,13 @@ type ClientBindingSpec struct {
 	// status says what would be done. Deletion still revokes what was granted.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
+
+	// justification says, for reviewers and policies, why the access is given, such as a ticket. The operator
+	// does nothing with it.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Justification string `json:"justification,omitempty"`
 }
 
 // Relation is a relation as Get user showed it.
@@ -154,6 +166,24 @@ type Claim struct {
 	// finished only when Get user no longer shows it.
 	// +optional
 	RevocationAcceptedTime *metav1.Time `json:"revocationAcceptedTime,omitempty"`
+
+	// revocationPermittedTime is when the connection's brake on revocations let the removal of the relation
+	// through. It is recorded before the first call, so that a revocation is counted once.
+	// +optional
+	RevocationPermittedTime *metav1.Time `json:"revocationPermittedTime,omitempty"`
+}
+
+// Contest counts how often a relation was found changed by somebody else and was corrected.
+type Contest struct {
+	// since is when the first of the corrections was made.
+	// +required
+	Since metav1.Time `json:"since,omitzero"`
+
+	// corrections is how many were made since. Once there are too many, no further one is made until a
+	// person edits the object or asks for a run.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Corrections int32 `json:"corrections,omitempty"`
 }
 
 // ClaimConnection identifies the API in which a relation was made.
@@ -199,6 +229,10 @@ type ClientBindingStatus struct {
 	// claim is what this object answers for; absent until something was granted or adopted.
 	// +optional
 	Claim *Claim `json:"claim,omitempty"`
+
+	// contest counts the corrections of late; absent while nobody else changes the relation.
+	// +optional
+	Contest *Contest `json:"contest,omitempty"`
 
 	// user says who the user is, for people.
 	// +optional

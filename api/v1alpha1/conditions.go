@@ -64,13 +64,18 @@ const (
 	// Orphan, delete the ClientBinding and create it anew.
 	ReasonConnectionChanged = "ConnectionChanged"
 
-	// ReasonNotAllowed (Stalled): the APIConnection does not serve the binding's namespace. Replace the
-	// ClientBinding by one that names an APIConnection of its own namespace.
+	// ReasonNotAllowed (Stalled): spec.allowed of the APIConnection leaves out the binding's namespace, its client or
+	// owners. Nothing is granted or corrected; what was granted before stays until the ClientBinding is deleted or
+	// expires. Have the APIConnection allow it, or delete the ClientBinding.
 	ReasonNotAllowed = "NotAllowed"
 
 	// ReasonConflict (Stalled): an older ClientBinding declares the same relation and goes before it. Delete one of
 	// the two: deleting this one revokes nothing, deleting the other one hands the relation over.
 	ReasonConflict = "Conflict"
+
+	// ReasonContested (Stalled): somebody else keeps changing the relation, and it was corrected so often of late
+	// that the operator no longer does. Find out who it is, then have the ClientBinding looked at, or edit it.
+	ReasonContested = "Contested"
 
 	// ReasonUnverified (Ready=Unknown, Reconciling): the relation was confirmed, but could not be read
 	// for three intervals. See the APIConnection.
@@ -85,6 +90,11 @@ const (
 	// has expired, and its access could not be removed; the message says why. Cure that, or give the access up
 	// to the API's administrators with deletionPolicy: Orphan, and by deleting what has expired.
 	ReasonRevocationBlocked = "RevocationBlocked"
+
+	// ReasonRevocationHeld (Ready=False, Reconciling, later Stalled): the object is being deleted, and as many
+	// others were revoked as spec.revocations of the APIConnection allows. It waits until there is room again, or
+	// until somebody approves on the APIConnection (annotation access.delos.financial/approvedRevocations).
+	ReasonRevocationHeld = "RevocationHeld"
 )
 
 // Reasons that both kinds use.

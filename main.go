@@ -170,11 +170,17 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
 	})
 	schedule := reconcilers.Schedule{Now: time.Now, StallAfter: s.stallAfter, Jitter: reconcilers.Jitter}
 	recorder := mgr.GetEventRecorder(name)
-	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule}
+	brake := &reconcilers.Brake{Kube: mgr.GetClient(), Events: recorder}
+	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule, Brake: brake}
 	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule}
+	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Secrets: mgr.GetCache(), Brake: brake, Events: recorder, Now: time.Now}
+	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
+		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
+	}, time.Now))
 	concurrency := controller.Options{MaxConcurrentReconciles: s.concurrent}
 	return errors.Join(
 		bindings.SetupWithManager(ctx, mgr, concurrency),
 		connections.SetupWithManager(ctx, mgr, concurrency),
+		usage.SetupWithManager(mgr),
 	)
 }

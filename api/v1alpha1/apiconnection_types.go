@@ -227,6 +227,10 @@ type RevocationApproval struct {
 	// +kubebuilder:validation:MaxLength=256
 	Value string `json:"value,omitempty"`
 
+	// time at which it was taken. It holds for the span of spec.revocations.
+	// +required
+	Time metav1.Time `json:"time,omitzero"`
+
 	// remaining is how many of the approved revocations were not made yet.
 	// +required
 	// +kubebuilder:validation:Minimum=0

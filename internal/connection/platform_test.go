@@ -150,3 +150,6 @@ func expectSettingsError(t *testing.T, reason, message string, err error) {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
 }
+
+// failure is what came of a write, without the request's id.
+func failure(_ string, err error) error { return err }

@@ -134,13 +134,21 @@ func (s *Session) readUser(ctx context.Context, uuid string) (user *delos.User, 
 }
 
 // Relate gives a user access to a client. See delos.Client.Relate.
-func (s *Session) Relate(ctx context.Context, uuid, cuid string, isOwner bool) error {
-	return s.call(func() error { return s.api.Relate(ctx, uuid, cuid, isOwner) })
+func (s *Session) Relate(ctx context.Context, uuid, cuid string, isOwner bool) (requestID string, err error) {
+	err = s.call(func() error {
+		requestID, err = s.api.Relate(ctx, uuid, cuid, isOwner)
+		return err
+	})
+	return requestID, err
 }
 
 // Unrelate takes a user's access to a client away. See delos.Client.Unrelate.
-func (s *Session) Unrelate(ctx context.Context, uuid, cuid string) error {
-	return s.call(func() error { return s.api.Unrelate(ctx, uuid, cuid) })
+func (s *Session) Unrelate(ctx context.Context, uuid, cuid string) (requestID string, err error) {
+	err = s.call(func() error {
+		requestID, err = s.api.Unrelate(ctx, uuid, cuid)
+		return err
+	})
+	return requestID, err
 }
 
 // CountDrift counts a relation that somebody else had changed, and that was corrected.

@@ -25,13 +25,13 @@ func TestSessionCarriesOutCalls(t *testing.T) {
 		}
 		return user.Relation(cust)
 	}
-	if err := session.Relate(t.Context(), john, cust, true); err != nil {
+	if _, err := session.Relate(t.Context(), john, cust, true); err != nil {
 		t.Fatal(err)
 	}
 	if isOwner, related := relation(); !related || !isOwner {
 		t.Errorf("related %t as owner %t after Relate", related, isOwner)
 	}
-	if err := session.Unrelate(t.Context(), john, cust); err != nil {
+	if _, err := session.Unrelate(t.Context(), john, cust); err != nil {
 		t.Fatal(err)
 	}
 	if _, related := relation(); related {
@@ -51,8 +51,8 @@ func TestRefusedCredentialsCloseTheSession(t *testing.T) {
 
 	calls := map[string]func() error{
 		"User":     func() error { _, err := session.User(t.Context(), john); return err },
-		"Relate":   func() error { return session.Relate(t.Context(), john, cust, true) },
-		"Unrelate": func() error { return session.Unrelate(t.Context(), john, cust) },
+		"Relate":   func() error { return failure(session.Relate(t.Context(), john, cust, true)) },
+		"Unrelate": func() error { return failure(session.Unrelate(t.Context(), john, cust)) },
 	}
 	for _, call := range calls {
 		for _, err := range together(50, call) {
@@ -100,7 +100,7 @@ func TestRefusedTokenClosesTheSession(t *testing.T) {
 	p.pool.Open(session)
 	p.RemoveToken(token)
 
-	err := session.Relate(t.Context(), john, cust, false)
+	_, err := session.Relate(t.Context(), john, cust, false)
 	if delos.KindOf(err) != delos.KindLoginRefused {
 		t.Errorf("got %v", err)
 	}
@@ -121,7 +121,7 @@ func TestFormerSessionTroublesNobody(t *testing.T) {
 	p.SetPassword(account, "changed")
 	p.RevokeSessions()
 
-	if err := former.Unrelate(t.Context(), john, cust); delos.KindOf(err) != delos.KindLoginRefused {
+	if _, err := former.Unrelate(t.Context(), john, cust); delos.KindOf(err) != delos.KindLoginRefused {
 		t.Errorf("got %v", err)
 	}
 	if told := p.troubled(); told != nil {
@@ -178,13 +178,13 @@ func TestAPIThatAsksForPatienceIsLeftAlone(t *testing.T) {
 	p := startPlatform(t)
 	session := p.open(t)
 	p.Inject(delossim.Fault{Times: 1, Failure: delossim.Answer{Status: 429, Header: http.Header{"Retry-After": {"5"}}}})
-	relate := func() error { return session.Relate(t.Context(), john, cust, true) }
+	relate := func() error { return failure(session.Relate(t.Context(), john, cust, true)) }
 
 	if err := relate(); delos.KindOf(err) != delos.KindRateLimited {
 		t.Fatalf("got %v", err)
 	}
 	p.Advance(2 * time.Second)
-	err := session.Unrelate(t.Context(), john, cust)
+	_, err := session.Unrelate(t.Context(), john, cust)
 	if delos.KindOf(err) != delos.KindRateLimited || delos.RetryAfterOf(err) != 3*time.Second {
 		t.Errorf("got %v, which says to wait for %s", err, delos.RetryAfterOf(err))
 	}
@@ -253,7 +253,7 @@ func TestReadOfBeforeAWriteIsNotUsedAfterIt(t *testing.T) {
 	go func() { user, _ := session.User(t.Context(), john); early <- user }()
 	<-answered
 
-	if err := session.Relate(t.Context(), john, cust, true); err != nil {
+	if _, err := session.Relate(t.Context(), john, cust, true); err != nil {
 		t.Fatal(err)
 	}
 	late := make(chan *delos.User, 1)

@@ -140,6 +140,9 @@ func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alph
 		return ctrl.Result{RequeueAfter: end.wait}, nil
 	}
 	end.log(ctx)
+	if !is.DeletionTimestamp.IsZero() {
+		end.message += ". Being deleted, it stays until no ClientBinding needs it to revoke access (status.bindings)"
+	}
 	interval := connection.Interval(is.Spec)
 	wait := r.Schedule.conclude(conditioned{
 		conditions:         &is.Status.Conditions,

@@ -302,8 +302,7 @@ func TestPatienceIsForTheWholeConnection(t *testing.T) {
 	w.reconcile()
 	w.calls()
 
-	reconciler := &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
-	result, err := reconciler.Reconcile(t.Context(), w.request("other"))
+	result, err := w.bindings().Reconcile(t.Context(), w.request("other"))
 
 	if err != nil {
 		t.Fatal(err)

@@ -41,6 +41,8 @@ type ClientBindingReconciler struct {
 	Events events.EventRecorder
 	// Schedule says when objects are looked at again.
 	Schedule Schedule
+	// Brake lets revocations through where a connection bounds them.
+	Brake *Brake
 }
 
 // +kubebuilder:rbac:groups=access.delos.financial,resources=clientbindings,verbs=list;watch;patch
@@ -62,15 +64,15 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 		return ctrl.Result{}, nil
 	case !binding.DeletionTimestamp.IsZero():
 		err = run.perform(ctx, run.releaseUnclaimed, run.releaseOrphan, run.locate, run.handOver,
-			run.connect, run.enter, run.remove, run.confirmGone)
+			run.connect, run.brake, run.enter, run.remove, run.confirmGone)
 	case run.expired() && binding.Status.Claim == nil:
 		err = run.perform(ctx, run.latchExpiry, run.restExpired, run.locate, run.connect, run.enter, run.observeEnd)
 	case run.expired():
 		err = run.perform(ctx, run.latchExpiry, run.locate, run.handOver,
 			run.connect, run.enter, run.remove, run.confirmGone)
 	default:
-		err = run.perform(ctx, run.locate, run.contend, run.rest,
-			run.connect, run.enter, run.observe, run.compare, run.hold, run.claim, run.relate, run.confirm)
+		err = run.perform(ctx, run.locate, run.contend, run.rest, run.connect, run.enter,
+			run.observe, run.yield, run.compare, run.hold, run.protect, run.claim, run.relate, run.confirm)
 	}
 	if err != nil {
 		return retryConflict(err)
@@ -175,12 +177,14 @@ func (r *run) finish(ctx context.Context) (ctrl.Result, error) {
 
 // next is when the binding is looked at again: after the outcome's wait, and when it expires.
 func (r *run) next() ctrl.Result {
-	wait := r.end.wait
+	wait, priority := r.end.wait, priorityOf(r.binding, r.now.Time)
 	if expires := r.binding.Spec.ExpiresAt; expires != nil && !r.revoking() {
 		left := max(expires.Sub(r.Schedule.Now()), soonest)
-		wait = min(max(wait, soonest), left)
+		if wait == 0 || left <= wait {
+			wait, priority = left, priorityRevoke
+		}
 	}
-	return ctrl.Result{RequeueAfter: wait}
+	return ctrl.Result{RequeueAfter: wait, Priority: &priority}
 }
 
 // revoking reports whether the binding's access is to end.

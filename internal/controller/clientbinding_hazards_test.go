@@ -160,9 +160,7 @@ func TestHolderLooksAgainAfterARivalWrote(t *testing.T) {
 	second := w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) {
 		b.Spec.IsOwner, b.Spec.ConnectionRef = true, &v1alpha1.ConnectionReference{Name: "other"}
 	})
-	if err := w.kube.Delete(t.Context(), w.connection()); err != nil {
-		t.Fatal(err)
-	}
+	w.loseConnection()
 	w.clock.Advance(10 * time.Minute)
 	second.reconcile()
 	expectEqual(t, "relations meanwhile", map[string]bool{acme: true}, w.platform.Relations(john))

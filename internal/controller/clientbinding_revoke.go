@@ -22,6 +22,8 @@ func (r *run) releaseOrphan(ctx context.Context) error {
 	}
 	note := fmt.Sprintf("deletionPolicy is Orphan: the access of user %q to client %q was left as it is", r.binding.Spec.UserUUID, r.binding.Spec.CUID)
 	r.note(corev1.EventTypeWarning, "Orphaned", "Orphan", "%s", note)
+	left := r.binding.Status.Relation
+	r.writeAudit(ctx, auditRecord{action: auditOrphan, outcome: auditLeft, before: left, after: left})
 	return r.clearFinalizer(ctx, note)
 }
 
@@ -43,7 +45,7 @@ func (r *run) remove(ctx context.Context) error {
 		r.within(accepted, visibleWithin) && !accepted.Time.Before(r.settledBy()) {
 		return nil
 	}
-	err := r.session.Unrelate(ctx, r.binding.Spec.UserUUID, r.binding.Spec.CUID)
+	err := r.sendUnrelate(ctx, r.binding.Status.Relation)
 	var failure *delos.Error
 	switch {
 	case err == nil:
@@ -148,7 +150,7 @@ func (r *run) clearFinalizer(ctx context.Context, note string) error {
 // blocked says of whatever hinders a revocation that it does so.
 func blocked(end outcome) outcome {
 	switch end.reason {
-	case v1alpha1.ReasonRevoking, v1alpha1.ReasonRevocationBlocked:
+	case v1alpha1.ReasonRevoking, v1alpha1.ReasonRevocationBlocked, v1alpha1.ReasonRevocationHeld:
 		return end
 	}
 	end.message = "The access could not be removed yet. " + end.message

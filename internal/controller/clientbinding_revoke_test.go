@@ -104,7 +104,7 @@ func TestDeletion(t *testing.T) {
 			calls:   operations{opUnrelate},
 		},
 		"no connection": {
-			arrange: func(w *world) { _ = w.kube.Delete(w.t.Context(), w.connection()) },
+			arrange: func(w *world) { w.loseConnection() },
 			related: map[string]bool{acme: false},
 		},
 		"left in place": {

@@ -35,8 +35,11 @@ func (w *world) rivalIn(namespace, name string, change func(*v1alpha1.ClientBind
 
 func (r *rival) reconcile() {
 	r.t.Helper()
-	reconciler := &ClientBindingReconciler{Kube: r.kube, Pool: r.pool, Events: r.recorder, Schedule: r.schedule()}
-	if _, err := reconciler.Reconcile(r.t.Context(), ctrl.Request{NamespacedName: r.key}); err != nil {
+	object := &v1alpha1.ClientBinding{}
+	if err := r.kube.Get(r.t.Context(), r.key, object); err == nil {
+		r.reconcileUsageOf(ctrl.Request{NamespacedName: connectionName(object)})
+	}
+	if _, err := r.bindings().Reconcile(r.t.Context(), ctrl.Request{NamespacedName: r.key}); err != nil {
 		r.t.Fatal(err)
 	}
 }

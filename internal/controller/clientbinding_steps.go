@@ -286,8 +286,7 @@ func (r *run) confirming() outcome {
 
 // relate makes the relation as declared.
 func (r *run) relate(ctx context.Context) error {
-	spec := r.binding.Spec
-	err := r.session.Relate(ctx, spec.UserUUID, spec.CUID, spec.IsOwner)
+	err := r.sendRelate(ctx, r.binding.Status.Relation)
 	if delos.KindOf(err) == delos.KindAlreadyRelated {
 		err = r.rebind(ctx, err)
 	}
@@ -313,10 +312,10 @@ func (r *run) rebind(ctx context.Context, refusal error) error {
 	case isOwner == spec.IsOwner:
 		return nil
 	}
-	if err := r.session.Unrelate(ctx, spec.UserUUID, spec.CUID); err != nil {
+	if err := r.sendUnrelate(ctx, &v1alpha1.Relation{IsOwner: isOwner}); err != nil {
 		return err
 	}
-	if err := r.session.Relate(ctx, spec.UserUUID, spec.CUID, spec.IsOwner); err != nil {
+	if err := r.sendRelate(ctx, nil); err != nil {
 		return err
 	}
 	r.note(corev1.EventTypeNormal, "Rebound", "Relate",
@@ -330,6 +329,7 @@ func (r *run) noteWritten() {
 	switch {
 	case r.confirmed():
 		r.session.CountDrift()
+		r.noteCorrection()
 		r.note(corev1.EventTypeWarning, "DriftCorrected", "Relate",
 			"User %q had %s to client %q, which was not changed here; corrected to %s", spec.UserUUID, before, spec.CUID, now)
 	case r.binding.Status.Relation != nil:

@@ -397,6 +397,7 @@ func TestDriftIsCorrectedWhenItIsDue(t *testing.T) {
 				Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
 				Relation:           &v1alpha1.Relation{Origin: v1alpha1.OriginCreated},
 				Claim:              w.claim(v1alpha1.OriginCreated, ref(truncated(wait))),
+				Contest:            &v1alpha1.Contest{Since: truncated(wait), Corrections: 1},
 				User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 				LastConfirmedTime:  ref(truncated(wait)),
 			})
@@ -621,9 +622,7 @@ func TestConnectionToAnotherHost(t *testing.T) {
 	w.connect()
 	w.bind(nil)
 	w.reconcile()
-	if err := w.kube.Delete(t.Context(), w.connection()); err != nil {
-		t.Fatal(err)
-	}
+	w.loseConnection()
 	w.createConnection(func(c *v1alpha1.APIConnection) { c.Spec.URL = "https://elsewhere.example" })
 	w.calls()
 	w.clock.Advance(2 * time.Hour)

@@ -70,6 +70,7 @@ func newCell(t *testing.T, s situation, f fault) *cell {
 func (c *cell) declare() {
 	c.platform.SetRelation(maria, acme, false)
 	c.bind(nil)
+	c.reconcileUsage() // Or the connection would change under the first look at the binding.
 	c.bindingDue = c.clock.Now()
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
@@ -65,6 +66,7 @@ func withCluster(run func() int) int {
 		fmt.Fprintln(os.Stderr, "starting the API server:", err)
 		return 1
 	}
+	ctrl.SetLogger(logr.Discard())
 	// The tests are many clients in one process.
 	config.QPS = -1
 	cluster = config
@@ -112,6 +114,7 @@ type world struct {
 	url       string
 	kube      client.Client
 	pool      *connection.Pool
+	brake     *Brake
 	recorder  *events.FakeRecorder
 	// registry has the metrics since the operator was last started.
 	registry *prometheus.Registry
@@ -120,7 +123,7 @@ type world struct {
 // newWorld has John and Maria, two clients, and no relation.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, clock: clockwork.NewFakeClockAt(start), kube: clusterKube, recorder: events.NewFakeRecorder(1000)}
+	w := &world{t: t, clock: clockwork.NewFakeClockAt(start), kube: indexedClient{clusterKube}, recorder: events.NewFakeRecorder(1000)}
 	w.platform = delossim.New(delossim.Config{
 		Accounts: []delossim.Account{{Login: login, Password: password}},
 		Users:    []delossim.User{{UUID: john, Username: "john.smith"}, {UUID: maria, Username: "maria.garcia", Status: "NEW"}},
@@ -139,6 +142,7 @@ func newWorld(t *testing.T) *world {
 
 // restart forgets all that the operator has in memory.
 func (w *world) restart() {
+	w.brake = &Brake{Kube: w.kube, Events: w.recorder}
 	w.registry = prometheus.NewRegistry()
 	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: w.clock.Now, Metrics: metrics.New(w.registry)})
 }
@@ -261,6 +265,16 @@ func (w *world) connection() *v1alpha1.APIConnection {
 	return object
 }
 
+// loseConnection takes the connection away although bindings need it, as somebody does who takes its finalizer away.
+func (w *world) loseConnection() {
+	w.t.Helper()
+	connection := w.connection()
+	w.edit(connection, func() { connection.Finalizers = nil })
+	if err := w.kube.Delete(w.t.Context(), connection); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // gone reports whether the binding no longer exists.
 func (w *world) gone() bool {
 	w.t.Helper()
@@ -283,11 +297,12 @@ func (w *world) delete() {
 	}
 }
 
-// reconcile looks once at the binding and returns when it is to be looked at again.
+// reconcile looks once at the binding and returns when it is to be looked at again. Whoever protects connections has
+// looked before.
 func (w *world) reconcile() time.Duration {
 	w.t.Helper()
-	reconciler := &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
-	result, err := reconciler.Reconcile(w.t.Context(), w.request("john"))
+	w.reconcileUsage()
+	result, err := w.bindings().Reconcile(w.t.Context(), w.request("john"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -295,6 +310,24 @@ func (w *world) reconcile() time.Duration {
 		w.assertKStatus(binding, binding.Status.Conditions)
 	}
 	return result.RequeueAfter
+}
+
+func (w *world) bindings() *ClientBindingReconciler {
+	return &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake}
+}
+
+// reconcileUsage protects the connection and its Secret, or lets them go.
+func (w *world) reconcileUsage() {
+	w.t.Helper()
+	w.reconcileUsageOf(w.request("default"))
+}
+
+func (w *world) reconcileUsageOf(connection ctrl.Request) {
+	w.t.Helper()
+	reconciler := &UsageReconciler{Kube: w.kube, Secrets: w.kube, Brake: w.brake, Events: w.recorder, Now: w.clock.Now}
+	if _, err := reconciler.Reconcile(w.t.Context(), connection); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) reconcileConnection() time.Duration {

@@ -7,11 +7,13 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
@@ -48,10 +50,11 @@ func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 			return err
 		}
 	}
-	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.ClientBinding{}, builder.WithPredicates(edited())).
-		Watches(&v1alpha1.ClientBinding{}, handler.EnqueueRequestsFromMapFunc(r.rivalsOf), builder.WithPredicates(standingChanged())).
-		Watches(&v1alpha1.APIConnection{}, handler.EnqueueRequestsFromMapFunc(r.bindingsOf), builder.WithPredicates(usabilityChanged())).
+	now := r.Schedule.Now
+	return ctrl.NewControllerManagedBy(mgr).Named("clientbinding").
+		Watches(&v1alpha1.ClientBinding{}, byPriority(now, itself), builder.WithPredicates(edited())).
+		Watches(&v1alpha1.ClientBinding{}, byPriority(now, r.rivalsOf), builder.WithPredicates(standingChanged())).
+		Watches(&v1alpha1.APIConnection{}, byPriority(now, r.bindingsOf), builder.WithPredicates(usabilityChanged())).
 		WithOptions(options).
 		Complete(r)
 }
@@ -72,29 +75,45 @@ func (r *APIConnectionReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.APIConnection{}, builder.WithPredicates(edited())).
 		// Only the metadata of Secrets is watched, so that the cache holds no foreign secret.
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.connectionsOf)).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(connectionsOf(r.Kube))).
 		WatchesRawSource(troubled).
 		WithOptions(options).
 		Complete(r)
 }
 
+// SetupWithManager registers the reconciler and what wakes it: a connection, the bindings that come to need it or no
+// longer do, and its Secret.
+func (r *UsageReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("usage").
+		Watches(&v1alpha1.APIConnection{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(usageChanged())).
+		Watches(&v1alpha1.ClientBinding{}, handler.EnqueueRequestsFromMapFunc(connectionOf), builder.WithPredicates(needChanged())).
+		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(connectionsOf(r.Kube)), builder.WithPredicates(protectionChanged())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
+		Complete(r)
+}
+
+// connectionOf is the connection that a binding names.
+func connectionOf(_ context.Context, object client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: connectionName(object.(*v1alpha1.ClientBinding))}}
+}
+
 // bindingsOf finds the bindings that use a connection.
-func (r *ClientBindingReconciler) bindingsOf(ctx context.Context, object client.Object) []reconcile.Request {
+func (r *ClientBindingReconciler) bindingsOf(ctx context.Context, object client.Object) []*v1alpha1.ClientBinding {
 	bindings := &v1alpha1.ClientBindingList{}
 	key := client.ObjectKeyFromObject(object).String()
 	if err := r.Kube.List(ctx, bindings, client.MatchingFields{connectionIndex: key}, client.UnsafeDisableDeepCopy); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "finding the ClientBindings of an APIConnection", "connection", key)
 		return nil
 	}
-	requests := make([]reconcile.Request, len(bindings.Items))
+	concerned := make([]*v1alpha1.ClientBinding, len(bindings.Items))
 	for i := range bindings.Items {
-		requests[i].NamespacedName = client.ObjectKeyFromObject(&bindings.Items[i])
+		concerned[i] = &bindings.Items[i]
 	}
-	return requests
+	return concerned
 }
 
 // rivalsOf finds the other bindings of the same relation.
-func (r *ClientBindingReconciler) rivalsOf(ctx context.Context, object client.Object) []reconcile.Request {
+func (r *ClientBindingReconciler) rivalsOf(ctx context.Context, object client.Object) []*v1alpha1.ClientBinding {
 	spec := object.(*v1alpha1.ClientBinding).Spec
 	bindings := &v1alpha1.ClientBindingList{}
 	fields := client.MatchingFields{userField: spec.UserUUID, cuidField: spec.CUID}
@@ -102,28 +121,30 @@ func (r *ClientBindingReconciler) rivalsOf(ctx context.Context, object client.Ob
 		ctrl.LoggerFrom(ctx).Error(err, "finding the ClientBindings of a relation")
 		return nil
 	}
-	var requests []reconcile.Request
+	var rivals []*v1alpha1.ClientBinding
 	for i := range bindings.Items {
 		if other := &bindings.Items[i]; other.UID != object.GetUID() {
-			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(other)})
+			rivals = append(rivals, other)
 		}
 	}
-	return requests
+	return rivals
 }
 
 // connectionsOf finds the connections that use a Secret.
-func (r *APIConnectionReconciler) connectionsOf(ctx context.Context, object client.Object) []reconcile.Request {
-	connections := &v1alpha1.APIConnectionList{}
-	err := r.Kube.List(ctx, connections, client.InNamespace(object.GetNamespace()), client.MatchingFields{secretIndex: object.GetName()})
-	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "finding the APIConnections of a Secret", "secret", client.ObjectKeyFromObject(object))
-		return nil
+func connectionsOf(kube client.Reader) handler.MapFunc {
+	return func(ctx context.Context, object client.Object) []reconcile.Request {
+		connections := &v1alpha1.APIConnectionList{}
+		err := kube.List(ctx, connections, client.InNamespace(object.GetNamespace()), client.MatchingFields{secretIndex: object.GetName()})
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "finding the APIConnections of a Secret", "secret", client.ObjectKeyFromObject(object))
+			return nil
+		}
+		requests := make([]reconcile.Request, len(connections.Items))
+		for i := range connections.Items {
+			requests[i].NamespacedName = client.ObjectKeyFromObject(&connections.Items[i])
+		}
+		return requests
 	}
-	requests := make([]reconcile.Request, len(connections.Items))
-	for i := range connections.Items {
-		requests[i].NamespacedName = client.ObjectKeyFromObject(&connections.Items[i])
-	}
-	return requests
 }
 
 // edited lets through what a person or a tool changed, and not what the operator writes: the spec and
@@ -145,16 +166,69 @@ func edited() predicate.Predicate {
 }
 
 // usabilityChanged lets a connection's appearance and disappearance through, its edits, and changes of
-// whether and why it is ready.
+// whether and why it is ready, of whether it is protected, and of what revocations were approved.
 func usabilityChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
-		was, is := update.ObjectOld.(*v1alpha1.APIConnection), update.ObjectNew.(*v1alpha1.APIConnection)
-		former := meta.FindStatusCondition(was.Status.Conditions, v1alpha1.ConditionReady)
-		ready := meta.FindStatusCondition(is.Status.Conditions, v1alpha1.ConditionReady)
-		if former == nil || ready == nil {
-			return was.Generation != is.Generation || former != ready
+	type usability struct {
+		generation    int64
+		status        metav1.ConditionStatus
+		reason        string
+		protected     bool
+		approvedValue string
+	}
+	of := func(object client.Object) usability {
+		connection := object.(*v1alpha1.APIConnection)
+		is := usability{
+			generation:    connection.Generation,
+			protected:     controllerutil.ContainsFinalizer(connection, v1alpha1.InUseFinalizer),
+			approvedValue: connection.Annotations[v1alpha1.ApprovedRevocationsAnnotation],
 		}
-		return was.Generation != is.Generation || former.Status != ready.Status || former.Reason != ready.Reason
+		if ready := meta.FindStatusCondition(connection.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+			is.status, is.reason = ready.Status, ready.Reason
+		}
+		return is
+	}
+	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
+}
+
+// usageChanged lets through what decides who needs a connection: its coming and going, its edits, its protection, and
+// an approval.
+func usageChanged() predicate.Predicate {
+	return updated(func(was, is client.Object) bool {
+		approved := v1alpha1.ApprovedRevocationsAnnotation
+		return was.GetGeneration() != is.GetGeneration() ||
+			controllerutil.ContainsFinalizer(was, v1alpha1.InUseFinalizer) != controllerutil.ContainsFinalizer(is, v1alpha1.InUseFinalizer) ||
+			was.GetAnnotations()[approved] != is.GetAnnotations()[approved]
+	})
+}
+
+// needChanged lets through what decides whether a binding needs its connection, and whether the brake holds it.
+func needChanged() predicate.Predicate {
+	type need struct{ claimed, leaving, expired, held bool }
+	of := func(object client.Object) need {
+		binding := object.(*v1alpha1.ClientBinding)
+		ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady)
+		return need{
+			claimed: binding.Status.Claim != nil,
+			leaving: !binding.DeletionTimestamp.IsZero(),
+			expired: binding.Status.ExpiredTime != nil,
+			held:    ready != nil && ready.Reason == v1alpha1.ReasonRevocationHeld,
+		}
+	}
+	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
+}
+
+// protectionChanged lets a Secret's coming and going through, and when it gains or loses its protection or is deleted.
+func protectionChanged() predicate.Predicate {
+	return updated(func(was, is client.Object) bool {
+		return was.GetDeletionTimestamp().IsZero() != is.GetDeletionTimestamp().IsZero() ||
+			controllerutil.ContainsFinalizer(was, v1alpha1.InUseFinalizer) != controllerutil.ContainsFinalizer(is, v1alpha1.InUseFinalizer)
+	})
+}
+
+// updated lets through what comes and goes, and the updates that matter.
+func updated(matters func(was, is client.Object) bool) predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
+		return matters(update.ObjectOld, update.ObjectNew)
 	}}
 }
 
@@ -169,7 +243,5 @@ func standingChanged() predicate.Predicate {
 		binding := object.(*v1alpha1.ClientBinding)
 		return standing{binding.Generation, heldBy(binding), meta.IsStatusConditionTrue(binding.Status.Conditions, v1alpha1.ConditionReady)}
 	}
-	return predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
-		return of(update.ObjectOld) != of(update.ObjectNew)
-	}}
+	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
 }

@@ -36,13 +36,18 @@ func (w *world) runManager() {
 	}
 	schedule := Schedule{Now: time.Now, StallAfter: 10 * time.Minute, Jitter: Jitter}
 	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: time.Now, Metrics: metrics.New(prometheus.NewRegistry())})
-	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule}
+	brake := &Brake{Kube: mgr.GetClient(), Events: w.recorder}
+	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
+	usage := &UsageReconciler{Kube: mgr.GetClient(), Secrets: mgr.GetCache(), Brake: brake, Events: w.recorder, Now: time.Now}
 	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule}
 	ctx, stop := context.WithCancel(w.t.Context())
 	if err := bindings.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := connections.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := usage.SetupWithManager(mgr); err != nil {
 		w.t.Fatal(err)
 	}
 	ended := make(chan error, 1)

@@ -278,7 +278,7 @@ func TestRevokedTokenIsRenewedOnceForAll(t *testing.T) {
 	p.user(t)
 	p.RevokeAccessTokens()
 	p.ResetCalls()
-	for _, err := range together(100, func() error { return p.api.Relate(t.Context(), john, cust, true) }) {
+	for _, err := range together(100, func() error { return failure(p.api.Relate(t.Context(), john, cust, true)) }) {
 		if err != nil {
 			t.Fatal(err)
 		}

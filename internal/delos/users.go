@@ -53,7 +53,8 @@ func (c *Client) User(ctx context.Context, uuid string) (*User, error) {
 
 // Relate gives a user access to a client, as its owner or with standard access (Bind client). It
 // overwrites a relation that exists. Success is no proof that the relation is there: User tells.
-func (c *Client) Relate(ctx context.Context, uuid, cuid string, isOwner bool) error {
+// The id is the one under which the request was sent last; a failure has it, too.
+func (c *Client) Relate(ctx context.Context, uuid, cuid string, isOwner bool) (requestID string, err error) {
 	type relation struct {
 		CUID    string `json:"cuid"`
 		IsOwner bool   `json:"isOwner"`
@@ -68,15 +69,16 @@ func (c *Client) Relate(ctx context.Context, uuid, cuid string, isOwner bool) er
 			Relation relation `json:"relation"`
 		}{relation{CUID: cuid, IsOwner: isOwner}},
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = checkWritten(OperationRelate, got, uuid)
 	}
-	return checkWritten(OperationRelate, got, uuid)
+	return got.requestID, err
 }
 
 // Unrelate takes a user's access to a client away, of whichever kind it is (Remove bind client).
-// Success is no proof that the relation is gone: User tells.
-func (c *Client) Unrelate(ctx context.Context, uuid, cuid string) error {
+// Success is no proof that the relation is gone: User tells. The id is the one under which the request was sent
+// last; a failure has it, too.
+func (c *Client) Unrelate(ctx context.Context, uuid, cuid string) (requestID string, err error) {
 	got, err := c.send(ctx, call{
 		operation: OperationUnrelate,
 		method:    http.MethodDelete,
@@ -84,10 +86,10 @@ func (c *Client) Unrelate(ctx context.Context, uuid, cuid string) error {
 		user:      uuid,
 		cuid:      cuid,
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = checkWritten(OperationUnrelate, got, uuid)
 	}
-	return checkWritten(OperationUnrelate, got, uuid)
+	return got.requestID, err
 }
 
 // wireUser is a user in an answer. The documentation names some fields in two ways; both are read.

@@ -1,0 +1,44 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"k8s.io/apimachinery/pkg/fields"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+// indexedClient asks the API server where the operator asks its cache, and finds what the cache has an index for.
+type indexedClient struct {
+	client.Client
+}
+
+func (c indexedClient) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	asked := (&client.ListOptions{}).ApplyOptions(options)
+	if asked.FieldSelector == nil {
+		return c.Client.List(ctx, list, options...)
+	}
+	wanted := func(index string) (string, bool) { return asked.FieldSelector.RequiresExactMatch(index) }
+	everything := *asked
+	everything.FieldSelector = fields.Everything()
+	switch list := list.(type) {
+	case *v1alpha1.ClientBindingList:
+		if name, ok := wanted(connectionIndex); ok {
+			err := c.Client.List(ctx, list, &everything)
+			list.Items = slices.DeleteFunc(list.Items, func(b v1alpha1.ClientBinding) bool { return connectionName(&b).String() != name })
+			return err
+		}
+	case *v1alpha1.APIConnectionList:
+		if name, ok := wanted(secretIndex); ok {
+			err := c.Client.List(ctx, list, &everything)
+			list.Items = slices.DeleteFunc(list.Items, func(a v1alpha1.APIConnection) bool { return a.Spec.Credentials.SecretRef.Name != name })
+			return err
+		}
+	default:
+		return fmt.Errorf("the cache has no index of %T", list)
+	}
+	return c.Client.List(ctx, list, options...)
+}

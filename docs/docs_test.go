@@ -13,6 +13,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
 const (
@@ -37,6 +41,54 @@ func TestEveryReasonIsExplained(t *testing.T) {
 // reason.
 func TestEveryEventIsExplained(t *testing.T) {
 	compare(t, "event", eventsOf(t), firstColumn(t, operations, "event"))
+}
+
+// TestEveryAuditKeyIsExplained compares the table of keys with what the one place writes that writes audit lines.
+func TestEveryAuditKeyIsExplained(t *testing.T) {
+	var keys []string
+	for _, file := range source(t, "internal/controller/clientbinding_audit.go") {
+		ast.Inspect(file, func(node ast.Node) bool {
+			call, is := node.(*ast.CallExpr)
+			if !is || name(call.Fun) != "Info" {
+				return true
+			}
+			for i := 1; i < len(call.Args); i += 2 {
+				key, isLiteral := text(call.Args[i])
+				if !isLiteral {
+					t.Fatal("a key of the audit lines is no literal")
+				}
+				keys = append(keys, key)
+			}
+			return false
+		})
+	}
+	compare(t, "audit key", keys, firstColumn(t, operations, "key"))
+}
+
+// TestEveryMetricIsExplained compares the table of metrics with those that are registered.
+func TestEveryMetricIsExplained(t *testing.T) {
+	registry := &names{}
+	metrics.New(registry)
+	registry.MustRegister(metrics.NewRevocations(nil, nil))
+	compare(t, "metric", registry.found, firstColumn(t, "docs/metrics.md", "metric"))
+}
+
+// names collects the names of metrics that are registered.
+type names struct {
+	prometheus.Registerer
+	found []string
+}
+
+func (n *names) MustRegister(collectors ...prometheus.Collector) {
+	name := regexp.MustCompile(`fqName: "([a-z_]+)"`)
+	for _, collector := range collectors {
+		descriptions := make(chan *prometheus.Desc, 10)
+		collector.Describe(descriptions)
+		close(descriptions)
+		for description := range descriptions {
+			n.found = append(n.found, name.FindStringSubmatch(description.String())[1])
+		}
+	}
 }
 
 func compare(t *testing.T, what string, known, explained []string) {

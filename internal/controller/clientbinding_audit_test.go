@@ -1,0 +1,138 @@
+package controller
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/go-logr/logr/funcr"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+// audited looks at the binding and returns the audit lines of that run.
+func (w *world) audited() []map[string]any {
+	w.t.Helper()
+	var lines []map[string]any
+	logger := funcr.NewJSON(func(text string) {
+		var line map[string]any
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			w.t.Fatal(err)
+		}
+		if line["audit"] == true {
+			lines = append(lines, line)
+		}
+	}, funcr.Options{})
+	w.reconcileUsage()
+	if _, err := w.bindings().Reconcile(ctrl.LoggerInto(w.t.Context(), logger), w.request("john")); err != nil {
+		w.t.Fatal(err)
+	}
+	return lines
+}
+
+// auditLine is a line about the world's binding, with what a case adds.
+func (w *world) auditLine(binding *v1alpha1.ClientBinding, more map[string]any) map[string]any {
+	line := map[string]any{
+		"logger": "", "level": 0.0, "msg": "audit",
+		"audit": true, "outcome": "accepted", "failure": "",
+		"binding": w.namespace + "/john", "uid": string(binding.UID), "generation": float64(binding.Generation), "requestedBy": "",
+		"user": john, "cuid": acme, "connection": w.namespace + "/default", "host": w.host(),
+	}
+	for key, value := range more {
+		line[key] = value
+	}
+	return line
+}
+
+func TestEveryWriteIsAudited(t *testing.T) {
+	bound := func(w *world) {
+		w.bind(nil)
+		w.reconcile()
+	}
+	cases := map[string]struct {
+		arrange func(*world)
+		want    []map[string]any
+	}{
+		"a grant, by whom it was asked": {
+			arrange: func(w *world) {
+				w.bind(func(b *v1alpha1.ClientBinding) {
+					b.Annotations = map[string]string{v1alpha1.RequestedByAnnotation: "alice@example.com"}
+				})
+			},
+			want: []map[string]any{{"action": "grant", "before": "none", "after": "standard", "requestedBy": "alice@example.com"}},
+		},
+		"a promotion": {
+			arrange: func(w *world) {
+				bound(w)
+				binding := w.binding()
+				w.edit(binding, func() { binding.Spec.IsOwner = true })
+			},
+			want: []map[string]any{{"action": "promote", "before": "standard", "after": "owner"}},
+		},
+		"a demotion that the API refuses to overwrite": {
+			arrange: func(w *world) {
+				w.platform.Adjust(func(s *delossim.Settings) { s.Existing = delossim.RefuseChange })
+				w.platform.SetRelation(john, acme, true)
+				w.bind(nil)
+			},
+			want: []map[string]any{
+				{"action": "demote", "before": "owner", "after": "standard", "outcome": "refused", "failure": "already related"},
+				{"action": "revoke", "before": "owner", "after": "none"},
+				{"action": "grant", "before": "none", "after": "standard"},
+			},
+		},
+		"a grant that fails, and may have been made": {
+			arrange: func(w *world) {
+				w.platform.Inject(delossim.Fault{Op: opRelate, Failure: delossim.Answer{Status: 500}})
+				w.bind(nil)
+			},
+			want: []map[string]any{{"action": "grant", "before": "none", "after": "standard", "outcome": "unknown", "failure": "API unavailable"}},
+		},
+		"a revocation": {
+			arrange: func(w *world) {
+				bound(w)
+				w.delete()
+			},
+			want: []map[string]any{{"action": "revoke", "before": "standard", "after": "none"}},
+		},
+		"access that is left behind": {
+			arrange: func(w *world) {
+				bound(w)
+				w.delete()
+				binding := w.binding()
+				w.edit(binding, func() { binding.Spec.DeletionPolicy = v1alpha1.DeletionPolicyOrphan })
+			},
+			want: []map[string]any{{"action": "orphan", "before": "standard", "after": "standard", "outcome": "left"}},
+		},
+		"nothing for a look": {arrange: func(w *world) {
+			bound(w)
+			w.clock.Advance(w.lookAgain())
+		}},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			tc.arrange(w)
+			binding := w.binding()
+
+			got := w.audited()
+
+			var want []map[string]any
+			for i, line := range tc.want {
+				want = append(want, w.auditLine(binding, line))
+				if i >= len(got) {
+					continue
+				}
+				// The id is the request's own, and only a write has one.
+				if id, _ := got[i]["requestID"].(string); (id == "none") != (line["action"] == "orphan") || id == "" {
+					t.Errorf("line %d has the request id %q", i, id)
+				}
+				delete(got[i], "requestID")
+				delete(got[i], "caller")
+			}
+			expectEqual(t, "lines", want, got)
+		})
+	}
+}

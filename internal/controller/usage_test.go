@@ -1,0 +1,256 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+// protection is which objects of a world's connection are kept from going.
+type protection struct{ Connection, Secret string }
+
+const (
+	unprotected = "there"
+	protected   = "protected"
+	leaving     = "leaving, protected"
+	goneObject  = "gone"
+)
+
+func (w *world) protection() protection {
+	w.t.Helper()
+	of := func(name string, object client.Object) string {
+		err := w.kube.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: name}, object)
+		switch {
+		case apierrors.IsNotFound(err):
+			return goneObject
+		case err != nil:
+			w.t.Fatal(err)
+		case len(object.GetFinalizers()) == 0:
+			return unprotected
+		case object.GetDeletionTimestamp() != nil:
+			return leaving
+		}
+		expectEqual(w.t, "finalizers of "+name, []string{v1alpha1.InUseFinalizer}, object.GetFinalizers())
+		return protected
+	}
+	return protection{of("default", &v1alpha1.APIConnection{}), of("delos-credentials", &corev1.Secret{})}
+}
+
+func (w *world) deleteAll(objects ...client.Object) {
+	w.t.Helper()
+	for _, object := range objects {
+		if err := w.kube.Delete(w.t.Context(), object); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
+func (w *world) credentials() *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "delos-credentials"}}
+}
+
+func TestWhoNeedsAConnectionHasItStay(t *testing.T) {
+	cases := map[string]struct {
+		arrange  func(*world)
+		want     protection
+		bindings int32
+	}{
+		"nobody": {
+			arrange: func(*world) {},
+			want:    protection{unprotected, unprotected},
+		},
+		"a binding that is not granted yet": {
+			arrange: func(w *world) { w.bind(nil) },
+			want:    protection{protected, protected}, bindings: 1,
+		},
+		"a binding that names another connection": {
+			arrange: func(w *world) {
+				w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "other"} })
+			},
+			want: protection{unprotected, unprotected},
+		},
+		"a binding that is being revoked": {
+			arrange: func(w *world) {
+				w.bind(nil)
+				w.reconcile()
+				w.delete()
+			},
+			want: protection{protected, protected}, bindings: 1,
+		},
+		"a binding that was revoked": {
+			arrange: func(w *world) {
+				w.bind(nil)
+				w.reconcile()
+				w.delete()
+				w.reconcile()
+			},
+			want: protection{unprotected, unprotected},
+		},
+		"a binding that expired": {
+			arrange: func(w *world) {
+				w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.ExpiresAt = ref(at(time.Minute)) })
+				w.reconcile()
+				w.clock.Advance(time.Minute)
+				w.reconcile()
+			},
+			want: protection{unprotected, unprotected},
+		},
+		"a binding that is expiring, and fails to": {
+			arrange: func(w *world) {
+				w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.ExpiresAt = ref(at(time.Minute)) })
+				w.reconcile()
+				w.platform.Inject(delossim.Fault{Op: opUnrelate, Failure: delossim.Answer{Status: 500}})
+				w.clock.Advance(time.Minute)
+				w.reconcile()
+			},
+			want: protection{protected, protected}, bindings: 1,
+		},
+		"its Secret was not there": {
+			arrange: func(w *world) {
+				w.deleteAll(w.credentials())
+				w.bind(nil)
+			},
+			want: protection{protected, goneObject}, bindings: 1,
+		},
+		"all are deleted while a binding needs them": {
+			arrange: func(w *world) {
+				w.bind(nil)
+				w.reconcile()
+				w.deleteAll(w.credentials(), w.connection())
+			},
+			want: protection{leaving, leaving}, bindings: 1,
+		},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			tc.arrange(w)
+
+			w.reconcileUsage()
+
+			expectEqual(t, "protection", tc.want, w.protection())
+			expectEqual(t, "bindings", &tc.bindings, w.connection().Status.Bindings)
+		})
+	}
+}
+
+// TestEverythingIsDeletedAtOnce: what is deleted as a namespace is, all together, is revoked and goes.
+func TestEverythingIsDeletedAtOnce(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.deleteAll(w.credentials(), w.connection(), w.binding())
+	w.restart()
+	w.events()
+	w.reconcileUsage()
+	w.reconcileConnection()
+
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+	w.reconcileUsage()
+	expectEqual(t, "protection", protection{goneObject, goneObject}, w.protection())
+	expectEqual(t, "events", []string{
+		"Warning InUse Stays until no ClientBinding needs it to revoke access; 1 do",
+		"Warning InUse Stays until no ClientBinding needs it to revoke access; 1 do",
+	}, w.events()[:2])
+}
+
+// TestNoAccessIsGivenThroughAConnectionThatLeaves: what is granted could not be revoked through it any more.
+func TestNoAccessIsGivenThroughAConnectionThatLeaves(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	holder := w.rivalIn(w.namespace, "holder", func(b *v1alpha1.ClientBinding) { b.Spec.CUID = globex })
+	holder.reconcile()
+	w.deleteAll(w.connection())
+	w.bind(nil)
+	w.calls()
+
+	w.reconcile()
+
+	expectEqual(t, "calls", operations{opUser}, w.calls())
+	expectEqual(t, "conditions", failing("ConnectionNotReady", "APIConnection "+w.namespace+"/default is being deleted, and no more access is given through it", 0)[0].Message,
+		w.binding().Status.Conditions[0].Message)
+}
+
+// TestNothingIsGrantedBeforeTheConnectionIsProtected: else it could go before the access was revoked.
+func TestNothingIsGrantedBeforeTheConnectionIsProtected(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+
+	result := w.reconcileNamed("john")
+
+	expectEqual(t, "calls", operations{opUser}, w.calls())
+	expectEqual(t, "wait", startingRetry, result.RequeueAfter)
+	expectEqual(t, "claim", (*v1alpha1.Claim)(nil), w.binding().Status.Claim)
+}
+
+// TestSecretsAreProtectedAsTheyAreNamed: a connection that turns to another Secret lets the former one go, and one
+// that several connections use stays for each of them.
+func TestSecretsAreProtectedAsTheyAreNamed(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	other := w.credentials()
+	other.Name, other.StringData = "other", map[string]string{"login": login, "password": password}
+	w.create(other)
+	connection := w.connection()
+	w.edit(connection, func() { connection.Spec.Credentials.SecretRef.Name = "other" })
+	w.reconcileUsage()
+	expectEqual(t, "protection of the former", protection{protected, unprotected}, w.protection())
+
+	w.create(&v1alpha1.APIConnection{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "second"},
+		Spec:       v1alpha1.APIConnectionSpec{URL: w.url, Credentials: v1alpha1.Credentials{SecretRef: v1alpha1.SecretReference{Name: "other"}}},
+	})
+	w.reconcileUsageOf(w.request("second"))
+	w.deleteAll(other)
+	w.reconcileUsage()
+	if err := w.kube.Get(t.Context(), client.ObjectKeyFromObject(other), other); err != nil {
+		t.Errorf("a Secret that is still needed went: %v", err)
+	}
+}
+
+// TestSecretOfALostConnectionGoes: nobody is left who needs it.
+func TestSecretOfALostConnectionGoes(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.loseConnection()
+
+	w.reconcileUsage()
+
+	expectEqual(t, "protection", protection{goneObject, unprotected}, w.protection())
+}
+
+// TestProtectionThatWasTakenAwayComesBack: a finalizer that somebody took away by hand.
+func TestProtectionThatWasTakenAwayComesBack(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	connection := w.connection()
+	w.edit(connection, func() { connection.Finalizers = nil })
+	secret := w.credentials()
+	if err := w.kube.Get(t.Context(), client.ObjectKeyFromObject(secret), secret); err != nil {
+		t.Fatal(err)
+	}
+	w.edit(secret, func() { secret.Finalizers = nil })
+
+	w.reconcileUsage()
+
+	expectEqual(t, "protection", protection{protected, protected}, w.protection())
+}

@@ -323,7 +323,9 @@ func TestOperatorHasItsRights(t *testing.T) {
 		{"finds bindings everywhere", authorizationv1.ResourceAttributes{Verb: "watch", Group: ours, Resource: "clientbindings"}, true},
 		{"finds connections everywhere", authorizationv1.ResourceAttributes{Verb: "watch", Group: ours, Resource: "apiconnections"}, true},
 		{"reads a connection's Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "get", Resource: "secrets"}, true},
-		{"writes no Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "patch", Resource: "secrets"}, false},
+		{"protects a connection's Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "patch", Resource: "secrets"}, true},
+		{"makes no Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "create", Resource: "secrets"}, false},
+		{"deletes no Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "delete", Resource: "secrets"}, false},
 		{"sets finalizers", authorizationv1.ResourceAttributes{Namespace: team, Verb: "patch", Group: ours, Resource: "clientbindings"}, true},
 		{"reports", authorizationv1.ResourceAttributes{
 			Namespace: team, Verb: "patch", Group: ours, Resource: "clientbindings", Subresource: "status",

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
 // Pool keeps one Session for each APIConnection. The connection's reconciler opens and closes
@@ -18,6 +19,14 @@ type Pool struct {
 
 	mu       sync.Mutex
 	sessions map[types.NamespacedName]*Session
+	judged   map[types.NamespacedName]verdict
+}
+
+// verdict is what the API said last of a connection's credentials.
+type verdict struct {
+	connection  types.UID
+	credentials delos.Credentials
+	accepted    bool
 }
 
 // troubledBuffer is how many connections may wait to be looked at. One more than that is not lost: its
@@ -30,6 +39,7 @@ func NewPool(options Options) *Pool {
 		options:  options,
 		troubled: make(chan event.TypedGenericEvent[types.NamespacedName], troubledBuffer),
 		sessions: map[types.NamespacedName]*Session{},
+		judged:   map[types.NamespacedName]verdict{},
 	}
 }
 
@@ -92,11 +102,26 @@ func (p *Pool) Drop(name types.NamespacedName) {
 	p.mu.Lock()
 	session := p.sessions[name]
 	delete(p.sessions, name)
+	delete(p.judged, name)
 	p.mu.Unlock()
 	if session != nil {
 		session.api.CloseIdleConnections()
 	}
 	p.options.Metrics.Connection(name.String()).Forget()
+}
+
+// Judge remembers whether the API accepted the credentials of a session, in memory only.
+func (p *Pool) Judge(session *Session, accepted bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.judged[session.name] = verdict{session.uid, session.settings.credentials, accepted}
+}
+
+// Judged reports whether the credentials of a session are those that the API accepted, or refused, last.
+func (p *Pool) Judged(session *Session, accepted bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.judged[session.name] == verdict{session.uid, session.settings.credentials, accepted}
 }
 
 // Leave forgets a run that was told to come back and never will.

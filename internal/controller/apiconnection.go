@@ -104,6 +104,7 @@ func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APICon
 		return &end
 	}
 	attempt := attempt{now: r.Schedule.Now(), credentials: versionOf(secret), connection: of}
+	attempt.carryOver(r.Pool.Judged(session, false), r.Pool.Judged(session, true))
 	if end := attempt.expired(session, subject); end != nil {
 		return end
 	}
@@ -120,10 +121,12 @@ func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APICon
 	if err != nil {
 		end := connectionOutcomeOf(err, subject)
 		if delos.KindOf(err) == delos.KindLoginRefused {
+			r.Pool.Judge(session, false)
 			end.wait = attempt.refused()
 		}
 		return &end
 	}
+	r.Pool.Judge(session, true)
 	attempt.accepted()
 	r.Pool.Open(session)
 	if session.HasToken() {
@@ -137,6 +140,9 @@ func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APICon
 // finish writes the status, tells the news and says when to look again.
 func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alpha1.APIConnection, end outcome) (ctrl.Result, error) {
 	if end.silent {
+		if err := r.patchStatus(ctx, before, is); err != nil {
+			return retryConflict(err)
+		}
 		return ctrl.Result{RequeueAfter: end.wait}, nil
 	}
 	end.log(ctx)
@@ -156,14 +162,26 @@ func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alph
 		wait = max(min(wait, expires.Sub(r.Schedule.Now())), soonest)
 	}
 	is.Status.Acknowledge(is.Annotations)
-	if !equality.Semantic.DeepEqual(before.Status, is.Status) {
-		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-		if err := r.Kube.Status().Patch(ctx, is, patch, client.FieldOwner(FieldManager)); err != nil {
-			return retryConflict(fmt.Errorf("writing the status: %w", err))
-		}
+	if err := r.patchStatus(ctx, before, is); err != nil {
+		return retryConflict(err)
 	}
 	announce(r.Events, is, before.Status.Conditions, is.Status.Conditions, end.message)
 	return ctrl.Result{RequeueAfter: wait}, nil
+}
+
+// patchStatus writes what changed of the status, whatever else became of the object meanwhile: nobody else writes these
+// fields, and a refused login that is not remembered would be sent again. Only another object of the same name gets
+// nothing: its uid is part of the patch and would not fit.
+func (r *APIConnectionReconciler) patchStatus(ctx context.Context, before, is *v1alpha1.APIConnection) error {
+	if equality.Semantic.DeepEqual(before.Status, is.Status) {
+		return nil
+	}
+	unidentified := before.DeepCopy()
+	unidentified.UID = ""
+	if err := r.Kube.Status().Patch(ctx, is.DeepCopy(), client.MergeFrom(unidentified), client.FieldOwner(FieldManager)); err != nil {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	return nil
 }
 
 // attempt decides when a refused login may be tried again, from what the connection's status remembers.
@@ -189,6 +207,18 @@ func (a attempt) mayTryIn() time.Duration {
 		return 0
 	}
 	return max(refused.Time.Add(loginRetry(refused.Attempts)).Sub(a.now), 0)
+}
+
+// carryOver names the Secret anew where it was written and its credentials are still those that the API refused, or
+// accepted: whoever protects or labels a Secret is not to cause a login.
+func (a attempt) carryOver(refused, accepted bool) {
+	status := &a.connection.Status
+	if status.RefusedLogin != nil && refused {
+		status.RefusedLogin.CredentialsVersion = a.credentials
+	}
+	if status.CredentialsVersion != "" && accepted {
+		status.CredentialsVersion = a.credentials
+	}
 }
 
 // refused remembers a refusal and returns when to try again.

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -8,8 +9,11 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
@@ -271,6 +275,66 @@ func TestOutageOfTheConnection(t *testing.T) {
 	expectEqual(t, "reason after the outage", "LoggedIn", w.connectionReason())
 	w.reconcile()
 	expectEqual(t, "reason of the binding after the outage", "Bound", w.reason())
+}
+
+// TestRefusedLoginIsNotRepeatedForAnotherVersionOfTheSecret: whoever protects, labels or annotates the Secret changes its
+// version, and not the password that was refused.
+func TestRefusedLoginIsNotRepeatedForAnotherVersionOfTheSecret(t *testing.T) {
+	w := newWorld(t)
+	w.createSecret(map[string]string{"login": login, "password": "wrong"})
+	w.createConnection(nil)
+	w.reconcileConnection()
+	w.bind(nil)
+	w.reconcileUsage()
+	w.calls()
+
+	wait := w.reconcileConnection()
+
+	expectEqual(t, "calls", operations(nil), w.calls())
+	expectEqual(t, "wait", 15*time.Minute, wait)
+	w.restart()
+	w.reconcileConnection()
+	expectEqual(t, "calls after a restart", operations(nil), w.calls())
+}
+
+// TestCredentialsAreObservedOnce: the time at which the API accepted them is not that of a label of the Secret.
+func TestCredentialsAreObservedOnce(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcileUsage()
+	w.clock.Advance(time.Minute)
+
+	w.reconcileConnection()
+
+	expectEqual(t, "observed", ref(at(0)), w.connection().Status.CredentialsObservedAt)
+}
+
+// TestRefusalIsRememberedWhateverElseIsWritten: a conflict must not lose it, or the login would be sent again.
+func TestRefusalIsRememberedWhateverElseIsWritten(t *testing.T) {
+	w := newWorld(t)
+	w.createSecret(map[string]string{"login": login, "password": "wrong"})
+	w.createConnection(nil)
+	w.bind(nil)
+	reconciler := &APIConnectionReconciler{
+		Kube: interceptor.NewClient(clusterKube, interceptor.Funcs{
+			Get: func(ctx context.Context, kube client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+				if _, isSecret := object.(*corev1.Secret); isSecret {
+					w.reconcileUsage() // It changes the connection after it was read.
+				}
+				return kube.Get(ctx, key, object, options...)
+			},
+		}),
+		Pool: w.pool, Events: w.recorder, Schedule: w.schedule(),
+	}
+
+	result, err := reconciler.Reconcile(t.Context(), w.request("default"))
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectEqual(t, "wait", 15*time.Minute, result.RequeueAfter)
+	expectEqual(t, "attempts", int32(1), w.connection().Status.RefusedLogin.Attempts)
 }
 
 // TestRefusedSessionIsTriedAgain shows that credentials that were refused during a call are tried again in

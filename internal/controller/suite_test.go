@@ -39,7 +39,7 @@ import (
 var (
 	cluster       *rest.Config
 	clusterScheme = runtime.NewScheme()
-	clusterKube   client.Client
+	clusterKube   client.WithWatch
 )
 
 func TestMain(m *testing.M) {
@@ -77,7 +77,7 @@ func withCluster(run func() int) int {
 		}
 	}
 	// One for all, since each would ask the API server for everything that it serves.
-	clusterKube, err = client.New(cluster, client.Options{Scheme: clusterScheme})
+	clusterKube, err = client.NewWithWatch(cluster, client.Options{Scheme: clusterScheme})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -35,6 +35,8 @@ type APIConnectionReconciler struct {
 	Events events.EventRecorder
 	// Schedule says when connections are looked at again.
 	Schedule Schedule
+
+	writes ownWrites
 }
 
 // +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections/status,verbs=patch
@@ -46,8 +48,13 @@ func (r *APIConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	if err := r.Kube.Get(ctx, request.NamespacedName, found); err != nil {
 		if apierrors.IsNotFound(err) {
 			r.Pool.Drop(request.NamespacedName)
+			r.writes.forget(request.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if r.writes.missing(found) {
+		// It does not tell yet that a login was refused.
+		return ctrl.Result{RequeueAfter: soonest}, nil
 	}
 	secret, end, err := r.secret(ctx, found)
 	if err != nil {
@@ -178,9 +185,11 @@ func (r *APIConnectionReconciler) patchStatus(ctx context.Context, before, is *v
 	}
 	unidentified := before.DeepCopy()
 	unidentified.UID = ""
-	if err := r.Kube.Status().Patch(ctx, is.DeepCopy(), client.MergeFrom(unidentified), client.FieldOwner(FieldManager)); err != nil {
+	written := is.DeepCopy()
+	if err := r.Kube.Status().Patch(ctx, written, client.MergeFrom(unidentified), client.FieldOwner(FieldManager)); err != nil {
 		return fmt.Errorf("writing the status: %w", err)
 	}
+	r.writes.wrote(written)
 	return nil
 }
 

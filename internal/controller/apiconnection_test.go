@@ -337,6 +337,44 @@ func TestRefusalIsRememberedWhateverElseIsWritten(t *testing.T) {
 	expectEqual(t, "attempts", int32(1), w.connection().Status.RefusedLogin.Attempts)
 }
 
+// TestRefusedLoginIsNotRepeatedByAStaleCache: a run that comes before the cache has learned of the refusal waits for it.
+func TestRefusedLoginIsNotRepeatedByAStaleCache(t *testing.T) {
+	w := newWorld(t)
+	w.createSecret(map[string]string{"login": login, "password": "wrong"})
+	w.createConnection(nil)
+	stale := w.connection()
+	reconciler := &APIConnectionReconciler{
+		Kube: interceptor.NewClient(clusterKube, interceptor.Funcs{
+			Get: func(ctx context.Context, kube client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+				if connection, is := object.(*v1alpha1.APIConnection); is {
+					stale.DeepCopyInto(connection)
+					return nil
+				}
+				return kube.Get(ctx, key, object, options...)
+			},
+		}),
+		Pool: w.pool, Events: w.recorder, Schedule: w.schedule(),
+	}
+	if _, err := reconciler.Reconcile(t.Context(), w.request("default")); err != nil {
+		t.Fatal(err)
+	}
+	w.calls()
+
+	result, err := reconciler.Reconcile(t.Context(), w.request("default"))
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectEqual(t, "calls", operations(nil), w.calls())
+	expectEqual(t, "wait", soonest, result.RequeueAfter)
+	stale = w.connection()
+	result, err = reconciler.Reconcile(t.Context(), w.request("default"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectEqual(t, "wait once the cache knows", 15*time.Minute, result.RequeueAfter)
+}
+
 // TestRefusedSessionIsTriedAgain shows that credentials that were refused during a call are tried again in
 // time, although the session that found out is still there.
 func TestRefusedSessionIsTriedAgain(t *testing.T) {

@@ -51,6 +51,8 @@ type settings struct {
 	stallAfter        time.Duration
 	allowHTTPLoopback bool
 	allowedHosts      string
+	defaultConnection string
+	connections       reconcilers.Connections
 	logging           zap.Options
 }
 
@@ -68,6 +70,7 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.DurationVar(&s.stallAfter, "stall-after", 10*time.Minute, "How long a failure may last before it is shown as Stalled. The operator goes on trying, slowly.")
 	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")
 	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", "", "Comma-separated globs of the hosts, or host:port, that APIConnections may name, such as *.example.com; any when empty. Needed where the API is reached through a proxy.")
+	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection that ClientBindings use which name none; when empty, it is the one called default in their own namespace.")
 	s.logging.BindFlags(flags)
 	clusterconfig.RegisterFlags(flags)
 	if err := flags.Parse(arguments); err != nil {
@@ -84,6 +87,10 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	}
 	if err := connection.CheckHostGlobs(s.hosts()); err != nil {
 		return s, fmt.Errorf("--allowed-api-hosts: %w", err)
+	}
+	var err error
+	if s.connections.Default, err = reconcilers.ParseConnectionName(s.defaultConnection); err != nil {
+		return s, fmt.Errorf("--default-connection: %w", err)
 	}
 	return s, nil
 }
@@ -171,9 +178,9 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
 	schedule := reconcilers.Schedule{Now: time.Now, StallAfter: s.stallAfter, Jitter: reconcilers.Jitter}
 	recorder := mgr.GetEventRecorder(name)
 	brake := &reconcilers.Brake{Kube: mgr.GetClient(), Events: recorder}
-	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule, Brake: brake}
+	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake}
 	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule}
-	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Secrets: mgr.GetCache(), Brake: brake, Events: recorder, Now: time.Now}
+	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Connections: s.connections, Secrets: mgr.GetCache(), Brake: brake, Events: recorder, Now: time.Now}
 	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
 		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
 	}, time.Now))

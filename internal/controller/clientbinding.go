@@ -35,6 +35,8 @@ const soonest = 100 * time.Millisecond
 type ClientBindingReconciler struct {
 	// Kube reads from the manager's cache and writes to the API server.
 	Kube client.Client
+	// Connections tells which connection a binding uses.
+	Connections Connections
 	// Pool has the sessions of the connections.
 	Pool *connection.Pool
 	// Events tells people what happened.
@@ -72,7 +74,7 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 			run.connect, run.enter, run.remove, run.confirmGone)
 	default:
 		err = run.perform(ctx, run.locate, run.contend, run.rest, run.connect, run.enter,
-			run.observe, run.yield, run.compare, run.hold, run.protect, run.claim, run.relate, run.confirm)
+			run.observe, run.follow, run.yield, run.compare, run.hold, run.protect, run.claim, run.relate, run.confirm)
 	}
 	if err != nil {
 		return retryConflict(err)
@@ -138,7 +140,7 @@ func (r *run) fail(ctx context.Context, err error) error {
 }
 
 func (r *run) subject() failureSubject {
-	name := connectionName(r.binding)
+	name := r.connectionName()
 	return failureSubject{user: r.binding.Spec.UserUUID, cuid: r.binding.Spec.CUID, connection: name.String()}
 }
 

@@ -57,8 +57,9 @@ func (r *run) handOver(ctx context.Context) error {
 // wait counts as stalled. Then the relation is revoked, and the heir makes it anew when it can.
 func (r *run) hopeless(ctx context.Context, heir *v1alpha1.ClientBinding) (bool, error) {
 	through := &v1alpha1.APIConnection{}
-	if err := r.Kube.Get(ctx, connectionName(heir), through); client.IgnoreNotFound(err) != nil {
-		return false, fmt.Errorf("reading APIConnection %s: %w", connectionName(heir), err)
+	name := r.Connections.Declared(heir)
+	if err := r.Kube.Get(ctx, name, through); client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("reading APIConnection %s: %w", name, err)
 	}
 	status := &r.binding.Status
 	return meta.IsStatusConditionFalse(through.Status.Conditions, v1alpha1.ConditionReady) ||
@@ -133,7 +134,7 @@ func (r *run) rivals(ctx context.Context) ([]v1alpha1.ClientBinding, error) {
 // eligible reports whether another binding of the same user and client may hold the relation: it is neither
 // being deleted nor expired, may use its connection, which leads to the same API, and was not suspended ever since it was made.
 func (r *run) eligible(ctx context.Context, other *v1alpha1.ClientBinding) (bool, error) {
-	name := connectionName(other)
+	name := r.Connections.Declared(other)
 	neverEnforced := ptr.Deref(other.Spec.Suspend, false) && other.Status.Claim == nil
 	if !other.DeletionTimestamp.IsZero() || expired(other, r.now.Time) || neverEnforced || name.Namespace != other.Namespace {
 		return false, nil

@@ -37,7 +37,7 @@ func (r *rival) reconcile() {
 	r.t.Helper()
 	object := &v1alpha1.ClientBinding{}
 	if err := r.kube.Get(r.t.Context(), r.key, object); err == nil {
-		r.reconcileUsageOf(ctrl.Request{NamespacedName: connectionName(object)})
+		r.reconcileUsageOf(ctrl.Request{NamespacedName: r.connections.Declared(object)})
 	}
 	if _, err := r.bindings().Reconcile(r.t.Context(), ctrl.Request{NamespacedName: r.key}); err != nil {
 		r.t.Fatal(err)

@@ -25,6 +25,8 @@ import (
 type UsageReconciler struct {
 	// Kube reads connections and bindings from the manager's cache and writes to the API server.
 	Kube client.Client
+	// Connections tells which connections a binding may need.
+	Connections Connections
 	// Secrets reads the metadata of Secrets from the manager's cache.
 	Secrets client.Reader
 	// Brake takes approvals of held revocations.
@@ -240,7 +242,7 @@ func (r *run) protect(context.Context) error {
 		return nil
 	case !r.connection.DeletionTimestamp.IsZero():
 		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, woken: true, message: fmt.Sprintf(
-			"APIConnection %s is being deleted, and no more access is given through it", connectionName(r.binding))})
+			"APIConnection %s is being deleted, and no more access is given through it", r.connectionName())})
 	case !controllerutil.ContainsFinalizer(r.connection, v1alpha1.InUseFinalizer):
 		return r.conclude(outcome{silent: true, wait: startingRetry})
 	}

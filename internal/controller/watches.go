@@ -25,7 +25,7 @@ import (
 
 // The indexes of the manager's cache, by which a change finds who depends on it.
 const (
-	// connectionIndex finds ClientBindings by the namespace/name of their APIConnection.
+	// connectionIndex finds ClientBindings by the namespace/name of the APIConnections that they may need.
 	connectionIndex = "connection"
 	// secretIndex finds APIConnections by the name of their Secret, within a namespace.
 	secretIndex = "secret"
@@ -38,13 +38,13 @@ const (
 // SetupWithManager registers the reconciler and what wakes it: edits of a binding, requests for a run, the
 // coming and going of its connection, and what bindings of the same relation come to.
 func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
-	for field, value := range map[string]func(*v1alpha1.ClientBinding) string{
-		connectionIndex: func(b *v1alpha1.ClientBinding) string { return connectionName(b).String() },
-		userField:       func(b *v1alpha1.ClientBinding) string { return b.Spec.UserUUID },
-		cuidField:       func(b *v1alpha1.ClientBinding) string { return b.Spec.CUID },
+	for field, values := range map[string]func(*v1alpha1.ClientBinding) []string{
+		connectionIndex: func(b *v1alpha1.ClientBinding) []string { return namesOf(r.Connections.Of(b)) },
+		userField:       func(b *v1alpha1.ClientBinding) []string { return []string{b.Spec.UserUUID} },
+		cuidField:       func(b *v1alpha1.ClientBinding) []string { return []string{b.Spec.CUID} },
 	} {
 		err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ClientBinding{}, field, func(object client.Object) []string {
-			return []string{value(object.(*v1alpha1.ClientBinding))}
+			return values(object.(*v1alpha1.ClientBinding))
 		})
 		if err != nil {
 			return err
@@ -86,15 +86,27 @@ func (r *APIConnectionReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 func (r *UsageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("usage").
 		Watches(&v1alpha1.APIConnection{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(usageChanged())).
-		Watches(&v1alpha1.ClientBinding{}, handler.EnqueueRequestsFromMapFunc(connectionOf), builder.WithPredicates(needChanged())).
+		Watches(&v1alpha1.ClientBinding{}, handler.EnqueueRequestsFromMapFunc(r.connectionsOf), builder.WithPredicates(needChanged())).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(connectionsOf(r.Kube)), builder.WithPredicates(protectionChanged())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
 		Complete(r)
 }
 
-// connectionOf is the connection that a binding names.
-func connectionOf(_ context.Context, object client.Object) []reconcile.Request {
-	return []reconcile.Request{{NamespacedName: connectionName(object.(*v1alpha1.ClientBinding))}}
+// connectionsOf are the connections that a binding may need.
+func (r *UsageReconciler) connectionsOf(_ context.Context, object client.Object) []reconcile.Request {
+	var requests []reconcile.Request
+	for _, name := range r.Connections.Of(object.(*v1alpha1.ClientBinding)) {
+		requests = append(requests, reconcile.Request{NamespacedName: name})
+	}
+	return requests
+}
+
+func namesOf(connections []types.NamespacedName) []string {
+	names := make([]string, len(connections))
+	for i, connection := range connections {
+		names[i] = connection.String()
+	}
+	return names
 }
 
 // bindingsOf finds the bindings that use a connection.
@@ -203,12 +215,16 @@ func usageChanged() predicate.Predicate {
 
 // needChanged lets through what decides whether a binding needs its connection, and whether the brake holds it.
 func needChanged() predicate.Predicate {
-	type need struct{ claimed, leaving, expired, held bool }
+	type need struct {
+		claimed                types.NamespacedName
+		leaving, expired, held bool
+	}
 	of := func(object client.Object) need {
 		binding := object.(*v1alpha1.ClientBinding)
 		ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady)
+		claimed, _ := claimedConnection(binding)
 		return need{
-			claimed: binding.Status.Claim != nil,
+			claimed: claimed,
 			leaving: !binding.DeletionTimestamp.IsZero(),
 			expired: binding.Status.ExpiredTime != nil,
 			held:    ready != nil && ready.Reason == v1alpha1.ReasonRevocationHeld,

@@ -37,8 +37,8 @@ func (w *world) runManager() {
 	schedule := Schedule{Now: time.Now, StallAfter: 10 * time.Minute, Jitter: Jitter}
 	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: time.Now, Metrics: metrics.New(prometheus.NewRegistry())})
 	brake := &Brake{Kube: mgr.GetClient(), Events: w.recorder}
-	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
-	usage := &UsageReconciler{Kube: mgr.GetClient(), Secrets: mgr.GetCache(), Brake: brake, Events: w.recorder, Now: time.Now}
+	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
+	usage := &UsageReconciler{Kube: mgr.GetClient(), Connections: w.connections, Secrets: mgr.GetCache(), Brake: brake, Events: w.recorder, Now: time.Now}
 	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule}
 	ctx, stop := context.WithCancel(w.t.Context())
 	if err := bindings.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {

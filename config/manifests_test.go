@@ -322,6 +322,8 @@ func TestOperatorHasItsRights(t *testing.T) {
 	}{
 		{"finds bindings everywhere", authorizationv1.ResourceAttributes{Verb: "watch", Group: ours, Resource: "clientbindings"}, true},
 		{"finds connections everywhere", authorizationv1.ResourceAttributes{Verb: "watch", Group: ours, Resource: "apiconnections"}, true},
+		{"knows the labels of namespaces", authorizationv1.ResourceAttributes{Verb: "watch", Resource: "namespaces"}, true},
+		{"changes no namespace", authorizationv1.ResourceAttributes{Namespace: team, Verb: "patch", Resource: "namespaces"}, false},
 		{"reads a connection's Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "get", Resource: "secrets"}, true},
 		{"protects a connection's Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "patch", Resource: "secrets"}, true},
 		{"makes no Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "create", Resource: "secrets"}, false},

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -31,31 +30,45 @@ const (
 
 // locate finds the binding's connection.
 func (r *run) locate(ctx context.Context) error {
-	name := r.Connections.Declared(r.binding)
-	if name.Namespace != r.binding.Namespace {
-		return r.conclude(outcome{reason: v1alpha1.ReasonNotAllowed, stalled: true, message: fmt.Sprintf(
-			"APIConnection %s serves its own namespace only: create a ClientBinding whose APIConnection is in namespace %s, and delete this one", name, r.binding.Namespace)})
-	}
-	candidates, claim := r.Connections.candidates(r.binding, r.revoking()), r.binding.Status.Claim
+	candidates, claim := r.Connections.candidates(r.binding, r.removing()), r.binding.Status.Claim
 	for _, name := range candidates {
-		found := &v1alpha1.APIConnection{}
-		if err := r.Kube.Get(ctx, name, found); apierrors.IsNotFound(err) {
+		found, err := r.find(ctx, name)
+		if err != nil {
+			return err
+		}
+		if found == nil {
 			continue
-		} else if err != nil {
-			return fmt.Errorf("reading APIConnection %s: %w", name, err)
 		}
 		r.connection = found
 		if claim == nil || claim.Connection.Host == connection.Host(found.Spec) {
 			return nil
 		}
 	}
-	if r.connection == nil {
+	switch name := candidates[0]; {
+	case r.connection != nil:
+		return nil
+	case name.Namespace != r.binding.Namespace && !r.removing():
+		return r.refuse(r.unserved(name))
+	default:
 		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotFound, unread: true, woken: true, message: fmt.Sprintf(
-			"Waits for APIConnection %s, which does not exist: create it", candidates[0])})
+			"Waits for APIConnection %s, which does not exist: create it", name)})
+	}
+}
+
+// stay ends the run when the connection leads to another API than the one in which the relation was made: neither is
+// the relation moved, nor is anything of the other API reported.
+func (r *run) stay(context.Context) error {
+	host, claim := connection.Host(r.connection.Spec), r.binding.Status.Claim
+	if claim == nil || claim.Connection.Host == host {
+		return nil
+	}
+	leads := "leads to " + host
+	if r.connection.Namespace != r.binding.Namespace {
+		leads = "does not lead there any more"
 	}
 	return r.conclude(outcome{reason: v1alpha1.ReasonConnectionChanged, stalled: true, message: fmt.Sprintf(
-		"The relation was made at %s, but APIConnection %s leads to %s: bring the former connection back, or give the relation up with deletionPolicy: Orphan",
-		claim.Connection.Host, r.connectionName(), connection.Host(r.connection.Spec))})
+		"The relation was made at %s, but APIConnection %s %s: bring the former connection back, or give the relation up with deletionPolicy: Orphan",
+		claim.Connection.Host, r.connectionName(), leads)})
 }
 
 // connectionName is the connection with which the run works.
@@ -173,9 +186,10 @@ func cut(text string, length int) string {
 }
 
 // follow records that the binding's connection is another one now, which leads to the same API and has just shown
-// the user: it is the one to revoke through, and the former one may go.
+// the user: it is the one to revoke through, and the former one may go, once the new one is sure to stay.
 func (r *run) follow(context.Context) error {
-	if claimed, is := claimedConnection(r.binding); is && claimed != r.connectionName() {
+	claimed, is := claimedConnection(r.binding)
+	if is && claimed != r.connectionName() && controllerutil.ContainsFinalizer(r.connection, v1alpha1.InUseFinalizer) {
 		claim, name := r.binding.Status.Claim, r.connectionName()
 		claim.Connection.Namespace, claim.Connection.Name = name.Namespace, name.Name
 	}

@@ -56,9 +56,9 @@ func (c Connections) Of(binding *v1alpha1.ClientBinding) []types.NamespacedName 
 // candidates are the connections that may serve a run, the first that leads to the relation's API. A grant goes
 // through the declared one. A revocation goes through the one that made the relation, and through the declared one
 // if that is gone: what was granted can be taken away as long as any of them leads there.
-func (c Connections) candidates(binding *v1alpha1.ClientBinding, revoking bool) []types.NamespacedName {
+func (c Connections) candidates(binding *v1alpha1.ClientBinding, removing bool) []types.NamespacedName {
 	names := c.Of(binding)
-	if !revoking {
+	if !removing {
 		return names[:1]
 	}
 	slices.Reverse(names)

@@ -61,6 +61,7 @@ func (w *world) another(name string, change func(*v1alpha1.APIConnection)) {
 		}
 	})
 	w.reconcileConnectionAt(types.NamespacedName{Namespace: w.namespace, Name: name})
+	w.reconcileUsageOf(w.request(name))
 	w.calls()
 	w.events()
 }
@@ -77,21 +78,22 @@ func TestClaimFollowsTheDefault(t *testing.T) {
 	w.connect()
 	w.bind(nil)
 	w.reconcile()
-	w.another("shared", nil)
+	w.another("shared", func(c *v1alpha1.APIConnection) { c.Spec.Interval = duration(time.Minute) })
 	w.defaultTo("shared")
-	w.clock.Advance(2 * time.Hour)
+	w.clock.Advance(2 * time.Minute)
+	w.reconcileUsageOf(w.request("shared"))
 
 	w.reconcile()
 
 	claim := w.claim(v1alpha1.OriginCreated, ref(at(0)))
 	claim.Connection.Name = "shared"
-	confirmed := at(2 * time.Hour)
+	confirmed := at(2 * time.Minute)
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
 		Conditions:         []condition{ready("True", "Bound", `Get user shows that user "user_abc123def" has standard access to client "cust_789xyz"`, 0)},
 		Relation:           &v1alpha1.Relation{Origin: v1alpha1.OriginCreated},
 		Claim:              claim,
-		User:               &v1alpha1.User{Username: "john.smith"},
+		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime:  &confirmed,
 	})
 	expectEqual(t, "calls", operations{opUser}, w.calls())
@@ -131,9 +133,7 @@ func TestRevocationAfterTheDefaultChanged(t *testing.T) {
 		"and the former one is gone": func(w *world) {
 			w.another("shared", nil)
 			w.defaultTo("shared")
-			if err := w.kube.Delete(w.t.Context(), w.connection()); err != nil {
-				w.t.Fatal(err)
-			}
+			w.loseConnection()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -36,7 +36,7 @@ const (
 )
 
 // SetupWithManager registers the reconciler and what wakes it: edits of a binding, requests for a run, the
-// coming and going of its connection, and what bindings of the same relation come to.
+// coming, going and change of its connection, the labels of its namespace, and what bindings of the same relation come to.
 func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
 	for field, values := range map[string]func(*v1alpha1.ClientBinding) []string{
 		connectionIndex: func(b *v1alpha1.ClientBinding) []string { return namesOf(r.Connections.Of(b)) },
@@ -55,6 +55,8 @@ func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 		Watches(&v1alpha1.ClientBinding{}, byPriority(now, itself), builder.WithPredicates(edited())).
 		Watches(&v1alpha1.ClientBinding{}, byPriority(now, r.rivalsOf), builder.WithPredicates(standingChanged())).
 		Watches(&v1alpha1.APIConnection{}, byPriority(now, r.bindingsOf), builder.WithPredicates(usabilityChanged())).
+		// Only the metadata, for the labels by which a connection may choose whom it serves.
+		WatchesMetadata(&corev1.Namespace{}, byPriority(now, r.bindingsIn), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WithOptions(options).
 		Complete(r)
 }
@@ -117,6 +119,20 @@ func (r *ClientBindingReconciler) bindingsOf(ctx context.Context, object client.
 		ctrl.LoggerFrom(ctx).Error(err, "finding the ClientBindings of an APIConnection", "connection", key)
 		return nil
 	}
+	return pointers(bindings)
+}
+
+// bindingsIn finds the bindings of a namespace.
+func (r *ClientBindingReconciler) bindingsIn(ctx context.Context, namespace client.Object) []*v1alpha1.ClientBinding {
+	bindings := &v1alpha1.ClientBindingList{}
+	if err := r.Kube.List(ctx, bindings, client.InNamespace(namespace.GetName()), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "finding the ClientBindings of a namespace", "namespace", namespace.GetName())
+		return nil
+	}
+	return pointers(bindings)
+}
+
+func pointers(bindings *v1alpha1.ClientBindingList) []*v1alpha1.ClientBinding {
 	concerned := make([]*v1alpha1.ClientBinding, len(bindings.Items))
 	for i := range bindings.Items {
 		concerned[i] = &bindings.Items[i]
@@ -218,16 +234,18 @@ func needChanged() predicate.Predicate {
 	type need struct {
 		claimed                types.NamespacedName
 		leaving, expired, held bool
+		disallowed             bool
 	}
 	of := func(object client.Object) need {
 		binding := object.(*v1alpha1.ClientBinding)
 		ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady)
 		claimed, _ := claimedConnection(binding)
 		return need{
-			claimed: claimed,
-			leaving: !binding.DeletionTimestamp.IsZero(),
-			expired: binding.Status.ExpiredTime != nil,
-			held:    ready != nil && ready.Reason == v1alpha1.ReasonRevocationHeld,
+			disallowed: ready != nil && ready.Reason == v1alpha1.ReasonNotAllowed,
+			claimed:    claimed,
+			leaving:    !binding.DeletionTimestamp.IsZero(),
+			expired:    binding.Status.ExpiredTime != nil,
+			held:       ready != nil && ready.Reason == v1alpha1.ReasonRevocationHeld,
 		}
 	}
 	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
@@ -249,15 +267,21 @@ func updated(matters func(was, is client.Object) bool) predicate.Predicate {
 }
 
 // standingChanged lets through what matters to other bindings of the same relation: whether a binding is there,
-// holds the relation, and shows it as declared.
+// holds the relation, shows it as declared, and else why not.
 func standingChanged() predicate.Predicate {
 	type standing struct {
-		generation  int64
-		held, ready bool
+		generation int64
+		held       bool
+		ready      metav1.ConditionStatus
+		why        string
 	}
 	of := func(object client.Object) standing {
 		binding := object.(*v1alpha1.ClientBinding)
-		return standing{binding.Generation, heldBy(binding), meta.IsStatusConditionTrue(binding.Status.Conditions, v1alpha1.ConditionReady)}
+		is := standing{generation: binding.Generation, held: heldBy(binding)}
+		if ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+			is.ready, is.why = ready.Status, ready.Reason
+		}
+		return is
 	}
 	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
 }

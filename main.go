@@ -52,6 +52,7 @@ type settings struct {
 	allowHTTPLoopback bool
 	allowedHosts      string
 	defaultConnection string
+	namespaces        string
 	connections       reconcilers.Connections
 	logging           zap.Options
 }
@@ -71,6 +72,7 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")
 	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", "", "Comma-separated globs of the hosts, or host:port, that APIConnections may name, such as *.example.com; any when empty. Needed where the API is reached through a proxy.")
 	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection that ClientBindings use which name none; when empty, it is the one called default in their own namespace.")
+	flags.StringVar(&s.namespaces, "namespaces", "", "Comma-separated names of the namespaces that the operator serves. It then needs no rights in others; see config/namespaced. All when the flag is not given.")
 	s.logging.BindFlags(flags)
 	clusterconfig.RegisterFlags(flags)
 	if err := flags.Parse(arguments); err != nil {
@@ -88,11 +90,28 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	if err := connection.CheckHostGlobs(s.hosts()); err != nil {
 		return s, fmt.Errorf("--allowed-api-hosts: %w", err)
 	}
-	var err error
+	err := s.parseConnections(flags)
+	return s, err
+}
+
+// parseConnections reads the flags about which connections bindings use.
+func (s *settings) parseConnections(flags *flag.FlagSet) (err error) {
 	if s.connections.Default, err = reconcilers.ParseConnectionName(s.defaultConnection); err != nil {
-		return s, fmt.Errorf("--default-connection: %w", err)
+		return fmt.Errorf("--default-connection: %w", err)
 	}
-	return s, nil
+	// An empty list is a mistake, and not all namespaces.
+	given := false
+	flags.Visit(func(f *flag.Flag) { given = given || f.Name == "namespaces" })
+	if !given {
+		return nil
+	}
+	if s.connections.Namespaces, err = reconcilers.ParseNamespaces(s.namespaces); err != nil {
+		return fmt.Errorf("--namespaces: %w", err)
+	}
+	if shared := s.connections.Default.Namespace; shared != "" && !s.connections.Serve(shared) {
+		return fmt.Errorf("--default-connection is in namespace %s, which --namespaces does not name", shared)
+	}
+	return nil
 }
 
 // hosts are the globs of --allowed-api-hosts.
@@ -151,6 +170,16 @@ func options(s settings) ctrl.Options {
 	if s.metricsSecure {
 		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
+	// A Secret is read when it is needed and not kept.
+	read := []client.Object{&corev1.Secret{}}
+	watched := map[string]cache.Config{}
+	for _, namespace := range s.connections.Namespaces {
+		watched[namespace] = cache.Config{}
+	}
+	if len(watched) > 0 {
+		// Only with rights in the whole cluster could Namespaces be watched.
+		read = append(read, &corev1.Namespace{})
+	}
 	return ctrl.Options{
 		Scheme:                        scheme,
 		Metrics:                       serving,
@@ -159,9 +188,8 @@ func options(s settings) ctrl.Options {
 		LeaderElectionID:              name + ".access.delos.financial",
 		LeaderElectionNamespace:       s.leaderNamespace,
 		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		// A Secret is read when it is needed and not kept.
-		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields(), DefaultNamespaces: watched},
+		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: read}},
 	}
 }
 

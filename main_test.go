@@ -10,7 +10,7 @@ import (
 
 func TestParseFlags(t *testing.T) {
 	got, err := parseFlags([]string{"--leader-elect", "--concurrent=3", "--stall-after=1m", "--allowed-api-hosts=*.example,api.test:8443",
-		"--default-connection=platform/delos.eu"}, io.Discard)
+		"--default-connection=platform/delos.eu", "--namespaces=team-a,platform"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,9 +20,10 @@ func TestParseFlags(t *testing.T) {
 		StallAfter  time.Duration
 		Hosts       []string
 		Connection  string
+		Namespaces  []string
 	}
-	want := choice{true, 3, time.Minute, []string{"*.example", "api.test:8443"}, "platform/delos.eu"}
-	if diff := cmp.Diff(want, choice{got.leaderElect, got.concurrent, got.stallAfter, got.hosts(), got.connections.Default.String()}); diff != "" {
+	want := choice{true, 3, time.Minute, []string{"*.example", "api.test:8443"}, "platform/delos.eu", []string{"team-a", "platform"}}
+	if diff := cmp.Diff(want, choice{got.leaderElect, got.concurrent, got.stallAfter, got.hosts(), got.connections.Default.String(), got.connections.Namespaces}); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
 }
@@ -38,6 +39,9 @@ func TestBadFlags(t *testing.T) {
 		"--default-connection=/delos":            `--default-connection: "/delos" is no namespace/name of an APIConnection, as in platform/delos`,
 		"--default-connection=a.b/delos":         `--default-connection: "a.b/delos" is no namespace/name of an APIConnection, as in platform/delos`,
 		"--default-connection=platform/team/one": `--default-connection: "platform/team/one" is no namespace/name of an APIConnection, as in platform/delos`,
+		"--namespaces=":                          `--namespaces: "" is no name of a namespace, as in team-a`,
+		"--namespaces=team-a,":                   `--namespaces: "" is no name of a namespace, as in team-a`,
+		"--namespaces=team-a, team-b":            `--namespaces: " team-b" is no name of a namespace, as in team-a`,
 		"reconcile":                              `unknown argument "reconcile": all settings are flags, see --help`,
 		"--stall-after=soon":                     `invalid value "soon" for flag -stall-after: parse error`,
 		"--metrics-address=:443":                 "flag provided but not defined: -metrics-address",
@@ -48,5 +52,12 @@ func TestBadFlags(t *testing.T) {
 				t.Errorf("got %v, want %s", err, want)
 			}
 		})
+	}
+}
+
+func TestDefaultConnectionIsServed(t *testing.T) {
+	_, err := parseFlags([]string{"--default-connection=platform/delos", "--namespaces=team-a"}, io.Discard)
+	if want := "--default-connection is in namespace platform, which --namespaces does not name"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -110,7 +110,7 @@ func apply(t *testing.T, manifest *unstructured.Unstructured, options ...client.
 	}
 }
 
-var directories = []string{"crd", "rbac", "manager", "default", "samples"}
+var directories = []string{"crd", "rbac", "manager", "default", "namespaced", "samples"}
 
 func TestManifestsAreAccepted(t *testing.T) {
 	for _, directory := range directories {
@@ -205,6 +205,7 @@ func TestBindingsReferToWhatIsThere(t *testing.T) {
 		reason, directory, want string
 	}{
 		{"as it is", "config/default", system},
+		{"for some namespaces", "config/namespaced", system},
 		{"in another namespace", overlay(t, "namespace: elsewhere"), "elsewhere"},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
@@ -273,6 +274,34 @@ func TestRolesNameWhatTheyAllow(t *testing.T) {
 		if role.AggregationRule != nil {
 			t.Errorf("%s %s takes in what others allow", role.Kind, role.Name)
 		}
+	}
+}
+
+// TestNamespacedOperatorHasTheSameRights in the namespaces that it serves, and none in the whole cluster but to ask who
+// reads its metrics.
+func TestNamespacedOperatorHasTheSameRights(t *testing.T) {
+	rules := func(manifests sandbox.Manifests, kind, namespace string) []rbacv1.PolicyRule {
+		for _, manifest := range manifests.Kind(kind) {
+			if manifest.GetName() == account && manifest.GetNamespace() == namespace {
+				return as[rbacv1.ClusterRole](t, manifest).Rules
+			}
+		}
+		return nil
+	}
+	namespaced := render(t, "namespaced")
+	wanted := rules(render(t, "default"), "ClusterRole", "")
+	if len(wanted) == 0 {
+		t.Fatal("config/default has no role of the operator")
+	}
+	if diff := cmp.Diff(wanted, rules(namespaced, "Role", "team-a")); diff != "" {
+		t.Errorf("-in all namespaces +in team-a:\n%s", diff)
+	}
+	var everywhere []string
+	for _, manifest := range namespaced.Kind("ClusterRoleBinding") {
+		everywhere = append(everywhere, as[rbacv1.ClusterRoleBinding](t, manifest).RoleRef.Name)
+	}
+	if diff := cmp.Diff([]string{"clientbinding-operator-metrics-auth"}, everywhere); diff != "" {
+		t.Errorf("rights in the whole cluster: -want +got:\n%s", diff)
 	}
 }
 

@@ -96,8 +96,11 @@ func labelsOf(ctx context.Context, kube client.Reader, namespace string) (map[st
 	return found.Labels, client.IgnoreNotFound(err)
 }
 
-// find reads a connection; nil when there is none.
+// find reads a connection; nil when there is none in the namespaces that the operator serves.
 func (r *ClientBindingReconciler) find(ctx context.Context, name types.NamespacedName) (*v1alpha1.APIConnection, error) {
+	if !r.Connections.Serve(name.Namespace) {
+		return nil, nil
+	}
 	found := &v1alpha1.APIConnection{}
 	err := r.Kube.Get(ctx, name, found)
 	if apierrors.IsNotFound(err) {

@@ -49,6 +49,9 @@ func (r *run) locate(ctx context.Context) error {
 		return nil
 	case name.Namespace != r.binding.Namespace && !r.removing():
 		return r.refuse(r.unserved(name))
+	case !r.Connections.Serve(name.Namespace):
+		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotFound, unread: true, woken: true, message: fmt.Sprintf(
+			"Waits for APIConnection %s, in whose namespace the operator has no business: add it to the flag --namespaces", name)})
 	default:
 		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotFound, unread: true, woken: true, message: fmt.Sprintf(
 			"Waits for APIConnection %s, which does not exist: create it", name)})

@@ -15,6 +15,24 @@ import (
 type Connections struct {
 	// Default is that of bindings which name none; "default" in their own namespace when it is empty.
 	Default types.NamespacedName
+	// Namespaces are those that the operator serves, and may look into; all when there are none.
+	Namespaces []string
+}
+
+// ParseNamespaces reads the names of namespaces, separated by commas.
+func ParseNamespaces(text string) ([]string, error) {
+	names := strings.Split(text, ",")
+	for _, name := range names {
+		if len(validation.IsDNS1123Label(name)) > 0 {
+			return nil, fmt.Errorf("%q is no name of a namespace, as in team-a", name)
+		}
+	}
+	return names, nil
+}
+
+// Serve reports whether the operator serves a namespace.
+func (c Connections) Serve(namespace string) bool {
+	return len(c.Namespaces) == 0 || slices.Contains(c.Namespaces, namespace)
 }
 
 // ParseConnectionName reads the namespace/name of an APIConnection; "" is none.

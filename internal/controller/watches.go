@@ -51,14 +51,17 @@ func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 		}
 	}
 	now := r.Schedule.Now
-	return ctrl.NewControllerManagedBy(mgr).Named("clientbinding").
+	bindings := ctrl.NewControllerManagedBy(mgr).Named("clientbinding").
 		Watches(&v1alpha1.ClientBinding{}, byPriority(now, itself), builder.WithPredicates(edited())).
 		Watches(&v1alpha1.ClientBinding{}, byPriority(now, r.rivalsOf), builder.WithPredicates(standingChanged())).
 		Watches(&v1alpha1.APIConnection{}, byPriority(now, r.bindingsOf), builder.WithPredicates(usabilityChanged())).
-		// Only the metadata, for the labels by which a connection may choose whom it serves.
-		WatchesMetadata(&corev1.Namespace{}, byPriority(now, r.bindingsIn), builder.WithPredicates(predicate.LabelChangedPredicate{})).
-		WithOptions(options).
-		Complete(r)
+		WithOptions(options)
+	// The labels by which a connection may choose whom it serves. They can be watched in the whole cluster only; whoever
+	// may look into some namespaces only reads them when they are needed.
+	if len(r.Connections.Namespaces) == 0 {
+		bindings.WatchesMetadata(&corev1.Namespace{}, byPriority(now, r.bindingsIn), builder.WithPredicates(predicate.LabelChangedPredicate{}))
+	}
+	return bindings.Complete(r)
 }
 
 // SetupWithManager registers the reconciler and what wakes it: edits of a connection or its Secret,

@@ -51,6 +51,9 @@ type settings struct {
 	stallAfter        time.Duration
 	allowHTTPLoopback bool
 	allowedHosts      string
+	defaultConnection string
+	namespaces        string
+	connections       reconcilers.Connections
 	logging           zap.Options
 }
 
@@ -68,6 +71,8 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.DurationVar(&s.stallAfter, "stall-after", 10*time.Minute, "How long a failure may last before it is shown as Stalled. The operator goes on trying, slowly.")
 	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")
 	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", "", "Comma-separated globs of the hosts, or host:port, that APIConnections may name, such as *.example.com; any when empty. Needed where the API is reached through a proxy.")
+	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection that ClientBindings use which name none; when empty, it is the one called default in their own namespace.")
+	flags.StringVar(&s.namespaces, "namespaces", "", "Comma-separated names of the namespaces that the operator serves. It then needs no rights in others; see config/namespaced. All when the flag is not given.")
 	s.logging.BindFlags(flags)
 	clusterconfig.RegisterFlags(flags)
 	if err := flags.Parse(arguments); err != nil {
@@ -85,7 +90,28 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	if err := connection.CheckHostGlobs(s.hosts()); err != nil {
 		return s, fmt.Errorf("--allowed-api-hosts: %w", err)
 	}
-	return s, nil
+	err := s.parseConnections(flags)
+	return s, err
+}
+
+// parseConnections reads the flags about which connections bindings use.
+func (s *settings) parseConnections(flags *flag.FlagSet) (err error) {
+	if s.connections.Default, err = reconcilers.ParseConnectionName(s.defaultConnection); err != nil {
+		return fmt.Errorf("--default-connection: %w", err)
+	}
+	// An empty list is a mistake, and not all namespaces.
+	given := false
+	flags.Visit(func(f *flag.Flag) { given = given || f.Name == "namespaces" })
+	if !given {
+		return nil
+	}
+	if s.connections.Namespaces, err = reconcilers.ParseNamespaces(s.namespaces); err != nil {
+		return fmt.Errorf("--namespaces: %w", err)
+	}
+	if shared := s.connections.Default.Namespace; shared != "" && !s.connections.Serve(shared) {
+		return fmt.Errorf("--default-connection is in namespace %s, which --namespaces does not name", shared)
+	}
+	return nil
 }
 
 // hosts are the globs of --allowed-api-hosts.
@@ -144,6 +170,16 @@ func options(s settings) ctrl.Options {
 	if s.metricsSecure {
 		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
+	// A Secret is read when it is needed and not kept.
+	read := []client.Object{&corev1.Secret{}}
+	watched := map[string]cache.Config{}
+	for _, namespace := range s.connections.Namespaces {
+		watched[namespace] = cache.Config{}
+	}
+	if len(watched) > 0 {
+		// Only with rights in the whole cluster could Namespaces be watched.
+		read = append(read, &corev1.Namespace{})
+	}
 	return ctrl.Options{
 		Scheme:                        scheme,
 		Metrics:                       serving,
@@ -152,9 +188,8 @@ func options(s settings) ctrl.Options {
 		LeaderElectionID:              name + ".access.delos.financial",
 		LeaderElectionNamespace:       s.leaderNamespace,
 		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
-		// A Secret is read when it is needed and not kept.
-		Client: client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
+		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields(), DefaultNamespaces: watched},
+		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: read}},
 	}
 }
 
@@ -171,9 +206,9 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
 	schedule := reconcilers.Schedule{Now: time.Now, StallAfter: s.stallAfter, Jitter: reconcilers.Jitter}
 	recorder := mgr.GetEventRecorder(name)
 	brake := &reconcilers.Brake{Kube: mgr.GetClient(), Events: recorder}
-	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule, Brake: brake}
+	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake}
 	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule}
-	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Secrets: mgr.GetCache(), Brake: brake, Events: recorder, Now: time.Now}
+	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Connections: s.connections, Secrets: mgr.GetCache(), Brake: brake, Events: recorder, Now: time.Now}
 	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
 		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
 	}, time.Now))

@@ -9,7 +9,8 @@ import (
 )
 
 func TestParseFlags(t *testing.T) {
-	got, err := parseFlags([]string{"--leader-elect", "--concurrent=3", "--stall-after=1m", "--allowed-api-hosts=*.example,api.test:8443"}, io.Discard)
+	got, err := parseFlags([]string{"--leader-elect", "--concurrent=3", "--stall-after=1m", "--allowed-api-hosts=*.example,api.test:8443",
+		"--default-connection=platform/delos.eu", "--namespaces=team-a,platform"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -18,22 +19,32 @@ func TestParseFlags(t *testing.T) {
 		Concurrent  int
 		StallAfter  time.Duration
 		Hosts       []string
+		Connection  string
+		Namespaces  []string
 	}
-	want := choice{true, 3, time.Minute, []string{"*.example", "api.test:8443"}}
-	if diff := cmp.Diff(want, choice{got.leaderElect, got.concurrent, got.stallAfter, got.hosts()}); diff != "" {
+	want := choice{true, 3, time.Minute, []string{"*.example", "api.test:8443"}, "platform/delos.eu", []string{"team-a", "platform"}}
+	if diff := cmp.Diff(want, choice{got.leaderElect, got.concurrent, got.stallAfter, got.hosts(), got.connections.Default.String(), got.connections.Namespaces}); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
 }
 
 func TestBadFlags(t *testing.T) {
 	for argument, want := range map[string]string{
-		"--concurrent=0":           "--concurrent is 0: it must be at least 1",
-		"--stall-after=0s":         "--stall-after is 0s: it must be longer than 0s",
-		"--allowed-api-hosts=a,,b": `--allowed-api-hosts: "" is no glob of a host, as in *.example.com or api.example.com:8443`,
-		"--allowed-api-hosts=[a":   `--allowed-api-hosts: "[a" is no glob of a host, as in *.example.com or api.example.com:8443`,
-		"reconcile":                `unknown argument "reconcile": all settings are flags, see --help`,
-		"--stall-after=soon":       `invalid value "soon" for flag -stall-after: parse error`,
-		"--metrics-address=:443":   "flag provided but not defined: -metrics-address",
+		"--concurrent=0":                         "--concurrent is 0: it must be at least 1",
+		"--stall-after=0s":                       "--stall-after is 0s: it must be longer than 0s",
+		"--allowed-api-hosts=a,,b":               `--allowed-api-hosts: "" is no glob of a host, as in *.example.com or api.example.com:8443`,
+		"--allowed-api-hosts=[a":                 `--allowed-api-hosts: "[a" is no glob of a host, as in *.example.com or api.example.com:8443`,
+		"--default-connection=delos":             `--default-connection: "delos" is no namespace/name of an APIConnection, as in platform/delos`,
+		"--default-connection=platform/":         `--default-connection: "platform/" is no namespace/name of an APIConnection, as in platform/delos`,
+		"--default-connection=/delos":            `--default-connection: "/delos" is no namespace/name of an APIConnection, as in platform/delos`,
+		"--default-connection=a.b/delos":         `--default-connection: "a.b/delos" is no namespace/name of an APIConnection, as in platform/delos`,
+		"--default-connection=platform/team/one": `--default-connection: "platform/team/one" is no namespace/name of an APIConnection, as in platform/delos`,
+		"--namespaces=":                          `--namespaces: "" is no name of a namespace, as in team-a`,
+		"--namespaces=team-a,":                   `--namespaces: "" is no name of a namespace, as in team-a`,
+		"--namespaces=team-a, team-b":            `--namespaces: " team-b" is no name of a namespace, as in team-a`,
+		"reconcile":                              `unknown argument "reconcile": all settings are flags, see --help`,
+		"--stall-after=soon":                     `invalid value "soon" for flag -stall-after: parse error`,
+		"--metrics-address=:443":                 "flag provided but not defined: -metrics-address",
 	} {
 		t.Run(argument, func(t *testing.T) {
 			_, err := parseFlags([]string{argument}, io.Discard)
@@ -41,5 +52,12 @@ func TestBadFlags(t *testing.T) {
 				t.Errorf("got %v, want %s", err, want)
 			}
 		})
+	}
+}
+
+func TestDefaultConnectionIsServed(t *testing.T) {
+	_, err := parseFlags([]string{"--default-connection=platform/delos", "--namespaces=team-a"}, io.Discard)
+	if want := "--default-connection is in namespace platform, which --namespaces does not name"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -110,7 +110,7 @@ func apply(t *testing.T, manifest *unstructured.Unstructured, options ...client.
 	}
 }
 
-var directories = []string{"crd", "rbac", "manager", "default", "samples"}
+var directories = []string{"crd", "rbac", "manager", "default", "namespaced", "samples"}
 
 func TestManifestsAreAccepted(t *testing.T) {
 	for _, directory := range directories {
@@ -205,6 +205,7 @@ func TestBindingsReferToWhatIsThere(t *testing.T) {
 		reason, directory, want string
 	}{
 		{"as it is", "config/default", system},
+		{"for some namespaces", "config/namespaced", system},
 		{"in another namespace", overlay(t, "namespace: elsewhere"), "elsewhere"},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
@@ -276,6 +277,34 @@ func TestRolesNameWhatTheyAllow(t *testing.T) {
 	}
 }
 
+// TestNamespacedOperatorHasTheSameRights in the namespaces that it serves, and none in the whole cluster but to ask who
+// reads its metrics.
+func TestNamespacedOperatorHasTheSameRights(t *testing.T) {
+	rules := func(manifests sandbox.Manifests, kind, namespace string) []rbacv1.PolicyRule {
+		for _, manifest := range manifests.Kind(kind) {
+			if manifest.GetName() == account && manifest.GetNamespace() == namespace {
+				return as[rbacv1.ClusterRole](t, manifest).Rules
+			}
+		}
+		return nil
+	}
+	namespaced := render(t, "namespaced")
+	wanted := rules(render(t, "default"), "ClusterRole", "")
+	if len(wanted) == 0 {
+		t.Fatal("config/default has no role of the operator")
+	}
+	if diff := cmp.Diff(wanted, rules(namespaced, "Role", "team-a")); diff != "" {
+		t.Errorf("-in all namespaces +in team-a:\n%s", diff)
+	}
+	var everywhere []string
+	for _, manifest := range namespaced.Kind("ClusterRoleBinding") {
+		everywhere = append(everywhere, as[rbacv1.ClusterRoleBinding](t, manifest).RoleRef.Name)
+	}
+	if diff := cmp.Diff([]string{"clientbinding-operator-metrics-auth"}, everywhere); diff != "" {
+		t.Errorf("rights in the whole cluster: -want +got:\n%s", diff)
+	}
+}
+
 // TestNobodyGivesAccessUnasked: the cluster's view, edit and admin are held by many. They get to see
 // who may act for whom, and no more.
 func TestNobodyGivesAccessUnasked(t *testing.T) {
@@ -322,6 +351,8 @@ func TestOperatorHasItsRights(t *testing.T) {
 	}{
 		{"finds bindings everywhere", authorizationv1.ResourceAttributes{Verb: "watch", Group: ours, Resource: "clientbindings"}, true},
 		{"finds connections everywhere", authorizationv1.ResourceAttributes{Verb: "watch", Group: ours, Resource: "apiconnections"}, true},
+		{"knows the labels of namespaces", authorizationv1.ResourceAttributes{Verb: "watch", Resource: "namespaces"}, true},
+		{"changes no namespace", authorizationv1.ResourceAttributes{Namespace: team, Verb: "patch", Resource: "namespaces"}, false},
 		{"reads a connection's Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "get", Resource: "secrets"}, true},
 		{"protects a connection's Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "patch", Resource: "secrets"}, true},
 		{"makes no Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "create", Resource: "secrets"}, false},

@@ -4,7 +4,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// DefaultConnectionName is the APIConnection of a ClientBinding that names none.
+// DefaultConnectionName is the APIConnection, in its own namespace, of a ClientBinding that names none, unless the
+// operator runs with --default-connection.
 const DefaultConnectionName = "default"
 
 // InUseFinalizer keeps an APIConnection and its Secret in Kubernetes while ClientBindings need them to revoke.

@@ -37,7 +37,7 @@ caBundle: |
   -----END CERTIFICATE-----
 `
 
-var apiConnectionSpecs = slices.Concat(apiConnectionBasics, apiConnectionURLs, apiConnectionDurations)
+var apiConnectionSpecs = slices.Concat(apiConnectionBasics, apiConnectionURLs, apiConnectionDurations, apiConnectionAllowed)
 
 var apiConnectionBasics = []attempt{
 	{
@@ -46,7 +46,7 @@ var apiConnectionBasics = []attempt{
 	},
 	{
 		reason: "everything there is",
-		is:     validConnection + certificate + "timeout: 10s\ninterval: 1h\n",
+		is:     validConnection + certificate + "timeout: 10s\ninterval: 1h\n" + everythingAllowed,
 	},
 	{
 		reason: "everything but the url may change",
@@ -310,7 +310,7 @@ func TestAPIConnectionSpec(t *testing.T) {
 	trySpecs(t, "APIConnection", apiConnectionSpecs)
 }
 
-var apiConnectionStatuses = slices.Concat(requestStatuses, []attempt{
+var apiConnectionStatuses = slices.Concat(requestStatuses, apiConnectionCounts, []attempt{
 	{
 		reason: "everything there is",
 		is: `

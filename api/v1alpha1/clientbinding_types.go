@@ -85,8 +85,9 @@ type ClientBindingSpec struct {
 	// +required
 	IsOwner bool `json:"isOwner"` //nolint:kubeapilinter // required and said aloud: false must survive a round trip, nil means nothing
 
-	// connectionRef names the APIConnection through which the relation is made; the one named
-	// "default" in the binding's namespace when absent. It cannot be changed.
+	// connectionRef names the APIConnection through which the relation is made. When absent, it is the one that
+	// the operator's flag --default-connection names, else the one named "default" in the binding's namespace.
+	// It cannot be changed.
 	// +optional
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="connectionRef cannot be changed: create a new ClientBinding through the other connection and delete this one",reason="FieldValueForbidden"
 	ConnectionRef *ConnectionReference `json:"connectionRef,omitempty"`
@@ -152,8 +153,8 @@ type Claim struct {
 	// +required
 	Origin Origin `json:"origin,omitempty"`
 
-	// connection through which the relation was made. The relation is corrected and revoked
-	// through this connection only.
+	// connection through which the relation was made, and is revoked. It follows the operator's
+	// --default-connection to another one that leads to the same host.
 	// +required
 	Connection ClaimConnection `json:"connection,omitzero"`
 

@@ -49,6 +49,8 @@ isOwner: false
 connectionRef: {name: staging.v2, namespace: team-a}
 deletionPolicy: Orphan
 suspend: true
+expiresAt: '2027-12-31T17:00:00Z'
+justification: INC-4711, four eyes
 `,
 	},
 
@@ -310,6 +312,20 @@ suspend: true
 		is:     relation,
 	},
 	{
+		reason: "the longest justification, in characters though the message speaks of bytes",
+		is:     relation + "justification: " + strings.Repeat("é", 256),
+	},
+	{
+		reason: "an empty justification",
+		is:     relation + "justification: ''",
+		want:   []string{`spec.justification: Invalid value: "": spec.justification in body should be at least 1 chars long`},
+	},
+	{
+		reason: "an overlong justification",
+		is:     relation + "justification: " + longer(256),
+		want:   []string{"spec.justification: Too long: may not be more than 256 bytes", unchecked},
+	},
+	{
 		reason: "a word does not suspend",
 		is:     relation + "suspend: 'yes'",
 		want: []string{
@@ -487,6 +503,28 @@ lastHandledReconcileAt: now
 		is:     "claim: {origin: Created, connection: {namespace: team-a, name: default, host: " + longer(320) + "}}",
 		want: []string{
 			"status.claim.connection.host: Too long: may not be more than 320 bytes", unchecked,
+		},
+	},
+
+	{
+		reason: "a relation that others keep changing",
+		is:     "contest: {since: '2026-11-23T16:00:00Z', corrections: 1}",
+	},
+	{
+		reason: "a contest since nobody knows when",
+		is:     "contest: {corrections: 1}",
+		want:   []string{"status.contest.since: Required value", unchecked},
+	},
+	{
+		reason: "a contest of nobody knows how many",
+		is:     "contest: {since: '2026-11-23T16:00:00Z'}",
+		want:   []string{"status.contest.corrections: Required value", unchecked},
+	},
+	{
+		reason: "a contest of none",
+		is:     "contest: {since: '2026-11-23T16:00:00Z', corrections: 0}",
+		want: []string{
+			"status.contest.corrections: Invalid value: 0: contest.corrections in body should be greater than or equal to 1",
 		},
 	},
 

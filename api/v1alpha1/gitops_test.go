@@ -38,7 +38,19 @@ func TestTypesKeepWhatWasWritten(t *testing.T) {
 			reason:  "everything there is",
 			kind:    "ClientBinding",
 			through: &v1alpha1.ClientBinding{},
-			spec:    through + "\ndeletionPolicy: Orphan\nsuspend: true",
+			spec:    through + "\ndeletionPolicy: Orphan\nsuspend: true\nexpiresAt: '2027-12-31T17:00:00Z'\njustification: INC-4711",
+		},
+		{
+			reason:  "everything there is of a connection",
+			kind:    "APIConnection",
+			through: &v1alpha1.APIConnection{},
+			spec:    validConnection + certificate + "timeout: 10s\ninterval: 1h0m0s\nrateLimit: {requestsPerSecond: 5, burst: 5}\n" + everythingAllowed,
+		},
+		{
+			reason:  "nobody is to be let revoke, and nobody made an owner",
+			kind:    "APIConnection",
+			through: &v1alpha1.APIConnection{},
+			spec:    validConnection + "revocations: {max: 0, per: 1h0m0s}\nallowed: {owner: false}",
 		},
 		{
 			reason:  "durations as Go writes them",
@@ -89,6 +101,11 @@ func TestGitOpsToolsSeeNoDifference(t *testing.T) {
 			reason: "a binding with nothing said that can be left out",
 			kind:   "ClientBinding",
 			spec:   relation,
+		},
+		{
+			reason: "a connection with all that can be said about who may use it",
+			kind:   "APIConnection",
+			spec:   validConnection + everythingAllowed,
 		},
 		{
 			reason: "a connection with durations in other words than Go's",

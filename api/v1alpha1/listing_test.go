@@ -68,9 +68,9 @@ func TestColumns(t *testing.T) {
 			reason:   "where the API is, and whether it can be used",
 			resource: "apiconnections",
 			want: [][]any{
-				{"Name", "URL", "Ready", "Reason", "Age"},
-				{"seen", "https://api.example.com", "True", "LoggedIn", age},
-				{"unseen", "https://api.example.com", nil, nil, age},
+				{"Name", "URL", "Ready", "Reason", "Bindings", "Age"},
+				{"seen", "https://api.example.com", "True", "LoggedIn", nil, age},
+				{"unseen", "https://api.example.com", nil, nil, nil, age},
 			},
 		},
 	} {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/json"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -77,10 +78,15 @@ func object(t *testing.T, kind, name, spec string) *unstructured.Unstructured {
 	return o
 }
 
+// parse reads whole numbers as such, as the API server's answers do.
 func parse(t *testing.T, content string) map[string]any {
 	t.Helper()
 	parsed := map[string]any{}
-	if err := yaml.Unmarshal([]byte(content), &parsed); err != nil {
+	encoded, err := yaml.YAMLToJSON([]byte(content))
+	if err == nil {
+		err = json.Unmarshal(encoded, &parsed)
+	}
+	if err != nil {
 		t.Fatalf("%v in:\n%s", err, content)
 	}
 	return parsed

@@ -146,6 +146,16 @@ func TestUnknownFieldsAreRefused(t *testing.T) {
 	}
 }
 
+// TestSecretsOfOtherNamespacesCannotBeNamed keeps a connection from the credentials of another team.
+func TestSecretsOfOtherNamespacesCannotBeNamed(t *testing.T) {
+	spec := address + "credentials: {secretRef: {name: delos-credentials, namespace: platform}}"
+	err := kube.Create(t.Context(), object(t, "APIConnection", "example", spec), client.DryRunAll)
+	want := `APIConnection in version "v1alpha1" cannot be handled as a APIConnection: strict decoding error: unknown field "spec.credentials.secretRef.namespace"`
+	if diff := cmp.Diff(want, text(err)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 func TestSpecIsRequired(t *testing.T) {
 	for _, kind := range []string{"ClientBinding", "APIConnection"} {
 		t.Run(kind, func(t *testing.T) {

@@ -35,6 +35,8 @@ const soonest = 100 * time.Millisecond
 type ClientBindingReconciler struct {
 	// Kube reads from the manager's cache and writes to the API server.
 	Kube client.Client
+	// Connections tells which connection a binding uses.
+	Connections Connections
 	// Pool has the sessions of the connections.
 	Pool *connection.Pool
 	// Events tells people what happened.
@@ -63,16 +65,16 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	case !binding.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(binding, v1alpha1.RevokeFinalizer):
 		return ctrl.Result{}, nil
 	case !binding.DeletionTimestamp.IsZero():
-		err = run.perform(ctx, run.releaseUnclaimed, run.releaseOrphan, run.locate, run.handOver,
+		err = run.perform(ctx, run.releaseUnclaimed, run.releaseOrphan, run.locate, run.stay, run.handOver,
 			run.connect, run.brake, run.enter, run.remove, run.confirmGone)
 	case run.expired() && binding.Status.Claim == nil:
-		err = run.perform(ctx, run.latchExpiry, run.restExpired, run.locate, run.connect, run.enter, run.observeEnd)
+		err = run.perform(ctx, run.latchExpiry, run.restExpired, run.locate, run.permit, run.connect, run.enter, run.observeEnd)
 	case run.expired():
-		err = run.perform(ctx, run.latchExpiry, run.locate, run.handOver,
+		err = run.perform(ctx, run.latchExpiry, run.locate, run.stay, run.handOver,
 			run.connect, run.enter, run.remove, run.confirmGone)
 	default:
-		err = run.perform(ctx, run.locate, run.contend, run.rest, run.connect, run.enter,
-			run.observe, run.yield, run.compare, run.hold, run.protect, run.claim, run.relate, run.confirm)
+		err = run.perform(ctx, run.locate, run.permit, run.stay, run.contend, run.rest, run.connect, run.enter,
+			run.observe, run.follow, run.yield, run.compare, run.hold, run.protect, run.claim, run.relate, run.confirm)
 	}
 	if err != nil {
 		return retryConflict(err)
@@ -138,7 +140,7 @@ func (r *run) fail(ctx context.Context, err error) error {
 }
 
 func (r *run) subject() failureSubject {
-	name := connectionName(r.binding)
+	name := r.connectionName()
 	return failureSubject{user: r.binding.Spec.UserUUID, cuid: r.binding.Spec.CUID, connection: name.String()}
 }
 
@@ -152,7 +154,7 @@ func (r *run) finish(ctx context.Context) (ctrl.Result, error) {
 		return r.next(), nil
 	}
 	r.end.log(ctx)
-	if r.revoking() && r.binding.Status.Claim != nil {
+	if r.removing() {
 		*r.end = blocked(*r.end)
 	}
 	status := &r.binding.Status
@@ -189,6 +191,9 @@ func (r *run) next() ctrl.Result {
 
 // revoking reports whether the binding's access is to end.
 func (r *run) revoking() bool { return !r.binding.DeletionTimestamp.IsZero() || r.expired() }
+
+// removing reports whether there is access to remove.
+func (r *run) removing() bool { return r.revoking() && r.binding.Status.Claim != nil }
 
 // vouched reports whether the binding keeps the Ready that it has: it was confirmed in this generation,
 // nothing else was read since, and that not for too long. The outcome gets its next try.

@@ -80,7 +80,7 @@ func (r *run) audit(ctx context.Context, record auditRecord, operation delos.Ope
 // writeAudit writes one audit line. docs/operations.md documents its keys, which are not to change.
 func (r *run) writeAudit(ctx context.Context, record auditRecord) {
 	binding := r.binding
-	host, connection := "", connectionName(binding).String()
+	host, connection := "", r.connectionName().String()
 	if claim := binding.Status.Claim; claim != nil {
 		host, connection = claim.Connection.Host, claim.Connection.Namespace+"/"+claim.Connection.Name
 	}

@@ -21,7 +21,7 @@ func (r *run) brake(ctx context.Context) error {
 	if !let {
 		end := outcome{reason: v1alpha1.ReasonRevocationHeld, message: fmt.Sprintf(
 			"The access stays for now: as many ClientBindings were deleted as spec.revocations of APIConnection %s lets through (%d per %s). If the deletions are meant, approve them there with the annotation %s",
-			connectionName(r.binding), *limit.Max, limit.Per.Duration, v1alpha1.ApprovedRevocationsAnnotation)}
+			r.connectionName(), *limit.Max, limit.Per.Duration, v1alpha1.ApprovedRevocationsAnnotation)}
 		if until.IsZero() {
 			end.woken = true
 		} else {

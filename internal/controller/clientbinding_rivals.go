@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,12 +22,36 @@ import (
 // contend ends the run of a binding whose relation is held by an older one.
 func (r *run) contend(ctx context.Context) error {
 	rivals, err := r.rivals(ctx)
-	if err != nil || len(rivals) == 0 || !older(&rivals[0], r.binding) {
+	if err != nil {
 		return err
 	}
-	return r.conclude(outcome{reason: v1alpha1.ReasonConflict, stalled: true, woken: true, message: fmt.Sprintf(
-		"The relation of user %q and client %q is held by %s, which is older: delete one of the two",
-		r.binding.Spec.UserUUID, r.binding.Spec.CUID, r.named(&rivals[0]))})
+	for i := range rivals {
+		rival := &rivals[i]
+		if !older(rival, r.binding) {
+			return nil
+		}
+		holds, err := r.holds(ctx, rival)
+		if err != nil {
+			return err
+		}
+		if holds {
+			return r.conclude(outcome{reason: v1alpha1.ReasonConflict, stalled: true, woken: true, message: fmt.Sprintf(
+				"The relation of user %q and client %q is held by %s, which is older: delete one of the two",
+				r.binding.Spec.UserUUID, r.binding.Spec.CUID, r.named(rival))})
+		}
+	}
+	return nil
+}
+
+// holds reports whether an older binding keeps a younger one from the relation: it answers for it, or could do so now.
+// One that never did, and whose connection does not work, is no more than a claim on what belongs to others: anybody
+// who may make connections could raise it.
+func (r *run) holds(ctx context.Context, rival *v1alpha1.ClientBinding) (bool, error) {
+	if rival.Status.Claim != nil {
+		return true, nil
+	}
+	through, err := r.find(ctx, r.Connections.Declared(rival))
+	return through != nil && meta.IsStatusConditionTrue(through.Status.Conditions, v1alpha1.ConditionReady), err
 }
 
 // handOver lets a deleted binding go whose relation another one goes on to hold, once Get user has shown it as
@@ -56,12 +79,12 @@ func (r *run) handOver(ctx context.Context) error {
 // hopeless reports whether an heir is not worth waiting for: its connection says that it cannot be used, or the
 // wait counts as stalled. Then the relation is revoked, and the heir makes it anew when it can.
 func (r *run) hopeless(ctx context.Context, heir *v1alpha1.ClientBinding) (bool, error) {
-	through := &v1alpha1.APIConnection{}
-	if err := r.Kube.Get(ctx, connectionName(heir), through); client.IgnoreNotFound(err) != nil {
-		return false, fmt.Errorf("reading APIConnection %s: %w", connectionName(heir), err)
+	through, err := r.find(ctx, r.Connections.Declared(heir))
+	if err != nil {
+		return false, err
 	}
 	status := &r.binding.Status
-	return meta.IsStatusConditionFalse(through.Status.Conditions, v1alpha1.ConditionReady) ||
+	return through == nil || meta.IsStatusConditionFalse(through.Status.Conditions, v1alpha1.ConditionReady) ||
 		r.Schedule.stalls(conditioned{&status.Conditions, &status.ObservedGeneration, r.binding.Generation}), nil
 }
 
@@ -131,23 +154,22 @@ func (r *run) rivals(ctx context.Context) ([]v1alpha1.ClientBinding, error) {
 }
 
 // eligible reports whether another binding of the same user and client may hold the relation: it is neither
-// being deleted nor expired, may use its connection, which leads to the same API, and was not suspended ever since it was made.
+// being deleted nor expired, its connection leads to the same API and allows it, and it was not suspended ever since it was made.
 func (r *run) eligible(ctx context.Context, other *v1alpha1.ClientBinding) (bool, error) {
-	name := connectionName(other)
 	neverEnforced := ptr.Deref(other.Spec.Suspend, false) && other.Status.Claim == nil
-	if !other.DeletionTimestamp.IsZero() || expired(other, r.now.Time) || neverEnforced || name.Namespace != other.Namespace {
+	if !other.DeletionTimestamp.IsZero() || expired(other, r.now.Time) || neverEnforced {
 		return false, nil
 	}
-	through := &v1alpha1.APIConnection{}
-	if err := r.Kube.Get(ctx, name, through); err != nil {
-		if apierrors.IsNotFound(err) {
-			return false, nil
-		}
-		return false, fmt.Errorf("reading APIConnection %s: %w", name, err)
+	through, err := r.find(ctx, r.Connections.Declared(other))
+	if err != nil || through == nil {
+		return false, err
 	}
-	host := connection.Host(r.connection.Spec)
-	claim := other.Status.Claim
-	return connection.Host(through.Spec) == host && (claim == nil || claim.Connection.Host == host), nil
+	host, claim := connection.Host(r.connection.Spec), other.Status.Claim
+	if connection.Host(through.Spec) != host || claim != nil && claim.Connection.Host != host {
+		return false, nil
+	}
+	denial, err := judge(ctx, r.Kube, other, through)
+	return denial == "", err
 }
 
 // older reports whether one binding comes before another. All that look at the same bindings agree on it.

@@ -37,7 +37,7 @@ func (r *rival) reconcile() {
 	r.t.Helper()
 	object := &v1alpha1.ClientBinding{}
 	if err := r.kube.Get(r.t.Context(), r.key, object); err == nil {
-		r.reconcileUsageOf(ctrl.Request{NamespacedName: connectionName(object)})
+		r.reconcileUsageOf(ctrl.Request{NamespacedName: r.connections.Declared(object)})
 	}
 	if _, err := r.bindings().Reconcile(r.t.Context(), ctrl.Request{NamespacedName: r.key}); err != nil {
 		r.t.Fatal(err)
@@ -208,8 +208,100 @@ func TestHeirThatGoesToo(t *testing.T) {
 // anotherNamespace makes a second namespace, which sorts behind the first, with a connection of its own to the same platform.
 func (w *world) anotherNamespace() string {
 	w.t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "zz-"}}
+	return w.connectedNamespace("zz-")
+}
+
+// connectedNamespace makes a namespace with a connection of its own, which nobody has looked at, to the same platform.
+func (w *world) connectedNamespace(prefix string) string {
+	w.t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: prefix}}
 	w.create(namespace)
 	w.createConnection(func(c *v1alpha1.APIConnection) { c.Namespace = namespace.Name })
 	return namespace.Name
+}
+
+// TestWhoMayNotHoldARelation shows that nobody keeps others from a relation, or anybody's access alive, by declaring it
+// through a connection that does not allow that or does not work.
+func TestWhoMayNotHoldARelation(t *testing.T) {
+	for name, declare := range map[string]func(*world) *rival{
+		"through a connection that does not serve the namespace": func(w *world) *rival { return w.tenant(nil) },
+		"through a connection that is not there": func(w *world) *rival {
+			return w.tenant(func(b *v1alpha1.ClientBinding) { b.Spec.ConnectionRef.Name = "other" })
+		},
+		"through a connection of its own that names the same API and does not work": func(w *world) *rival {
+			elsewhere := w.connectedNamespace("aa-")
+			w.reconcileConnectionAt(client.ObjectKey{Namespace: elsewhere, Name: "default"})
+			return w.rivalIn(elsewhere, "john", nil)
+		},
+		"through a connection that does not allow the client": func(w *world) *rival {
+			elsewhere := w.openNamespace(&v1alpha1.Allowed{CUIDs: []string{"other"}})
+			return w.rivalIn(elsewhere, "john", nil)
+		},
+		"as an owner, through a connection that makes none": func(w *world) *rival {
+			elsewhere := w.openNamespace(&v1alpha1.Allowed{Owner: ref(false)})
+			return w.rivalIn(elsewhere, "john", owner)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			first := declare(w)
+			first.reconcile()
+			w.bind(nil)
+
+			w.reconcile()
+			expectEqual(t, "reason of the younger", "Bound", w.reason())
+			first.reconcile()
+			w.delete()
+			w.reconcile()
+
+			expectEqual(t, "gone at once", true, w.gone())
+			expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+			expectEqual(t, "claim of the older", (*v1alpha1.Claim)(nil), first.get().Status.Claim)
+		})
+	}
+}
+
+// TestHolderThatIsNoLongerAllowed shows that its relation goes to the next in line, and that its deletion then revokes
+// nothing.
+func TestHolderThatIsNoLongerAllowed(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.share(&v1alpha1.Allowed{Namespaces: allNamespaces()})
+	first := w.tenant(owner)
+	first.reconcile()
+	w.bind(nil)
+	w.reconcile()
+	expectEqual(t, "reason of the second", "Conflict", w.reason())
+	w.share(&v1alpha1.Allowed{Namespaces: allNamespaces(), Owner: ref(false)})
+
+	first.reconcile()
+	w.reconcile()
+	expectEqual(t, "reason of the first", "NotAllowed", first.ready().Reason)
+	expectEqual(t, "reason of the second", "Bound", w.reason())
+	w.clock.Advance(time.Minute)
+	if err := w.kube.Delete(t.Context(), first.get()); err != nil {
+		t.Fatal(err)
+	}
+	first.reconcile()
+
+	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+}
+
+// openNamespace makes a namespace, which sorts before the world's, with a Secret and a connection that works, for what it allows.
+func (w *world) openNamespace(allowed *v1alpha1.Allowed) string {
+	w.t.Helper()
+	elsewhere := w.connectedNamespace("aa-")
+	w.create(&corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: elsewhere, Name: "delos-credentials"},
+		StringData: map[string]string{"login": login, "password": password},
+	})
+	key := client.ObjectKey{Namespace: elsewhere, Name: "default"}
+	connection := &v1alpha1.APIConnection{}
+	if err := w.kube.Get(w.t.Context(), key, connection); err != nil {
+		w.t.Fatal(err)
+	}
+	w.edit(connection, func() { connection.Spec.Allowed = allowed })
+	w.reconcileConnectionAt(key)
+	return elsewhere
 }

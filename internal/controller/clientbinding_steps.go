@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -29,40 +28,58 @@ const (
 	startingRetry = time.Second
 )
 
-// connectionName is the APIConnection of a binding.
-func connectionName(binding *v1alpha1.ClientBinding) types.NamespacedName {
-	name := types.NamespacedName{Namespace: binding.Namespace, Name: v1alpha1.DefaultConnectionName}
-	if ref := binding.Spec.ConnectionRef; ref != nil {
-		name.Name = ref.Name
-		if ref.Namespace != "" {
-			name.Namespace = ref.Namespace
-		}
-	}
-	return name
-}
-
 // locate finds the binding's connection.
 func (r *run) locate(ctx context.Context) error {
-	name := connectionName(r.binding)
-	if name.Namespace != r.binding.Namespace {
-		return r.conclude(outcome{reason: v1alpha1.ReasonNotAllowed, stalled: true, message: fmt.Sprintf(
-			"APIConnection %s serves its own namespace only: create a ClientBinding whose APIConnection is in namespace %s, and delete this one", name, r.binding.Namespace)})
+	candidates, claim := r.Connections.candidates(r.binding, r.removing()), r.binding.Status.Claim
+	for _, name := range candidates {
+		found, err := r.find(ctx, name)
+		if err != nil {
+			return err
+		}
+		if found == nil {
+			continue
+		}
+		r.connection = found
+		if claim == nil || claim.Connection.Host == connection.Host(found.Spec) {
+			return nil
+		}
 	}
-	found := &v1alpha1.APIConnection{}
-	if err := r.Kube.Get(ctx, name, found); apierrors.IsNotFound(err) {
+	switch name := candidates[0]; {
+	case r.connection != nil:
+		return nil
+	case name.Namespace != r.binding.Namespace && !r.removing():
+		return r.refuse(r.unserved(name))
+	case !r.Connections.Serve(name.Namespace):
+		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotFound, unread: true, woken: true, message: fmt.Sprintf(
+			"Waits for APIConnection %s, in whose namespace the operator has no business: add it to the flag --namespaces", name)})
+	default:
 		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotFound, unread: true, woken: true, message: fmt.Sprintf(
 			"Waits for APIConnection %s, which does not exist: create it", name)})
-	} else if err != nil {
-		return fmt.Errorf("reading APIConnection %s: %w", name, err)
 	}
-	r.connection = found
-	host := connection.Host(found.Spec)
-	if claim := r.binding.Status.Claim; claim != nil && claim.Connection.Host != host {
-		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionChanged, stalled: true, message: fmt.Sprintf(
-			"The relation was made at %s, but APIConnection %s leads to %s: bring the former connection back, or give the relation up with deletionPolicy: Orphan",
-			claim.Connection.Host, name, host)})
+}
+
+// stay ends the run when the connection leads to another API than the one in which the relation was made: neither is
+// the relation moved, nor is anything of the other API reported.
+func (r *run) stay(context.Context) error {
+	host, claim := connection.Host(r.connection.Spec), r.binding.Status.Claim
+	if claim == nil || claim.Connection.Host == host {
+		return nil
 	}
-	return nil
+	leads := "leads to " + host
+	if r.connection.Namespace != r.binding.Namespace {
+		leads = "does not lead there any more"
+	}
+	return r.conclude(outcome{reason: v1alpha1.ReasonConnectionChanged, stalled: true, message: fmt.Sprintf(
+		"The relation was made at %s, but APIConnection %s %s: bring the former connection back, or give the relation up with deletionPolicy: Orphan",
+		claim.Connection.Host, r.connectionName(), leads)})
+}
+
+// connectionName is the connection with which the run works.
+func (r *run) connectionName() types.NamespacedName {
+	if r.connection == nil {
+		return r.Connections.Declared(r.binding)
+	}
+	return client.ObjectKeyFromObject(r.connection)
 }
 
 // rest ends the run when there is nothing to look at yet: what was confirmed stays so until its interval is
@@ -81,7 +98,7 @@ func (r *run) rest(ctx context.Context) error {
 
 // connect finds the session to work with.
 func (r *run) connect(context.Context) error {
-	found, name := r.connection, connectionName(r.binding)
+	found, name := r.connection, r.connectionName()
 	r.session = r.Pool.Session(found)
 	if r.session != nil {
 		return nil
@@ -171,6 +188,17 @@ func cut(text string, length int) string {
 	return string(runes[:min(len(runes), length)])
 }
 
+// follow records that the binding's connection is another one now, which leads to the same API and has just shown
+// the user: it is the one to revoke through, and the former one may go, once the new one is sure to stay.
+func (r *run) follow(context.Context) error {
+	claimed, is := claimedConnection(r.binding)
+	if is && claimed != r.connectionName() && controllerutil.ContainsFinalizer(r.connection, v1alpha1.InUseFinalizer) {
+		claim, name := r.binding.Status.Claim, r.connectionName()
+		claim.Connection.Namespace, claim.Connection.Name = name.Namespace, name.Name
+	}
+	return nil
+}
+
 // asDeclared reports whether the relation that was read is the declared one.
 func (r *run) asDeclared() bool {
 	relation := r.binding.Status.Relation
@@ -245,7 +273,7 @@ func (r *run) claim(ctx context.Context) error {
 	adopting := r.asDeclared()
 	status := &r.binding.Status
 	if status.Claim == nil {
-		name := connectionName(r.binding)
+		name := r.connectionName()
 		status.Claim = &v1alpha1.Claim{
 			Origin: v1alpha1.OriginCreated,
 			Connection: v1alpha1.ClaimConnection{

@@ -593,7 +593,7 @@ func TestConnectionThatCannotBeUsed(t *testing.T) {
 				b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "default", Namespace: "bank"}
 			},
 			want: func(w *world) []condition {
-				return stuck("NotAllowed", "APIConnection bank/default serves its own namespace only: create a ClientBinding whose APIConnection is in namespace "+w.namespace+", and delete this one. Next try at 2026-03-01T12:10:00Z", 0, 0)
+				return stuck("NotAllowed", "There is no APIConnection bank/default that allows ClientBindings of namespace "+w.namespace+": ask those who manage namespace bank, or delete this ClientBinding", 0, 0)
 			},
 		},
 	}

@@ -14,6 +14,7 @@ import (
 // indexedClient asks the API server where the operator asks its cache, and finds what the cache has an index for.
 type indexedClient struct {
 	client.Client
+	connections *Connections
 }
 
 func (c indexedClient) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
@@ -28,7 +29,9 @@ func (c indexedClient) List(ctx context.Context, list client.ObjectList, options
 	case *v1alpha1.ClientBindingList:
 		if name, ok := wanted(connectionIndex); ok {
 			err := c.Client.List(ctx, list, &everything)
-			list.Items = slices.DeleteFunc(list.Items, func(b v1alpha1.ClientBinding) bool { return connectionName(&b).String() != name })
+			list.Items = slices.DeleteFunc(list.Items, func(b v1alpha1.ClientBinding) bool {
+				return !slices.Contains(namesOf(c.connections.Of(&b)), name)
+			})
 			return err
 		}
 	case *v1alpha1.APIConnectionList:

@@ -113,9 +113,11 @@ type world struct {
 	platform  *delossim.Server
 	url       string
 	kube      client.Client
-	pool      *connection.Pool
-	brake     *Brake
-	recorder  *events.FakeRecorder
+	// connections is the flag --default-connection.
+	connections Connections
+	pool        *connection.Pool
+	brake       *Brake
+	recorder    *events.FakeRecorder
 	// registry has the metrics since the operator was last started.
 	registry *prometheus.Registry
 }
@@ -123,7 +125,7 @@ type world struct {
 // newWorld has John and Maria, two clients, and no relation.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, clock: clockwork.NewFakeClockAt(start), kube: indexedClient{clusterKube}, recorder: events.NewFakeRecorder(1000)}
+	w := &world{t: t, clock: clockwork.NewFakeClockAt(start), recorder: events.NewFakeRecorder(1000)}
 	w.platform = delossim.New(delossim.Config{
 		Accounts: []delossim.Account{{Login: login, Password: password}},
 		Users:    []delossim.User{{UUID: john, Username: "john.smith"}, {UUID: maria, Username: "maria.garcia", Status: "NEW"}},
@@ -142,6 +144,7 @@ func newWorld(t *testing.T) *world {
 
 // restart forgets all that the operator has in memory.
 func (w *world) restart() {
+	w.kube = indexedClient{clusterKube, &w.connections}
 	w.brake = &Brake{Kube: w.kube, Events: w.recorder}
 	w.registry = prometheus.NewRegistry()
 	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: w.clock.Now, Metrics: metrics.New(w.registry)})
@@ -313,7 +316,7 @@ func (w *world) reconcile() time.Duration {
 }
 
 func (w *world) bindings() *ClientBindingReconciler {
-	return &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake}
+	return &ClientBindingReconciler{Kube: w.kube, Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake}
 }
 
 // reconcileUsage protects the connection and its Secret, or lets them go.
@@ -324,7 +327,7 @@ func (w *world) reconcileUsage() {
 
 func (w *world) reconcileUsageOf(connection ctrl.Request) {
 	w.t.Helper()
-	reconciler := &UsageReconciler{Kube: w.kube, Secrets: w.kube, Brake: w.brake, Events: w.recorder, Now: w.clock.Now}
+	reconciler := &UsageReconciler{Kube: w.kube, Connections: w.connections, Secrets: w.kube, Brake: w.brake, Events: w.recorder, Now: w.clock.Now}
 	if _, err := reconciler.Reconcile(w.t.Context(), connection); err != nil {
 		w.t.Fatal(err)
 	}
@@ -340,6 +343,15 @@ func (w *world) reconcileConnection() time.Duration {
 	connection := w.connection()
 	w.assertKStatus(connection, connection.Status.Conditions)
 	return result.RequeueAfter
+}
+
+// reconcileConnectionAt looks once at any connection.
+func (w *world) reconcileConnectionAt(name client.ObjectKey) {
+	w.t.Helper()
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	if _, err := reconciler.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: name}); err != nil {
+		w.t.Fatal(err)
+	}
 }
 
 func (w *world) request(name string) ctrl.Request {

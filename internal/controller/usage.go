@@ -25,6 +25,8 @@ import (
 type UsageReconciler struct {
 	// Kube reads connections and bindings from the manager's cache and writes to the API server.
 	Kube client.Client
+	// Connections tells which connections a binding may need.
+	Connections Connections
 	// Secrets reads the metadata of Secrets from the manager's cache.
 	Secrets client.Reader
 	// Brake takes approvals of held revocations.
@@ -78,7 +80,11 @@ func (r *UsageReconciler) need(ctx context.Context, of *v1alpha1.APIConnection) 
 	found := demand{}
 	for i := range bindings.Items {
 		binding := &bindings.Items[i]
-		if needs(binding, of, r.Now()) {
+		needed, err := r.needs(ctx, binding, of)
+		if err != nil {
+			return demand{}, err
+		}
+		if needed {
 			found.bindings++
 		}
 		ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady)
@@ -89,10 +95,18 @@ func (r *UsageReconciler) need(ctx context.Context, of *v1alpha1.APIConnection) 
 	return found, nil
 }
 
-// needs reports whether a binding that names a connection has access to revoke through it, or may come to have.
-func needs(binding *v1alpha1.ClientBinding, through *v1alpha1.APIConnection, now time.Time) bool {
-	return binding.Status.Claim != nil ||
-		binding.DeletionTimestamp.IsZero() && !expired(binding, now) && binding.Namespace == through.Namespace
+// needs reports whether a binding has access to revoke through a connection, or may come to have. Whom the connection
+// does not allow cannot keep it from going.
+func (r *UsageReconciler) needs(ctx context.Context, binding *v1alpha1.ClientBinding, through *v1alpha1.APIConnection) (bool, error) {
+	name := client.ObjectKeyFromObject(through)
+	if claimed, is := claimedConnection(binding); is && claimed == name {
+		return true, nil
+	}
+	if r.Connections.Declared(binding) != name || !binding.DeletionTimestamp.IsZero() || expired(binding, r.Now()) {
+		return false, nil
+	}
+	denial, err := judge(ctx, r.Kube, binding, through)
+	return denial == "", err
 }
 
 func (r *UsageReconciler) acknowledge(ctx context.Context, on *v1alpha1.APIConnection, _ demand) error {
@@ -240,7 +254,11 @@ func (r *run) protect(context.Context) error {
 		return nil
 	case !r.connection.DeletionTimestamp.IsZero():
 		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, woken: true, message: fmt.Sprintf(
-			"APIConnection %s is being deleted, and no more access is given through it", connectionName(r.binding))})
+			"APIConnection %s is being deleted, and no more access is given through it", r.connectionName())})
+	case !controllerutil.ContainsFinalizer(r.connection, v1alpha1.InUseFinalizer) && r.refused():
+		// That it is no longer said to be refused is what tells those who protect connections.
+		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, woken: true, wait: startingRetry, message: fmt.Sprintf(
+			"Waits until APIConnection %s is sure to stay", r.connectionName())})
 	case !controllerutil.ContainsFinalizer(r.connection, v1alpha1.InUseFinalizer):
 		return r.conclude(outcome{silent: true, wait: startingRetry})
 	}

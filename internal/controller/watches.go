@@ -25,7 +25,7 @@ import (
 
 // The indexes of the manager's cache, by which a change finds who depends on it.
 const (
-	// connectionIndex finds ClientBindings by the namespace/name of their APIConnection.
+	// connectionIndex finds ClientBindings by the namespace/name of the APIConnections that they may need.
 	connectionIndex = "connection"
 	// secretIndex finds APIConnections by the name of their Secret, within a namespace.
 	secretIndex = "secret"
@@ -36,27 +36,32 @@ const (
 )
 
 // SetupWithManager registers the reconciler and what wakes it: edits of a binding, requests for a run, the
-// coming and going of its connection, and what bindings of the same relation come to.
+// coming, going and change of its connection, the labels of its namespace, and what bindings of the same relation come to.
 func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
-	for field, value := range map[string]func(*v1alpha1.ClientBinding) string{
-		connectionIndex: func(b *v1alpha1.ClientBinding) string { return connectionName(b).String() },
-		userField:       func(b *v1alpha1.ClientBinding) string { return b.Spec.UserUUID },
-		cuidField:       func(b *v1alpha1.ClientBinding) string { return b.Spec.CUID },
+	for field, values := range map[string]func(*v1alpha1.ClientBinding) []string{
+		connectionIndex: func(b *v1alpha1.ClientBinding) []string { return namesOf(r.Connections.Of(b)) },
+		userField:       func(b *v1alpha1.ClientBinding) []string { return []string{b.Spec.UserUUID} },
+		cuidField:       func(b *v1alpha1.ClientBinding) []string { return []string{b.Spec.CUID} },
 	} {
 		err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ClientBinding{}, field, func(object client.Object) []string {
-			return []string{value(object.(*v1alpha1.ClientBinding))}
+			return values(object.(*v1alpha1.ClientBinding))
 		})
 		if err != nil {
 			return err
 		}
 	}
 	now := r.Schedule.Now
-	return ctrl.NewControllerManagedBy(mgr).Named("clientbinding").
+	bindings := ctrl.NewControllerManagedBy(mgr).Named("clientbinding").
 		Watches(&v1alpha1.ClientBinding{}, byPriority(now, itself), builder.WithPredicates(edited())).
 		Watches(&v1alpha1.ClientBinding{}, byPriority(now, r.rivalsOf), builder.WithPredicates(standingChanged())).
 		Watches(&v1alpha1.APIConnection{}, byPriority(now, r.bindingsOf), builder.WithPredicates(usabilityChanged())).
-		WithOptions(options).
-		Complete(r)
+		WithOptions(options)
+	// The labels by which a connection may choose whom it serves. They can be watched in the whole cluster only; whoever
+	// may look into some namespaces only reads them when they are needed.
+	if len(r.Connections.Namespaces) == 0 {
+		bindings.WatchesMetadata(&corev1.Namespace{}, byPriority(now, r.bindingsIn), builder.WithPredicates(predicate.LabelChangedPredicate{}))
+	}
+	return bindings.Complete(r)
 }
 
 // SetupWithManager registers the reconciler and what wakes it: edits of a connection or its Secret,
@@ -86,15 +91,27 @@ func (r *APIConnectionReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 func (r *UsageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("usage").
 		Watches(&v1alpha1.APIConnection{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(usageChanged())).
-		Watches(&v1alpha1.ClientBinding{}, handler.EnqueueRequestsFromMapFunc(connectionOf), builder.WithPredicates(needChanged())).
+		Watches(&v1alpha1.ClientBinding{}, handler.EnqueueRequestsFromMapFunc(r.connectionsOf), builder.WithPredicates(needChanged())).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(connectionsOf(r.Kube)), builder.WithPredicates(protectionChanged())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
 		Complete(r)
 }
 
-// connectionOf is the connection that a binding names.
-func connectionOf(_ context.Context, object client.Object) []reconcile.Request {
-	return []reconcile.Request{{NamespacedName: connectionName(object.(*v1alpha1.ClientBinding))}}
+// connectionsOf are the connections that a binding may need.
+func (r *UsageReconciler) connectionsOf(_ context.Context, object client.Object) []reconcile.Request {
+	var requests []reconcile.Request
+	for _, name := range r.Connections.Of(object.(*v1alpha1.ClientBinding)) {
+		requests = append(requests, reconcile.Request{NamespacedName: name})
+	}
+	return requests
+}
+
+func namesOf(connections []types.NamespacedName) []string {
+	names := make([]string, len(connections))
+	for i, connection := range connections {
+		names[i] = connection.String()
+	}
+	return names
 }
 
 // bindingsOf finds the bindings that use a connection.
@@ -105,6 +122,20 @@ func (r *ClientBindingReconciler) bindingsOf(ctx context.Context, object client.
 		ctrl.LoggerFrom(ctx).Error(err, "finding the ClientBindings of an APIConnection", "connection", key)
 		return nil
 	}
+	return pointers(bindings)
+}
+
+// bindingsIn finds the bindings of a namespace.
+func (r *ClientBindingReconciler) bindingsIn(ctx context.Context, namespace client.Object) []*v1alpha1.ClientBinding {
+	bindings := &v1alpha1.ClientBindingList{}
+	if err := r.Kube.List(ctx, bindings, client.InNamespace(namespace.GetName()), client.UnsafeDisableDeepCopy); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "finding the ClientBindings of a namespace", "namespace", namespace.GetName())
+		return nil
+	}
+	return pointers(bindings)
+}
+
+func pointers(bindings *v1alpha1.ClientBindingList) []*v1alpha1.ClientBinding {
 	concerned := make([]*v1alpha1.ClientBinding, len(bindings.Items))
 	for i := range bindings.Items {
 		concerned[i] = &bindings.Items[i]
@@ -203,15 +234,21 @@ func usageChanged() predicate.Predicate {
 
 // needChanged lets through what decides whether a binding needs its connection, and whether the brake holds it.
 func needChanged() predicate.Predicate {
-	type need struct{ claimed, leaving, expired, held bool }
+	type need struct {
+		claimed                types.NamespacedName
+		leaving, expired, held bool
+		disallowed             bool
+	}
 	of := func(object client.Object) need {
 		binding := object.(*v1alpha1.ClientBinding)
 		ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady)
+		claimed, _ := claimedConnection(binding)
 		return need{
-			claimed: binding.Status.Claim != nil,
-			leaving: !binding.DeletionTimestamp.IsZero(),
-			expired: binding.Status.ExpiredTime != nil,
-			held:    ready != nil && ready.Reason == v1alpha1.ReasonRevocationHeld,
+			disallowed: ready != nil && ready.Reason == v1alpha1.ReasonNotAllowed,
+			claimed:    claimed,
+			leaving:    !binding.DeletionTimestamp.IsZero(),
+			expired:    binding.Status.ExpiredTime != nil,
+			held:       ready != nil && ready.Reason == v1alpha1.ReasonRevocationHeld,
 		}
 	}
 	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
@@ -233,15 +270,21 @@ func updated(matters func(was, is client.Object) bool) predicate.Predicate {
 }
 
 // standingChanged lets through what matters to other bindings of the same relation: whether a binding is there,
-// holds the relation, and shows it as declared.
+// holds the relation, shows it as declared, and else why not.
 func standingChanged() predicate.Predicate {
 	type standing struct {
-		generation  int64
-		held, ready bool
+		generation int64
+		held       bool
+		ready      metav1.ConditionStatus
+		why        string
 	}
 	of := func(object client.Object) standing {
 		binding := object.(*v1alpha1.ClientBinding)
-		return standing{binding.Generation, heldBy(binding), meta.IsStatusConditionTrue(binding.Status.Conditions, v1alpha1.ConditionReady)}
+		is := standing{generation: binding.Generation, held: heldBy(binding)}
+		if ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+			is.ready, is.why = ready.Status, ready.Reason
+		}
+		return is
 	}
 	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
 }

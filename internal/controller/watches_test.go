@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
@@ -37,8 +38,8 @@ func (w *world) runManager() {
 	schedule := Schedule{Now: time.Now, StallAfter: 10 * time.Minute, Jitter: Jitter}
 	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: time.Now, Metrics: metrics.New(prometheus.NewRegistry())})
 	brake := &Brake{Kube: mgr.GetClient(), Events: w.recorder}
-	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
-	usage := &UsageReconciler{Kube: mgr.GetClient(), Secrets: mgr.GetCache(), Brake: brake, Events: w.recorder, Now: time.Now}
+	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
+	usage := &UsageReconciler{Kube: mgr.GetClient(), Connections: w.connections, Secrets: mgr.GetCache(), Brake: brake, Events: w.recorder, Now: time.Now}
 	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule}
 	ctx, stop := context.WithCancel(w.t.Context())
 	if err := bindings.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {
@@ -116,4 +117,32 @@ func TestWakeUps(t *testing.T) {
 	}
 	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
 	expectEqual(t, "logins", 4, w.platform.Count(delossim.OpLogin))
+}
+
+// TestWakeUpsOfWhoMayUse shows that a binding learns by itself when its connection, or the labels of its namespace, say
+// something else about who may use it.
+func TestWakeUpsOfWhoMayUse(t *testing.T) {
+	w := newWorld(t)
+	w.clock.Advance(time.Since(start))
+	w.runManager()
+	w.createSecret(map[string]string{"login": login, "password": password})
+	w.createConnection(nil)
+	w.bind(nil)
+	w.eventually("LoggedIn", "Bound")
+
+	w.share(&v1alpha1.Allowed{Namespaces: division("bank")})
+	w.eventually("LoggedIn", "NotAllowed")
+
+	namespace := &corev1.Namespace{}
+	if err := w.kube.Get(t.Context(), client.ObjectKey{Name: w.namespace}, namespace); err != nil {
+		t.Fatal(err)
+	}
+	w.edit(namespace, func() { namespace.Labels["division"] = "bank" })
+	w.eventually("LoggedIn", "Bound")
+
+	w.edit(namespace, func() { delete(namespace.Labels, "division") })
+	w.eventually("LoggedIn", "NotAllowed")
+
+	w.share(nil)
+	w.eventually("LoggedIn", "Bound")
 }

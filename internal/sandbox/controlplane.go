@@ -67,10 +67,15 @@ func (c *ControlPlane) Apply(ctx context.Context, manifests Manifests) error {
 	return err
 }
 
-// Install applies config/default without the Deployment, since the operator is to be a process here, and
-// returns how that Deployment would run it.
+// Install applies config/default, see InstallFrom.
 func (c *ControlPlane) Install(ctx context.Context) (Deployment, error) {
-	manifests, err := Render(ctx, "config/default")
+	return c.InstallFrom(ctx, "config/default")
+}
+
+// InstallFrom applies a kustomization without the Deployment, since the operator is to be a process here, and
+// returns how that Deployment would run it.
+func (c *ControlPlane) InstallFrom(ctx context.Context, directory string) (Deployment, error) {
+	manifests, err := Render(ctx, directory)
 	if err != nil {
 		return Deployment{}, err
 	}

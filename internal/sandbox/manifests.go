@@ -69,7 +69,7 @@ type Deployment struct {
 func splitDeployment(all Manifests) (Deployment, Manifests, error) {
 	found := all.Kind("Deployment")
 	if len(found) != 1 {
-		return Deployment{}, nil, fmt.Errorf("config/default has %d Deployments instead of one", len(found))
+		return Deployment{}, nil, fmt.Errorf("there are %d Deployments instead of one", len(found))
 	}
 	var deployed appsv1.Deployment
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(found[0].Object, &deployed); err != nil {
@@ -77,7 +77,7 @@ func splitDeployment(all Manifests) (Deployment, Manifests, error) {
 	}
 	pod := deployed.Spec.Template.Spec
 	if len(pod.Containers) != 1 || pod.ServiceAccountName == "" {
-		return Deployment{}, nil, fmt.Errorf("the Deployment of config/default needs one container and a ServiceAccount")
+		return Deployment{}, nil, fmt.Errorf("the Deployment needs one container and a ServiceAccount")
 	}
 	var rest Manifests
 	for _, object := range all {

@@ -1,0 +1,113 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
+)
+
+// An APIConnection says who may use it, and that holds at every look: also when it is narrowed, or a namespace gets
+// other labels, long after a grant. It bounds grants, corrections and what may be read, never revocations.
+
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
+
+// permit ends the run of a binding that its connection does not allow, before anything is read or written through it.
+func (r *run) permit(ctx context.Context) error {
+	denial, err := judge(ctx, r.Kube, r.binding, r.connection)
+	if err != nil {
+		return err
+	}
+	name, spec := r.connectionName(), r.binding.Spec
+	switch denial {
+	case "":
+		return nil
+	case connection.NamespaceDenied:
+		return r.refuse(r.unserved(name))
+	case connection.ClientDenied:
+		return r.refuse(fmt.Sprintf("APIConnection %s does not allow access to client %q (spec.allowed.cuids): "+
+			"ask those who may edit it, or delete this ClientBinding", name, spec.CUID))
+	default:
+		return r.refuse(fmt.Sprintf("APIConnection %s does not allow to make users owners (spec.allowed.owner): "+
+			"set isOwner to false, ask those who may edit the APIConnection, or delete this ClientBinding", name))
+	}
+}
+
+// unserved says that a connection does not serve the binding's namespace. Of one in another namespace it says no more
+// than that: whether it exists, and whom it serves, is not for everybody to know.
+func (r *run) unserved(name types.NamespacedName) string {
+	if name.Namespace == r.binding.Namespace {
+		return fmt.Sprintf("APIConnection %s does not allow its own namespace (spec.allowed.namespaces): "+
+			"ask those who may edit it, or delete this ClientBinding", name)
+	}
+	return fmt.Sprintf("There is no APIConnection %s that allows ClientBindings of namespace %s: "+
+		"ask those who manage namespace %s, or delete this ClientBinding", name, r.binding.Namespace, name.Namespace)
+}
+
+// refuse ends the run of a binding that may not use its connection.
+func (r *run) refuse(message string) error {
+	// How often a connection of others is checked shows in nothing, either.
+	r.connection = nil
+	if r.binding.Status.Claim != nil {
+		message += ". The access that it gave is neither checked nor corrected, and is revoked when it is deleted or expires"
+	}
+	return r.conclude(outcome{reason: v1alpha1.ReasonNotAllowed, stalled: true, woken: true, message: message})
+}
+
+// refused reports whether the binding could not use its connection when it was last looked at.
+func (r *run) refused() bool {
+	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
+	return ready != nil && ready.Reason == v1alpha1.ReasonNotAllowed
+}
+
+// judge asks whether a connection allows what a binding declares.
+func judge(ctx context.Context, kube client.Reader, binding *v1alpha1.ClientBinding, through *v1alpha1.APIConnection) (connection.Denial, error) {
+	use := connection.Use{Namespace: binding.Namespace, CUID: binding.Spec.CUID, Owner: binding.Spec.IsOwner}
+	if connection.NeedsLabels(through) {
+		labels, err := labelsOf(ctx, kube, binding.Namespace)
+		if apierrors.IsForbidden(err) {
+			// An operator with rights in single namespaces only, and not this one.
+			ctrl.LoggerFrom(ctx).Info("spec.allowed.namespaces.selector matches nothing, since labels cannot be read",
+				"connection", client.ObjectKeyFromObject(through).String(), "error", err.Error())
+			return connection.NamespaceDenied, nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("reading the labels of namespace %s: %w", binding.Namespace, err)
+		}
+		use.Labels = labels
+	}
+	return connection.Judge(through, use), nil
+}
+
+// labelsOf reads the labels of a namespace, and no more of it.
+func labelsOf(ctx context.Context, kube client.Reader, namespace string) (map[string]string, error) {
+	found := &metav1.PartialObjectMetadata{}
+	found.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	err := kube.Get(ctx, types.NamespacedName{Name: namespace}, found)
+	return found.Labels, client.IgnoreNotFound(err)
+}
+
+// find reads a connection; nil when there is none in the namespaces that the operator serves.
+func (r *ClientBindingReconciler) find(ctx context.Context, name types.NamespacedName) (*v1alpha1.APIConnection, error) {
+	if !r.Connections.Serve(name.Namespace) {
+		return nil, nil
+	}
+	found := &v1alpha1.APIConnection{}
+	err := r.Kube.Get(ctx, name, found)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading APIConnection %s: %w", name, err)
+	}
+	return found, nil
+}

@@ -70,6 +70,10 @@ func prepare(ctx context.Context, assets string) (err error) {
 	if cluster, err = box.StartControlPlane(ctx, assets); err != nil {
 		return err
 	}
+	// A namespace is to go when it is deleted.
+	if err := box.StartControllers(ctx, cluster); err != nil {
+		return err
+	}
 	deployment, err := cluster.Install(ctx)
 	if err != nil {
 		return err

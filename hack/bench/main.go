@@ -1,5 +1,5 @@
 // Command bench tries the operator under load and under faults, and checks what it promises about sessions, rate
-// limits and outages. Everything is real but the platform, which is simulated: a Kubernetes control plane, HTTP over
+// limits, outages, and access that ends. Everything is real but the platform, which is simulated: a Kubernetes control plane, HTTP over
 // loopback, and the operator as a process with the rights it ships with.
 //
 // It plays the scenarios that its arguments name, or all. Each prints what was measured and what was checked; the
@@ -40,6 +40,8 @@ var scenarios = []scenario{
 	{"lockout", "many bindings wait while the password is wrong", playLockout},
 	{"outage", "the API fails for a while", playOutage},
 	{"rotation", "the account is replaced while bindings are checked", playRotation},
+	{"expiry", "access ends at its time, also across a restart", playExpiry},
+	{"priority", "bindings are deleted while a crowd of new ones waits", playPriority},
 }
 
 // sizes say how much is done.
@@ -53,11 +55,15 @@ type sizes struct {
 	// bound bindings live through the outage, which lasts for blackout.
 	bound    int
 	blackout time.Duration
+	// temporary bindings get an end, in expiry.
+	temporary int
+	// crowd is how many new bindings wait in priority.
+	crowd int
 }
 
 var (
-	full  = sizes{lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second}
-	short = sizes{lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second}
+	full  = sizes{lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000}
+	short = sizes{lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000}
 )
 
 // errChecks is how the program ends when all could be played and not all was as it should be.

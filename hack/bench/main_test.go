@@ -23,7 +23,9 @@ func TestParse(t *testing.T) {
 		})
 	}
 	_, size, err := parse([]string{"--short", "--lives=3", "--bindings=4"})
-	if want := (sizes{lives: 3, checked: short.checked, waiting: short.waiting, bound: 4, blackout: short.blackout}); err != nil || size != want {
+	want := short
+	want.lives, want.bound = 3, 4
+	if err != nil || size != want {
 		t.Errorf("got %+v, %v", size, err)
 	}
 }

@@ -93,6 +93,13 @@ func (o *observer) ready() int {
 	return o.count(func(ready metav1.Condition) bool { return ready.Status == metav1.ConditionTrue })
 }
 
+// expired counts the bindings that say that their access has ended, and was seen gone.
+func (o *observer) expired() int {
+	return o.count(func(ready metav1.Condition) bool {
+		return ready.Status == metav1.ConditionTrue && ready.Reason == v1alpha1.ReasonExpired
+	})
+}
+
 // say counts the bindings that are not Ready for a reason.
 func (o *observer) say(reason string) int {
 	return o.count(func(ready metav1.Condition) bool {

@@ -60,6 +60,11 @@ type span time.Duration
 
 func (s span) String() string { return seconds(time.Duration(s)) }
 
+// precise is a time that is printed with hundredths of a second.
+type precise time.Duration
+
+func (p precise) String() string { return fmt.Sprintf("%.2fs", time.Duration(p).Seconds()) }
+
 // share is a part of a whole that is printed in percent.
 type share float64
 

@@ -92,14 +92,18 @@ func (s *stage) clear(ctx context.Context) error {
 		return nil
 	}
 	t := s.former
-	err := t.each(ctx, 0, t.created, func(ctx context.Context, i int) error {
-		binding := t.binding(i)
-		letGo := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))
-		return errors.Join(s.kube.Patch(ctx, binding, letGo), s.kube.Delete(ctx, binding))
-	})
+	err := t.each(ctx, 0, t.created, func(ctx context.Context, i int) error { return s.remove(ctx, t.binding(i)) })
 	connection := &v1alpha1.APIConnection{ObjectMeta: t.meta(v1alpha1.DefaultConnectionName)}
 	s.former = nil
-	return errors.Join(err, client.IgnoreNotFound(s.kube.Delete(ctx, connection)))
+	return errors.Join(err, s.remove(ctx, connection))
+}
+
+// remove deletes an object, if it is there, whoever wants to keep it.
+func (s *stage) remove(ctx context.Context, object client.Object) error {
+	letGo := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))
+	return errors.Join(
+		client.IgnoreNotFound(s.kube.Patch(ctx, object, letGo)),
+		client.IgnoreNotFound(s.kube.Delete(ctx, object)))
 }
 
 // newTrial makes a namespace and a platform, and begins to watch the bindings there.

@@ -73,8 +73,8 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 		err = run.perform(ctx, run.latchExpiry, run.locate, run.stay, run.handOver,
 			run.connect, run.enter, run.remove, run.confirmGone)
 	default:
-		err = run.perform(ctx, run.locate, run.permit, run.stay, run.contend, run.rest, run.connect, run.enter,
-			run.observe, run.follow, run.yield, run.compare, run.hold, run.protect, run.claim, run.relate, run.confirm)
+		err = run.perform(ctx, run.locate, run.permit, run.stay, run.contend, run.rest, run.connect, run.protect, run.enter,
+			run.observe, run.follow, run.yield, run.compare, run.hold, run.claim, run.relate, run.confirm)
 	}
 	if err != nil {
 		return retryConflict(err)

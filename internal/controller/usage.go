@@ -247,10 +247,11 @@ func secretMetadata(namespace, name string) *metav1.PartialObjectMetadata {
 }
 
 // protect ends the run of a binding that has nothing to answer for yet, unless its connection and the credentials are
-// sure to stay until its access was revoked.
+// sure to stay until its access was revoked. It does so before the first call, which would have to be repeated. One
+// that is suspended writes nothing, and may look.
 func (r *run) protect(context.Context) error {
 	switch {
-	case r.binding.Status.Claim != nil:
+	case r.binding.Status.Claim != nil || r.suspended():
 		return nil
 	case !r.connection.DeletionTimestamp.IsZero():
 		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, woken: true, message: fmt.Sprintf(

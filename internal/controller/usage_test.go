@@ -178,7 +178,7 @@ func TestNoAccessIsGivenThroughAConnectionThatLeaves(t *testing.T) {
 
 	w.reconcile()
 
-	expectEqual(t, "calls", operations{opUser}, w.calls())
+	expectEqual(t, "calls", operations(nil), w.calls())
 	expectEqual(t, "conditions", failing("ConnectionNotReady", "APIConnection "+w.namespace+"/default is being deleted, and no more access is given through it", 0)[0].Message,
 		w.binding().Status.Conditions[0].Message)
 }
@@ -191,7 +191,7 @@ func TestNothingIsGrantedBeforeTheConnectionIsProtected(t *testing.T) {
 
 	result := w.reconcileNamed("john")
 
-	expectEqual(t, "calls", operations{opUser}, w.calls())
+	expectEqual(t, "calls", operations(nil), w.calls())
 	expectEqual(t, "wait", startingRetry, result.RequeueAfter)
 	expectEqual(t, "claim", (*v1alpha1.Claim)(nil), w.binding().Status.Claim)
 }
@@ -253,4 +253,20 @@ func TestProtectionThatWasTakenAwayComesBack(t *testing.T) {
 	w.reconcileUsage()
 
 	expectEqual(t, "protection", protection{protected, protected}, w.protection())
+}
+
+// TestSuspendedBindingLooksThroughAConnectionThatLeaves: it writes nothing that would have to be revoked.
+func TestSuspendedBindingLooksThroughAConnectionThatLeaves(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	holder := w.rivalIn(w.namespace, "holder", func(b *v1alpha1.ClientBinding) { b.Spec.CUID = globex })
+	holder.reconcile()
+	w.deleteAll(w.connection())
+	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
+	w.calls()
+
+	w.reconcile()
+
+	expectEqual(t, "calls", operations{opUser}, w.calls())
+	expectEqual(t, "reason", "Suspended", w.binding().Status.Conditions[0].Reason)
 }

@@ -179,7 +179,8 @@ func connectionsOf(kube client.Reader) handler.MapFunc {
 }
 
 // edited lets through what a person or a tool changed, and not what the operator writes: the spec and
-// the deletion (both change the generation), requests for a run, and a finalizer that was taken away.
+// the deletion (both change the generation), requests for a run, and a finalizer that was taken away. From what has
+// expired the operator takes it away itself, and would be woken to look at what its cache does not show as done yet.
 func edited() predicate.Predicate {
 	requestsOf := func(object client.Object) map[string]string {
 		annotations := maps.Clone(object.GetAnnotations())
@@ -190,10 +191,16 @@ func edited() predicate.Predicate {
 	}
 	changed := predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
 		lost := slices.Contains(update.ObjectOld.GetFinalizers(), v1alpha1.RevokeFinalizer) &&
-			!slices.Contains(update.ObjectNew.GetFinalizers(), v1alpha1.RevokeFinalizer)
+			!slices.Contains(update.ObjectNew.GetFinalizers(), v1alpha1.RevokeFinalizer) &&
+			!hasExpired(update.ObjectNew)
 		return lost || !maps.Equal(requestsOf(update.ObjectOld), requestsOf(update.ObjectNew))
 	}}
 	return predicate.Or(predicate.GenerationChangedPredicate{}, changed)
+}
+
+func hasExpired(object client.Object) bool {
+	binding, ok := object.(*v1alpha1.ClientBinding)
+	return ok && binding.Status.ExpiredTime != nil
 }
 
 // usabilityChanged lets a connection's appearance and disappearance through, its edits, and changes of

@@ -43,13 +43,14 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 }
 
 // Assets returns the directory of the control plane's binaries: KUBEBUILDER_ASSETS if that is set, else the one
-// that hack/controlplane finds, downloads or builds. What that has to say goes to progress.
-func Assets(ctx context.Context, progress io.Writer) (string, error) {
+// that hack/controlplane finds, downloads or builds. What that has to say goes to progress. Extra binaries, such as
+// [ControllerManager], have to be asked for: they are built where they are missing.
+func Assets(ctx context.Context, progress io.Writer, extra ...string) (string, error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return "", err
 	}
-	cmd := command(ctx, "go", "run", "./hack/controlplane")
+	cmd := command(ctx, "go", "run", "./hack/controlplane", "--with="+strings.Join(extra, ","))
 	cmd.Dir, cmd.Stderr = root, progress
 	dir, err := run(ctx, cmd)
 	return strings.TrimSpace(dir), err

@@ -12,13 +12,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// ControlPlane is etcd and kube-apiserver. Nothing runs in it: there are no nodes and no controllers.
+// ControlPlane is etcd and kube-apiserver. Nothing runs in it: there are no nodes, and no controllers unless
+// [Sandbox.StartControllers] starts some.
 type ControlPlane struct {
 	// Config is that of an administrator.
 	Config *rest.Config
 	// Kubeconfig is a file for an administrator, for people and for kubectl.
 	Kubeconfig string
-	// Assets is the directory that holds kubectl.
+	// Assets is the directory that holds the binaries, kubectl among them.
 	Assets string
 
 	dir string

@@ -8,6 +8,7 @@
 //	box, err := sandbox.New()
 //	defer box.Close()
 //	cluster, err := box.StartControlPlane(ctx, assets)
+//	err = box.StartControllers(ctx, cluster) // for namespaces that end
 //	deployment, err := cluster.Install(ctx)
 //	platform, err := box.StartSimulator(ctx, config)
 //	operator, err := box.BuildOperator(ctx, cluster, deployment)

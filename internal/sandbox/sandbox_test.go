@@ -65,7 +65,7 @@ func TestSimulatorAnswersUntilItIsStopped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !answers(t.Context(), simulator.AdminURL+"/users") {
+	if !answers(t.Context(), http.DefaultClient, simulator.AdminURL+"/users") {
 		t.Error("the admin API does not answer")
 	}
 	response, err := http.Get(simulator.URL + "/v2/user")
@@ -76,7 +76,7 @@ func TestSimulatorAnswersUntilItIsStopped(t *testing.T) {
 	if err := errors.Join(box.Close(), simulator.Stop()); err != nil {
 		t.Error(err)
 	}
-	if answers(t.Context(), simulator.AdminURL+"/users") {
+	if answers(t.Context(), http.DefaultClient, simulator.AdminURL+"/users") {
 		t.Error("it still answers")
 	}
 }
@@ -85,7 +85,7 @@ func TestSimulatorAnswersUntilItIsStopped(t *testing.T) {
 func script(t *testing.T, text string) *Operator {
 	t.Helper()
 	dir := t.TempDir()
-	o := &Operator{LogFile: filepath.Join(dir, "log"), binary: filepath.Join(dir, "operator")}
+	o := &Operator{process: process{LogFile: filepath.Join(dir, "log"), name: "it", binary: filepath.Join(dir, "operator")}}
 	if err := os.WriteFile(o.binary, []byte("#!/bin/sh\n"+text), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -116,5 +116,13 @@ func TestOperatorIsStoppedWhileItStarts(t *testing.T) {
 	}
 	if err := errors.Join(o.Kill(), o.Stop()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestControllersThatAreNotThereAreNamed(t *testing.T) {
+	box := newBox(t)
+	err := box.StartControllers(t.Context(), &ControlPlane{Assets: box.Dir()})
+	if err == nil || !strings.Contains(err.Error(), ControllerManager) || !strings.Contains(err.Error(), "make controlplane") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -3,7 +3,6 @@ package sandbox
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"time"
 
@@ -56,9 +55,4 @@ func (s *Simulator) Stop() error {
 		errs = append(errs, server.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// listen listens on a free port of this machine, for nobody else.
-func listen(ctx context.Context) (net.Listener, error) {
-	return new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 }

@@ -8,6 +8,10 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
@@ -25,18 +29,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		Clients:  []string{"cust_0", "cust_1"},
 		OnCall:   a.onCall,
 	})
-	run := func() {
-		// No process is to wait for the lease of a dead one.
-		if err := operator.Start(t.Context(), verbose, "--leader-elect=false"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	run()
-	t.Cleanup(func() {
-		if err := operator.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	runAlone(t)
 	n.connect(t)
 
 	d := newDirector(n, random)
@@ -54,7 +47,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			}
 			// What it was working on changes before its successor sees it.
 			d.actOn(t, k.call)
-			run()
+			startAlone(t)
 			a.next()
 		case <-time.After(100 * time.Millisecond):
 		}
@@ -64,6 +57,78 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		if got := n.platform.Relations(user); !maps.Equal(got, want) {
 			t.Errorf("%s has %v, declared is %v", user, got, want)
 		}
+	}
+}
+
+// Access that has an end ends, also when the operator is killed while it takes it away.
+func TestKilledInTheMiddleOfAnExpiry(t *testing.T) {
+	a := &assassin{killed: make(chan kill, 1)}
+	n := newTenant(t, delossim.Config{
+		Settings: delossim.Settings{Lag: 100 * time.Millisecond},
+		Users:    []delossim.User{{UUID: "user_0"}, {UUID: "user_1"}, {UUID: "user_2"}, {UUID: "user_3"}},
+		Clients:  []string{"cust_0"},
+		OnCall:   a.onCall,
+	})
+	runAlone(t)
+	n.connect(t)
+	for i, moment := range []target{
+		{op: delossim.OpUnrelate},
+		{op: delossim.OpUnrelate, after: 10 * time.Millisecond},
+		{op: delossim.OpUnrelate, then: delossim.OpUser},
+		{op: delossim.OpUnrelate, then: delossim.OpUser, after: 10 * time.Millisecond},
+	} {
+		binding := n.binding(fmt.Sprintf("temporary-%d", i), fmt.Sprintf("user_%d", i), "cust_0", true)
+		create(t, binding)
+		within(t, time.Minute, func() string { return n.bound(t, binding.Name) })
+		a.aim(moment)
+		end := time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339)
+		patch := fmt.Appendf(nil, `{"spec":{"expiresAt":%q}}`, end)
+		if err := kube.Patch(t.Context(), binding, client.RawPatch("application/merge-patch+json", patch)); err != nil {
+			t.Fatal(err)
+		}
+		k := a.wait(t)
+		t.Logf("killed %s after %s %s", k.after, k.call.Method, k.call.Path)
+		startAlone(t)
+		within(t, time.Minute, func() string { return n.expired(t, binding.Name) })
+	}
+}
+
+// expired says in which way a binding's access has not come to its end; "" when it has.
+func (n *tenant) expired(t *testing.T, name string) string {
+	t.Helper()
+	binding := &v1alpha1.ClientBinding{}
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: name}, binding); err != nil {
+		t.Fatal(err)
+	}
+	problem := condition(binding, binding.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonExpired)
+	switch relations := n.platform.Relations(binding.Spec.UserUUID); {
+	case problem != "":
+		return name + ": " + problem
+	case len(relations) > 0:
+		t.Fatalf("%s: Expired, and on the platform the user has %v", name, relations)
+	case len(binding.Finalizers) > 0 || binding.Status.ExpiredTime == nil || binding.Status.Claim != nil:
+		return fmt.Sprintf("%s: Expired, but kept by %v, with the claim %v, expired at %v", name, binding.Finalizers,
+			binding.Status.Claim, binding.Status.ExpiredTime)
+	}
+	return ""
+}
+
+// runAlone runs the operator for one test.
+func runAlone(t *testing.T) {
+	t.Helper()
+	startAlone(t)
+	t.Cleanup(func() {
+		if err := operator.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// startAlone starts a process that does not wait for the lease of a dead one.
+func startAlone(t *testing.T) {
+	t.Helper()
+	if err := operator.Start(t.Context(), verbose, "--leader-elect=false"); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -77,11 +142,12 @@ type assassin struct {
 	waits bool
 }
 
-// target is a moment to kill at: the call of an operation after skip others, or some time after it.
+// target is a moment to kill at: the call of an operation after skip others, or the first call of another operation
+// then, or some time after that.
 type target struct {
-	op    delossim.Operation
-	skip  int
-	after time.Duration
+	op, then delossim.Operation
+	skip     int
+	after    time.Duration
 }
 
 // kill is what became of a target.
@@ -125,6 +191,28 @@ func (a *assassin) next() {
 	a.waits = false
 }
 
+// aim gives an assassin that is done its next target.
+func (a *assassin) aim(at target) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.targets, a.waits = []target{at}, false
+}
+
+// wait waits for the next kill.
+func (a *assassin) wait(t *testing.T) kill {
+	t.Helper()
+	select {
+	case k := <-a.killed:
+		if k.err != nil {
+			t.Fatal(k.err)
+		}
+		return k
+	case <-time.After(time.Minute):
+		t.Fatal("nobody was killed in a minute:", a)
+		panic("not reached")
+	}
+}
+
 // onCall is told of every call before its answer goes out, and holds up the answer while it kills.
 func (a *assassin) onCall(call delossim.Call) {
 	a.mu.Lock()
@@ -134,6 +222,10 @@ func (a *assassin) onCall(call delossim.Call) {
 	}
 	if a.targets[0].skip > 0 {
 		a.targets[0].skip--
+		return
+	}
+	if then := a.targets[0].then; then != "" {
+		a.targets[0].op, a.targets[0].then = then, ""
 		return
 	}
 	now := a.targets[0]

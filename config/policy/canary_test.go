@@ -29,6 +29,11 @@ func inForce(ctx context.Context) error {
 		if err == nil || !strings.HasSuffix(err.Error(), nonce+" "+nonce) {
 			return fmt.Sprintf("policies did not come into force: their canary %s says %v", nonce, err)
 		}
+		// A mutating policy besides has to know the CRD, of which it learns apart from all this.
+		of := binding(metav1.NamespaceDefault, "canary", "C-1001", false)
+		if err := kube.Create(ctx, of, client.DryRunAll); err != nil {
+			return err.Error()
+		}
 		return ""
 	})
 }

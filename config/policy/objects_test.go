@@ -5,8 +5,11 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
 // parse reads YAML into a part of an object.
@@ -30,4 +33,21 @@ func applyConfiguration(t *testing.T, object client.Object) runtime.ApplyConfigu
 		unstructured.RemoveNestedField(content, "metadata", field)
 	}
 	return client.ApplyConfigurationFromUnstructured(applied)
+}
+
+func key(of client.Object) client.ObjectKey { return client.ObjectKeyFromObject(of) }
+
+// statusPatch is a merge patch of the status.
+func statusPatch(status string) client.Patch {
+	return client.RawPatch(types.MergePatchType, []byte(`{"status":`+status+`}`))
+}
+
+// applied is a manifest, which unlike a Go type can say null.
+func applied(namespace, name string) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": v1alpha1.GroupVersion.String(),
+		"kind":       "ClientBinding",
+		"metadata":   map[string]any{"namespace": namespace, "name": name},
+		"spec":       map[string]any{"userUUID": "user_abc123def", "cuid": "C-1001", "isOwner": true},
+	}}
 }

@@ -100,3 +100,15 @@ func poll(ctx context.Context, problem func() string) error {
 	}
 	return err
 }
+
+// withoutStamping takes the mutating policy out of force, until the test ends.
+func withoutStamping(t *testing.T) {
+	t.Helper()
+	withOverlay(t, overlay(t, `
+resources: [config/default]
+patches:
+- target: {kind: MutatingAdmissionPolicyBinding, name: clientbinding-operator-requester}
+  patch: |-
+    - {op: add, path: /spec/matchResources, value: {namespaceSelector: {matchLabels: {no: such}}}}
+`))
+}

@@ -86,28 +86,3 @@ func TestOperatorUnderItsRole(t *testing.T) {
 		t.Error("the object is still there without its finalizer")
 	}
 }
-
-// TestNobodyElseReports: no role that people have includes the status, from which the operator takes what it may revoke.
-func TestNobodyElseReports(t *testing.T) {
-	roles := &rbacv1.ClusterRoleList{}
-	if err := kube.List(t.Context(), roles); err != nil {
-		t.Fatal(err)
-	}
-	found := false
-	for _, role := range roles.Items {
-		for _, rule := range role.Rules {
-			for _, resource := range rule.Resources {
-				if resource != "clientbindings/status" && resource != "apiconnections/status" {
-					continue
-				}
-				found = true
-				if role.Name != "clientbinding-operator" {
-					t.Errorf("%s may %v %s", role.Name, rule.Verbs, resource)
-				}
-			}
-		}
-	}
-	if !found {
-		t.Error("not even the operator reports")
-	}
-}

@@ -49,6 +49,8 @@ type ClientBindingReconciler struct {
 
 // +kubebuilder:rbac:groups=access.delos.financial,resources=clientbindings,verbs=list;watch;patch
 // +kubebuilder:rbac:groups=access.delos.financial,resources=clientbindings/status,verbs=patch
+// +kubebuilder:rbac:groups=access.delos.financial,resources=clientbindings/finalizers;apiconnections/finalizers,verbs=release
+// +kubebuilder:rbac:groups="",resources=secrets/finalizers,verbs=release
 // +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections,verbs=list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 

@@ -6,10 +6,21 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+const (
+	// policyPoll is how often it is looked whether the policies are in force.
+	policyPoll = 100 * time.Millisecond
+	// policyLimit is how long that may take.
+	policyLimit = 30 * time.Second
 )
 
 // ControlPlane is etcd and kube-apiserver. Nothing runs in it: there are no nodes, and no controllers unless
@@ -87,6 +98,33 @@ func (c *ControlPlane) InstallFrom(ctx context.Context, directory string) (Deplo
 	if err := c.Apply(ctx, rest); err != nil {
 		return Deployment{}, err
 	}
-	_, err = c.Kubectl(ctx, "", "wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
-	return deployment, err
+	if _, err = c.Kubectl(ctx, "", "wait", "crd", "--all", "--for=condition=Established", "--timeout=30s"); err != nil {
+		return deployment, err
+	}
+	return deployment, c.waitForPolicies(ctx)
+}
+
+// trial is a ClientBinding that is never made.
+const trial = `
+apiVersion: access.delos.financial/v1alpha1
+kind: ClientBinding
+metadata: {name: trial, namespace: default}
+spec: {userUUID: trial, cuid: trial, isOwner: false}
+`
+
+// waitForPolicies waits until a ClientBinding would be stamped with who makes it. A mutating policy that is in force
+// refuses everything until it has learnt of the CRD, for some seconds.
+func (c *ControlPlane) waitForPolicies(ctx context.Context) error {
+	var said string
+	err := wait.PollUntilContextTimeout(ctx, policyPoll, policyLimit, true, func(ctx context.Context) (bool, error) {
+		out, err := c.Kubectl(ctx, trial, "create", "--dry-run=server", "--output=json", "-f", "-")
+		if said = out; err != nil {
+			said = err.Error()
+		}
+		return err == nil && strings.Contains(out, v1alpha1.RequestedByAnnotation), nil
+	})
+	if err != nil {
+		return fmt.Errorf("the admission policies did not come into force: %w: %s", err, said)
+	}
+	return nil
 }

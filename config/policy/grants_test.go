@@ -1,0 +1,214 @@
+package policy_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+// refusal is what the API server answers when a policy refuses to have an object written.
+func refusal(object client.Object, policy, message string) string {
+	resource := map[string]string{
+		"*v1alpha1.ClientBinding": "clientbindings.access.delos.financial",
+		"*v1alpha1.APIConnection": "apiconnections.access.delos.financial",
+		"*v1.Secret":              "secrets",
+	}[fmt.Sprintf("%T", object)]
+	policy = "clientbinding-operator-" + policy
+	return fmt.Sprintf("%s %q is forbidden: ValidatingAdmissionPolicy '%s' with binding '%[3]s' denied request: %s",
+		resource, object.GetName(), policy, message)
+}
+
+const (
+	ownerMessage    = "access as owner of client %[1]s is given or prolonged only by who has the verb grant on clientbindings/owner named %[1]s in namespace %[2]s"
+	standardMessage = "standard access to client %[1]s is given or prolonged only by who has the verb grant on clientbindings/standard named %[1]s in namespace %[2]s"
+)
+
+func noOwner(b *v1alpha1.ClientBinding) string {
+	return refusal(b, "grants", fmt.Sprintf(ownerMessage, b.Spec.CUID, b.Namespace))
+}
+
+func noStandard(b *v1alpha1.ClientBinding) string {
+	return refusal(b, "grants", fmt.Sprintf(standardMessage, b.Spec.CUID, b.Namespace))
+}
+
+// check compares an error with the text that it is to have; "" is none.
+func check(t *testing.T, err error, want string) {
+	t.Helper()
+	got := ""
+	if err != nil {
+		got = err.Error()
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// create makes an object as an administrator.
+func create(t *testing.T, object client.Object) {
+	t.Helper()
+	if err := kube.Create(t.Context(), object); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// edit is a merge patch by a user.
+func (u user) edit(t *testing.T, object client.Object, patch string) error {
+	t.Helper()
+	return u.Patch(t.Context(), object.DeepCopyObject().(client.Object), client.RawPatch(types.MergePatchType, []byte(patch)))
+}
+
+func TestOwnersAreMadeOfNamedClientsOnly(t *testing.T) {
+	namespace := newNamespace(t)
+	granter := newRequester(t, namespace, "granter", may("grant", "clientbindings/owner", "C-1001"))
+	other := newRequester(t, namespace, "other")
+
+	of := binding(namespace, "granted", "C-1001", true)
+	check(t, granter.Create(t.Context(), of), "")
+	of = binding(namespace, "other-client", "C-2002", true)
+	check(t, granter.Create(t.Context(), of), noOwner(of))
+	of = binding(namespace, "standard", "C-1001", false)
+	check(t, granter.Create(t.Context(), of), noStandard(of))
+	of = binding(namespace, "other", "C-1001", true)
+	check(t, other.Create(t.Context(), of), noOwner(of))
+
+	elsewhere := newNamespace(t)
+	granter.bind(t, elsewhere, requester)
+	of = binding(elsewhere, "elsewhere", "C-1001", true)
+	check(t, granter.Create(t.Context(), of), noOwner(of))
+}
+
+func TestStandardAccessNeedsItsOwnVerb(t *testing.T) {
+	namespace := newNamespace(t)
+	granter := newRequester(t, namespace, "granter")
+	granter.bind(t, namespace, "clientbinding-operator-standard-granter")
+	other := newRequester(t, namespace, "other")
+
+	check(t, granter.Create(t.Context(), binding(namespace, "granted", "C-1001", false)), "")
+	of := binding(namespace, "owner", "C-1001", true)
+	check(t, granter.Create(t.Context(), of), noOwner(of))
+	of = binding(namespace, "other", "C-1001", false)
+	check(t, other.Create(t.Context(), of), noStandard(of))
+}
+
+// TestDryRunAndServerSideApplyAreAskedToo: what Argo CD and `kubectl apply --server-side` send.
+func TestDryRunAndServerSideApplyAreAskedToo(t *testing.T) {
+	namespace := newNamespace(t)
+	other := newRequester(t, namespace, "other")
+	of := binding(namespace, "applied", "C-1001", true)
+	of.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ClientBinding"))
+
+	check(t, other.Create(t.Context(), of.DeepCopy(), client.DryRunAll), noOwner(of))
+	for _, options := range [][]client.ApplyOption{nil, {client.DryRunAll}} {
+		err := other.Apply(t.Context(), applyConfiguration(t, of), append(options, client.FieldOwner("other"))...)
+		check(t, err, noOwner(of))
+	}
+}
+
+// TestWildcardsOnTheResourceGiveNoGrant: a role that allows everything on clientbindings, as is often given unseen.
+func TestWildcardsOnTheResourceGiveNoGrant(t *testing.T) {
+	namespace := newNamespace(t)
+	all := newUser(t, "all")
+	all.allow(t, namespace, may("*", "clientbindings"))
+	of := binding(namespace, "mine", "C-1001", true)
+	check(t, all.Create(t.Context(), of), noOwner(of))
+	of = binding(namespace, "mine", "C-1001", false)
+	check(t, all.Create(t.Context(), of), noStandard(of))
+
+	// Whoever writes the wildcard for the resource gives it all away. docs/security.md warns of it.
+	everything := newUser(t, "everything")
+	everything.allow(t, namespace, may("*", "*"))
+	check(t, everything.Create(t.Context(), binding(namespace, "mine", "C-1001", true)), "")
+}
+
+// TestTransitions tries each way of changing a ClientBinding, as somebody without any verb of ours.
+func TestTransitions(t *testing.T) {
+	const (
+		early = `"2030-01-01T00:00:00Z"`
+		late  = `"2030-01-01T00:00:01Z"`
+	)
+	owner, standard := noOwner, noStandard
+	allowed := func(*v1alpha1.ClientBinding) string { return "" }
+	for _, test := range []struct {
+		reason string
+		spec   string // besides what identifies the relation
+		edit   string
+		want   func(*v1alpha1.ClientBinding) string
+	}{
+		{"labels of an owner", `{"isOwner":true}`, `{"metadata":{"labels":{"team":"a"}}}`, allowed},
+		{"a look that is asked for", `{"isOwner":true}`, `{"metadata":{"annotations":{"access.delos.financial/requestedAt":"now"}}}`, allowed},
+		{"promotion", `{"isOwner":false}`, `{"spec":{"isOwner":true}}`, owner},
+		{"demotion", `{"isOwner":true}`, `{"spec":{"isOwner":false}}`, allowed},
+		{"an end of what had none", `{"isOwner":true}`, `{"spec":{"expiresAt":` + late + `}}`, allowed},
+		{"an earlier end", `{"isOwner":true,"expiresAt":` + late + `}`, `{"spec":{"expiresAt":` + early + `}}`, allowed},
+		{"the same end", `{"isOwner":true,"expiresAt":` + early + `}`, `{"spec":{"expiresAt":` + early + `}}`, allowed},
+		{"a later end for an owner", `{"isOwner":true,"expiresAt":` + early + `}`, `{"spec":{"expiresAt":` + late + `}}`, owner},
+		{"no end for an owner", `{"isOwner":true,"expiresAt":` + early + `}`, `{"spec":{"expiresAt":null}}`, owner},
+		{"a later end", `{"isOwner":false,"expiresAt":` + early + `}`, `{"spec":{"expiresAt":` + late + `}}`, standard},
+		{"no end", `{"isOwner":false,"expiresAt":` + early + `}`, `{"spec":{"expiresAt":null}}`, standard},
+		{
+			"a later end for an owner who is demoted at the same time", `{"isOwner":true,"expiresAt":` + early + `}`,
+			`{"spec":{"isOwner":false,"expiresAt":` + late + `}}`, owner,
+		},
+		{"suspending", `{"isOwner":true}`, `{"spec":{"suspend":true}}`, allowed},
+		{"resuming an owner", `{"isOwner":true,"suspend":true}`, `{"spec":{"suspend":false}}`, owner},
+		{"resuming by leaving it out", `{"isOwner":true,"suspend":true}`, `{"spec":{"suspend":null}}`, owner},
+		{"resuming standard access", `{"isOwner":false,"suspend":true}`, `{"spec":{"suspend":false}}`, standard},
+		{"resuming an owner as standard", `{"isOwner":true,"suspend":true}`, `{"spec":{"isOwner":false,"suspend":false}}`, standard},
+		{"what is not suspended, said aloud", `{"isOwner":true}`, `{"spec":{"suspend":false}}`, allowed},
+		{"another justification", `{"isOwner":true,"justification":"a"}`, `{"spec":{"justification":"b"}}`, allowed},
+		{"no justification", `{"isOwner":true,"justification":"a"}`, `{"spec":{"justification":null}}`, allowed},
+		{"revoking instead of orphaning", `{"isOwner":true,"deletionPolicy":"Orphan"}`, `{"spec":{"deletionPolicy":null}}`, allowed},
+		{"preset finalizer", `{"isOwner":true}`, `{"metadata":{"finalizers":["access.delos.financial/revoke"]}}`, allowed},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			namespace := newNamespace(t)
+			other := newRequester(t, namespace, "other")
+			of := binding(namespace, "trial", "C-1001", false)
+			parse(t, test.spec, &of.Spec)
+			create(t, of)
+			check(t, other.edit(t, of, test.edit), test.want(of))
+			check(t, client.IgnoreNotFound(other.Delete(t.Context(), of)), "")
+		})
+	}
+}
+
+// TestProlongingWhatIsStillOwnerAccess: a suspended object that was demoted still has an owner on the platform.
+func TestProlongingWhatIsStillOwnerAccess(t *testing.T) {
+	namespace := newNamespace(t)
+	granter := newRequester(t, namespace, "granter", may("grant", "clientbindings/standard", "C-1001"))
+	of := binding(namespace, "trial", "C-1001", false)
+	of.Spec.ExpiresAt = &metav1.Time{Time: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
+	create(t, of)
+	const later = `{"spec":{"expiresAt":"2031-01-01T00:00:00Z"}}`
+
+	of.Status.Relation = &v1alpha1.Relation{IsOwner: true}
+	if err := kube.Status().Update(t.Context(), of); err != nil {
+		t.Fatal(err)
+	}
+	check(t, granter.edit(t, of, later), noOwner(of))
+
+	of.Status.Relation.IsOwner = false
+	if err := kube.Status().Update(t.Context(), of); err != nil {
+		t.Fatal(err)
+	}
+	check(t, granter.edit(t, of, later), "")
+}
+
+// TestObjectsThatAreNoneSaySo: a policy does not hide what is wrong with an object.
+func TestObjectsThatAreNoneSaySo(t *testing.T) {
+	namespace := newNamespace(t)
+	other := newRequester(t, namespace, "other")
+	of := binding(namespace, "trial", "not a cuid", true)
+	err := other.Create(t.Context(), of)
+	if err == nil || !strings.Contains(err.Error(), "must consist of letters, digits, '_' and '-' only") {
+		t.Errorf("a cuid with spaces: %v", err)
+	}
+}

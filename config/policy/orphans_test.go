@@ -1,0 +1,91 @@
+package policy_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+func noOrphan(b *v1alpha1.ClientBinding, kind string) string {
+	access := map[string]string{"owner": "access as owner of", "standard": "standard access to"}[kind]
+	return refusal(b, "orphans", fmt.Sprintf(
+		"%s client %s is left behind only by who has the verb orphan on clientbindings/%s named %[2]s in namespace %[4]s",
+		access, b.Spec.CUID, kind, b.Namespace))
+}
+
+const orphan = `{"spec":{"deletionPolicy":"Orphan"}}`
+
+func TestLeavingAccessBehindNeedsItsVerb(t *testing.T) {
+	namespace := newNamespace(t)
+	granter := newRequester(t, namespace, "granter",
+		may("grant", "clientbindings/owner"), may("grant", "clientbindings/standard"), may("orphan", "clientbindings/standard", "C-1001"))
+
+	// At creation.
+	of := binding(namespace, "new-owner", "C-1001", true)
+	of.Spec.DeletionPolicy = v1alpha1.DeletionPolicyOrphan
+	check(t, granter.Create(t.Context(), of), noOrphan(of, "owner"))
+	of = binding(namespace, "new-standard", "C-1001", false)
+	of.Spec.DeletionPolicy = v1alpha1.DeletionPolicyOrphan
+	check(t, granter.Create(t.Context(), of.DeepCopy()), "")
+	// What is orphaned already is not orphaned again, unless it becomes more.
+	check(t, granter.edit(t, of, `{"metadata":{"labels":{"team":"a"}}}`), "")
+	check(t, granter.edit(t, of, `{"spec":{"isOwner":true}}`), noOrphan(of, "owner"))
+
+	// Later, of which deletion is the last occasion.
+	for _, isOwner := range []bool{true, false} {
+		kind := map[bool]string{true: "owner", false: "standard"}[isOwner]
+		t.Run(kind, func(t *testing.T) {
+			mine := binding(namespace, "mine-"+kind, "C-1001", isOwner)
+			other := binding(namespace, "other-"+kind, "C-2002", isOwner)
+			for _, of := range []*v1alpha1.ClientBinding{mine, other} {
+				of.Finalizers = []string{v1alpha1.RevokeFinalizer}
+				create(t, of)
+				check(t, granter.Delete(t.Context(), of), "")
+			}
+			check(t, granter.edit(t, other, orphan), noOrphan(other, kind))
+			want := ""
+			if isOwner {
+				want = noOrphan(mine, kind)
+			}
+			check(t, granter.edit(t, mine, orphan), want)
+		})
+	}
+}
+
+func TestOrphanerNeedsNoGrant(t *testing.T) {
+	namespace := newNamespace(t)
+	onCall := newRequester(t, namespace, "on-call")
+	onCall.bind(t, namespace, "clientbinding-operator-orphaner")
+	for name, isOwner := range map[string]bool{"owner": true, "standard": false} {
+		of := binding(namespace, name, "C-1001", isOwner)
+		create(t, of)
+		check(t, onCall.edit(t, of, orphan), "")
+	}
+}
+
+// TestDemotionIsNoWayToLeaveOwnersBehind: whoever may leave standard access behind demotes, and does not wait until the
+// platform shows it.
+func TestDemotionIsNoWayToLeaveOwnersBehind(t *testing.T) {
+	namespace := newNamespace(t)
+	other := newRequester(t, namespace, "other", may("orphan", "clientbindings/standard"))
+	of := binding(namespace, "trial", "C-1001", true)
+	create(t, of)
+	of.Status.Relation = &v1alpha1.Relation{IsOwner: true}
+	if err := kube.Status().Update(t.Context(), of); err != nil {
+		t.Fatal(err)
+	}
+
+	check(t, other.edit(t, of, `{"spec":{"isOwner":false,"deletionPolicy":"Orphan"}}`), noOrphan(of, "owner"))
+	check(t, other.edit(t, of, `{"spec":{"isOwner":false}}`), "")
+	check(t, other.edit(t, of, orphan), noOrphan(of, "owner"))
+
+	if err := kube.Get(t.Context(), key(of), of); err != nil {
+		t.Fatal(err)
+	}
+	of.Status.Relation.IsOwner = false
+	if err := kube.Status().Update(t.Context(), of); err != nil {
+		t.Fatal(err)
+	}
+	check(t, other.edit(t, of, orphan), "")
+}

@@ -50,3 +50,11 @@ func (o *Operator) Start(ctx context.Context, flags ...string) error {
 		return answers(ctx, http.DefaultClient, "http://"+probes+"/readyz")
 	})
 }
+
+// Aside is another operator with the same rights and flags, whose log is a file of its own. The caller stops it.
+func (o *Operator) Aside(logFile string) *Operator {
+	return &Operator{
+		process: process{LogFile: logFile, name: o.name, binary: o.binary, kubeconfig: o.kubeconfig},
+		args:    o.args,
+	}
+}

@@ -71,6 +71,16 @@ func (n *tenant) metricsReader(t *testing.T) string {
 // scrape reads the operator's metrics as Prometheus does.
 func scrape(t *testing.T, token string) (status int, text string) {
 	t.Helper()
+	status, text, err := tryScrape(t, token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status, text
+}
+
+// tryScrape does so although the operator may not serve them yet.
+func tryScrape(t *testing.T, token string) (status int, text string, err error) {
+	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+metricsAddress+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -83,14 +93,11 @@ func scrape(t *testing.T, token string) (status int, text string) {
 	t.Cleanup(transport.CloseIdleConnections)
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(body)
+	return response.StatusCode, string(body), err
 }
 
 // metrics is what the operator serves to Prometheus.

@@ -1,0 +1,268 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
+)
+
+const (
+	systemNamespace = "clientbinding-system"
+	operatorName    = "clientbinding-operator"
+)
+
+// right is one verb of one rule of one of the operator's roles.
+type right struct {
+	// of is the role: a *rbacv1.ClusterRole or a *rbacv1.Role.
+	of                    client.Object
+	rule                  int
+	group, resource, verb string
+}
+
+func (r right) String() string {
+	return strings.TrimSpace(fmt.Sprintf("%s %s %s", r.verb, r.resource, r.group))
+}
+
+// refusal is what the API server says to an operator that lacks the right.
+func (r right) refusal() string {
+	if r.verb == "release" {
+		// No API serves what is released; an admission policy asks for the verb.
+		return "only by who has the verb release on " + r.resource
+	}
+	return fmt.Sprintf("cannot %s resource %q in API group %q", r.verb, r.resource, r.group)
+}
+
+// rights are all that the operator's roles give it, as they are installed.
+func rights(t *testing.T) []right {
+	t.Helper()
+	var found []right
+	for _, role := range []client.Object{
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: operatorName}},
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: operatorName + "-metrics-auth"}},
+		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: operatorName + "-leader-election"}},
+	} {
+		if err := kube.Get(t.Context(), client.ObjectKeyFromObject(role), role); err != nil {
+			t.Fatal(err)
+		}
+		for i, rule := range *rulesOf(role) {
+			for _, group := range rule.APIGroups {
+				for _, resource := range rule.Resources {
+					for _, verb := range rule.Verbs {
+						found = append(found, right{role, i, group, resource, verb})
+					}
+				}
+			}
+		}
+	}
+	return found
+}
+
+func rulesOf(role client.Object) *[]rbacv1.PolicyRule {
+	switch role := role.(type) {
+	case *rbacv1.ClusterRole:
+		return &role.Rules
+	case *rbacv1.Role:
+		return &role.Rules
+	default:
+		panic(fmt.Sprintf("%T is no role", role))
+	}
+}
+
+// drop takes a right from the operator until the test is over.
+func (r right) drop(t *testing.T) {
+	t.Helper()
+	role := r.of.DeepCopyObject().(client.Object)
+	rules := rulesOf(role)
+	rest := (*rules)[r.rule].DeepCopy()
+	alone := rest.DeepCopy()
+	rest.Resources = slices.DeleteFunc(rest.Resources, func(resource string) bool { return resource == r.resource })
+	alone.Resources = []string{r.resource}
+	alone.Verbs = slices.DeleteFunc(alone.Verbs, func(verb string) bool { return verb == r.verb })
+	*rules = slices.Delete(slices.Clone(*rules), r.rule, r.rule+1)
+	for _, rule := range []*rbacv1.PolicyRule{rest, alone} {
+		if len(rule.Resources) > 0 && len(rule.Verbs) > 0 {
+			*rules = append(*rules, *rule)
+		}
+	}
+	r.write(t, *rules)
+	t.Cleanup(func() { r.write(t, *rulesOf(r.of)) })
+	within(t, 10*time.Second, func() string {
+		if r.held(t) {
+			return "the operator still may " + r.String()
+		}
+		return ""
+	})
+}
+
+func (r right) write(t *testing.T, rules []rbacv1.PolicyRule) {
+	t.Helper()
+	role := r.of.DeepCopyObject().(client.Object)
+	role.SetResourceVersion("")
+	role.SetManagedFields(nil)
+	*rulesOf(role) = rules
+	if err := kube.Update(context.WithoutCancel(t.Context()), role); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// held asks the API server whether the operator has the right.
+func (r right) held(t *testing.T) bool {
+	t.Helper()
+	resource, subresource, _ := strings.Cut(r.resource, "/")
+	rule := (*rulesOf(r.of))[r.rule]
+	asked := &authorizationv1.ResourceAttributes{
+		Namespace: r.of.GetNamespace(), Group: r.group, Resource: resource, Subresource: subresource, Verb: r.verb,
+	}
+	if len(rule.ResourceNames) > 0 {
+		asked.Name = rule.ResourceNames[0]
+	}
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:               "system:serviceaccount:" + systemNamespace + ":" + operatorName,
+		Groups:             []string{"system:authenticated", "system:serviceaccounts", "system:serviceaccounts:" + systemNamespace},
+		ResourceAttributes: asked,
+	}}
+	if err := kube.Create(t.Context(), review); err != nil {
+		t.Fatal(err)
+	}
+	return review.Status.Allowed
+}
+
+// TestEveryRightIsNeeded runs the operator through the life of a binding, once with all its rights and once without
+// each of them: with all it is refused nothing, and without any it is refused just that.
+func TestEveryRightIsNeeded(t *testing.T) {
+	all := rights(t)
+	if len(all) < 20 {
+		t.Fatalf("found %d rights, which are not all", len(all))
+	}
+	t.Run("all of them", func(t *testing.T) {
+		aside := startAside(t)
+		if line := live(t, aside, func(log string) string { return lineWith(log, "is forbidden") }); line != "" {
+			t.Error("the operator was refused something: " + line)
+		}
+	})
+	for _, dropped := range all {
+		t.Run(dropped.String(), func(t *testing.T) {
+			dropped.drop(t)
+			aside := startAside(t)
+			if line := live(t, aside, func(log string) string { return lineWith(log, dropped.refusal()) }); line == "" {
+				t.Errorf("the operator does without: nothing says %q", dropped.refusal())
+			}
+		})
+	}
+}
+
+// startAside starts an operator like the shared one, with a log of its own: what it is refused is meant.
+func startAside(t *testing.T) *sandbox.Operator {
+	t.Helper()
+	aside := operator.Aside(filepath.Join(t.TempDir(), "operator.log"))
+	t.Cleanup(func() {
+		if err := aside.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := aside.Start(t.Context(), verbose, "--metrics-bind-address="+metricsAddress); err != nil {
+		t.Fatal(err)
+	}
+	return aside
+}
+
+// live leads a binding through its life: granted, taken away by somebody else twice, read about by Prometheus, and
+// deleted with all that belongs to it. It returns what the log is watched for, as soon as it is there.
+func live(t *testing.T, aside *sandbox.Operator, watch func(log string) string) (seen string) {
+	t.Helper()
+	n := newTenant(t, crowd())
+	user, cuid := crowd().Users[0].UUID, crowd().Clients[0]
+	n.connect(t)
+	create(t, n.binding("cb", user, cuid, false))
+	until := func(problem func() string) (over bool) {
+		within(t, 30*time.Second, func() string {
+			log, err := aside.Log()
+			if err != nil {
+				return err.Error()
+			}
+			// The lines are JSON, in which quotes are escaped.
+			if seen = watch(strings.ReplaceAll(log, `\"`, `"`)); seen != "" {
+				return ""
+			}
+			return problem()
+		})
+		return seen != ""
+	}
+	if until(func() string { return n.bound(t, "cb") }) {
+		return seen
+	}
+	for round := range 2 {
+		n.platform.RemoveRelation(user, cuid)
+		n.ask(t, "cb", fmt.Sprintf("round %d", round))
+		if until(func() string { return first(n.asked(t, "cb", fmt.Sprintf("round %d", round)), n.bound(t, "cb")) }) {
+			return seen
+		}
+	}
+	token := n.metricsReader(t)
+	if until(func() string {
+		if _, _, err := tryScrape(t, token); err != nil {
+			return err.Error()
+		}
+		return ""
+	}) {
+		return seen
+	}
+	for _, object := range []client.Object{n.binding("cb", user, cuid, false), n.connection(n.platform.URL), n.secret(nil)} {
+		if err := kube.Delete(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+		if until(func() string { return n.remains(t, object) }) {
+			return seen
+		}
+	}
+	// Some refusals are told a moment after everything is done without.
+	_ = until(func() string { return "" })
+	return seen
+}
+
+// ask asks for a look at a binding, and asked says whether it was taken.
+func (n *tenant) ask(t *testing.T, name, request string) {
+	t.Helper()
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.RequestedAtAnnotation, request)
+	binding := &v1alpha1.ClientBinding{ObjectMeta: n.meta(name)}
+	if err := kube.Patch(t.Context(), binding, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (n *tenant) asked(t *testing.T, name, request string) string {
+	t.Helper()
+	binding := &v1alpha1.ClientBinding{}
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: name}, binding); err != nil {
+		t.Fatal(err)
+	}
+	if got := binding.Status.LastHandledRequestedAt; got != request {
+		return fmt.Sprintf("asked for %q, and handled %q", request, got)
+	}
+	return ""
+}
+
+// remains says whether an object is still there; "" when it is not.
+func (n *tenant) remains(t *testing.T, object client.Object) string {
+	t.Helper()
+	err := kube.Get(t.Context(), client.ObjectKeyFromObject(object), object)
+	if client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%T %s is still there, with the finalizers %q", object, object.GetName(), object.GetFinalizers())
+}

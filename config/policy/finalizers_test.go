@@ -42,11 +42,11 @@ func noRelease(object client.Object, resource string) string {
 }
 
 // writes is a rule for writing all of the kinds that the operator keeps, as namespace administrators have for Secrets.
-func writes(namespaced ...string) rbacv1.PolicyRule {
+func writes() rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{
 		APIGroups: []string{group, ""},
 		Resources: []string{"clientbindings", "apiconnections", "secrets"},
-		Verbs:     append([]string{"patch", "update", "get", "delete", "create"}, namespaced...),
+		Verbs:     []string{"patch", "update", "get", "delete", "create"},
 	}
 }
 

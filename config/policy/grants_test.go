@@ -27,13 +27,18 @@ func refusal(object client.Object, policy, message string) string {
 }
 
 const (
-	ownerMessage    = "access as owner of client %[1]s is given or prolonged only by who has the verb grant on clientbindings/owner named %[1]s in namespace %[2]s"
-	standardMessage = "standard access to client %[1]s is given or prolonged only by who has the verb grant on clientbindings/standard named %[1]s in namespace %[2]s"
+	ownerMessage = "access as owner of client %[1]s is given or prolonged only by who has the verb grant on " +
+		"clientbindings/owner named %[1]s in namespace %[2]s"
+	standardMessage = "standard access to client %[1]s is given or prolonged only by who has the verb grant on " +
+		"clientbindings/standard named %[1]s in namespace %[2]s"
 )
 
 func noOwner(b *v1alpha1.ClientBinding) string {
 	return refusal(b, "grants", fmt.Sprintf(ownerMessage, b.Spec.CUID, b.Namespace))
 }
+
+// stillOwner is what is said besides where the object no longer says owner.
+const stillOwner = "; it may still be access as owner, until the operator has confirmed that it is not"
 
 func noStandard(b *v1alpha1.ClientBinding) string {
 	return refusal(b, "grants", fmt.Sprintf(standardMessage, b.Spec.CUID, b.Namespace))
@@ -155,7 +160,7 @@ func TestTransitions(t *testing.T) {
 		{"no end", `{"isOwner":false,"expiresAt":` + early + `}`, `{"spec":{"expiresAt":null}}`, standard},
 		{
 			"a later end for an owner who is demoted at the same time", `{"isOwner":true,"expiresAt":` + early + `}`,
-			`{"spec":{"isOwner":false,"expiresAt":` + late + `}}`, owner,
+			`{"spec":{"isOwner":false,"expiresAt":` + late + `}}`, func(b *v1alpha1.ClientBinding) string { return noOwner(b) + stillOwner },
 		},
 		{"suspending", `{"isOwner":true}`, `{"spec":{"suspend":true}}`, allowed},
 		{"resuming an owner", `{"isOwner":true,"suspend":true}`, `{"spec":{"suspend":false}}`, owner},
@@ -180,6 +185,42 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
+// unconfirmed are the states of a binding that says standard, in which the platform may show an owner all the same.
+func unconfirmed() map[string]v1alpha1.ClientBindingStatus {
+	const before, after = 1_900_000_000, 1_900_000_001
+	at := func(seconds int64) *metav1.Time { return &metav1.Time{Time: time.Unix(seconds, 0)} }
+	claim := func(write int64) *v1alpha1.Claim {
+		return &v1alpha1.Claim{
+			Origin: v1alpha1.OriginCreated, LastWriteTime: at(write),
+			Connection: v1alpha1.ClaimConnection{Namespace: "a", Name: "b", Host: "c:443"},
+		}
+	}
+	return map[string]v1alpha1.ClientBindingStatus{
+		"an owner was read":               {Relation: &v1alpha1.Relation{IsOwner: true}, Claim: claim(before), LastConfirmedTime: at(after)},
+		"a write was never confirmed":     {Claim: claim(before)},
+		"the last write is not confirmed": {Relation: &v1alpha1.Relation{}, Claim: claim(after), LastConfirmedTime: at(before)},
+	}
+}
+
+// confirmed is the state after which the binding is what it says.
+func confirmed() v1alpha1.ClientBindingStatus {
+	status := unconfirmed()["an owner was read"]
+	status.Relation = &v1alpha1.Relation{IsOwner: false}
+	return status
+}
+
+// report writes a status as the operator does.
+func report(t *testing.T, of *v1alpha1.ClientBinding, status v1alpha1.ClientBindingStatus) {
+	t.Helper()
+	if err := kube.Get(t.Context(), key(of), of); err != nil {
+		t.Fatal(err)
+	}
+	of.Status = status
+	if err := kube.Status().Update(t.Context(), of); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestProlongingWhatIsStillOwnerAccess: a suspended object that was demoted still has an owner on the platform.
 func TestProlongingWhatIsStillOwnerAccess(t *testing.T) {
 	namespace := newNamespace(t)
@@ -188,17 +229,11 @@ func TestProlongingWhatIsStillOwnerAccess(t *testing.T) {
 	of.Spec.ExpiresAt = &metav1.Time{Time: time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)}
 	create(t, of)
 	const later = `{"spec":{"expiresAt":"2031-01-01T00:00:00Z"}}`
-
-	of.Status.Relation = &v1alpha1.Relation{IsOwner: true}
-	if err := kube.Status().Update(t.Context(), of); err != nil {
-		t.Fatal(err)
+	for _, status := range unconfirmed() {
+		report(t, of, status)
+		check(t, granter.edit(t, of, later), noOwner(of)+stillOwner)
 	}
-	check(t, granter.edit(t, of, later), noOwner(of))
-
-	of.Status.Relation.IsOwner = false
-	if err := kube.Status().Update(t.Context(), of); err != nil {
-		t.Fatal(err)
-	}
+	report(t, of, confirmed())
 	check(t, granter.edit(t, of, later), "")
 }
 

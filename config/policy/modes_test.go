@@ -14,6 +14,7 @@ import (
 // warnings keeps the warnings of answers.
 type warnings struct{ texts []string }
 
+// HandleWarningHeader is called for each warning of an answer.
 func (w *warnings) HandleWarningHeader(_ int, _, text string) { w.texts = append(w.texts, text) }
 
 // TestModes puts the components in force that do not refuse.

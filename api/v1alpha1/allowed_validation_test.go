@@ -154,7 +154,7 @@ bindings: 0
 revocationsHeld: 0
 revocations:
   recent: [{since: "2026-11-23T16:00:00Z", count: 1}]
-  approval: {value: 25@2026-11-23T16:00:00Z, remaining: 0}
+  approval: {value: 25@2026-11-23T16:00:00Z, time: "2026-11-23T16:00:00Z", remaining: 0}
 `,
 	},
 	{
@@ -179,29 +179,34 @@ revocations:
 	},
 	{
 		reason: "an approval of no value",
-		is:     "revocations: {approval: {remaining: 1}}",
+		is:     "revocations: {approval: {time: '2026-11-23T16:00:00Z', remaining: 1}}",
 		want:   []string{"status.revocations.approval.value: Required value", unchecked},
 	},
 	{
 		reason: "an approval of an empty value",
-		is:     "revocations: {approval: {value: '', remaining: 1}}",
+		is:     "revocations: {approval: {value: '', time: '2026-11-23T16:00:00Z', remaining: 1}}",
 		want: []string{
 			`status.revocations.approval.value: Invalid value: "": revocations.approval.value in body should be at least 1 chars long`,
 		},
 	},
 	{
 		reason: "an approval of an overlong value",
-		is:     "revocations: {approval: {value: " + longer(256) + ", remaining: 1}}",
+		is:     "revocations: {approval: {value: " + longer(256) + ", time: '2026-11-23T16:00:00Z', remaining: 1}}",
 		want:   []string{"status.revocations.approval.value: Too long: may not be more than 256 bytes", unchecked},
 	},
 	{
+		reason: "an approval since nobody knows when",
+		is:     "revocations: {approval: {value: '25', remaining: 1}}",
+		want:   []string{"status.revocations.approval.time: Required value", unchecked},
+	},
+	{
 		reason: "an approval of nobody knows how many",
-		is:     "revocations: {approval: {value: '25'}}",
+		is:     "revocations: {approval: {value: '25', time: '2026-11-23T16:00:00Z'}}",
 		want:   []string{"status.revocations.approval.remaining: Required value", unchecked},
 	},
 	{
 		reason: "an approval of fewer than none",
-		is:     "revocations: {approval: {value: '25', remaining: -1}}",
+		is:     "revocations: {approval: {value: '25', time: '2026-11-23T16:00:00Z', remaining: -1}}",
 		want: []string{
 			"status.revocations.approval.remaining: Invalid value: -1: " +
 				"revocations.approval.remaining in body should be greater than or equal to 0",

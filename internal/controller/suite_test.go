@@ -126,6 +126,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, clock: clockwork.NewFakeClockAt(start), recorder: events.NewFakeRecorder(1000)}
+	w.kube = indexedClient{clusterKube, &w.connections}
 	w.platform = delossim.New(delossim.Config{
 		Accounts: []delossim.Account{{Login: login, Password: password}},
 		Users:    []delossim.User{{UUID: john, Username: "john.smith"}, {UUID: maria, Username: "maria.garcia", Status: "NEW"}},
@@ -144,7 +145,6 @@ func newWorld(t *testing.T) *world {
 
 // restart forgets all that the operator has in memory.
 func (w *world) restart() {
-	w.kube = indexedClient{clusterKube, &w.connections}
 	w.brake = &Brake{Kube: w.kube, Events: w.recorder}
 	w.registry = prometheus.NewRegistry()
 	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: w.clock.Now, Metrics: metrics.New(w.registry)})

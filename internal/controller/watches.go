@@ -97,11 +97,13 @@ func (r *UsageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// connectionsOf are the connections that a binding may need.
+// connectionsOf are the connections that a binding may need, of those that the operator may look at.
 func (r *UsageReconciler) connectionsOf(_ context.Context, object client.Object) []reconcile.Request {
 	var requests []reconcile.Request
 	for _, name := range r.Connections.Of(object.(*v1alpha1.ClientBinding)) {
-		requests = append(requests, reconcile.Request{NamespacedName: name})
+		if r.Connections.Serve(name.Namespace) {
+			requests = append(requests, reconcile.Request{NamespacedName: name})
+		}
 	}
 	return requests
 }

@@ -126,11 +126,9 @@ func TestWakeUpsOfWhoMayUse(t *testing.T) {
 	w.clock.Advance(time.Since(start))
 	w.runManager()
 	w.createSecret(map[string]string{"login": login, "password": password})
-	w.createConnection(nil)
+	w.createConnection(func(c *v1alpha1.APIConnection) { c.Spec.Allowed = &v1alpha1.Allowed{Namespaces: division("bank")} })
 	w.bind(nil)
-	w.eventually("LoggedIn", "Bound")
-
-	w.share(&v1alpha1.Allowed{Namespaces: division("bank")})
+	// Nobody needs the connection yet, and it is not protected.
 	w.eventually("LoggedIn", "NotAllowed")
 
 	namespace := &corev1.Namespace{}
@@ -145,4 +143,7 @@ func TestWakeUpsOfWhoMayUse(t *testing.T) {
 
 	w.share(nil)
 	w.eventually("LoggedIn", "Bound")
+
+	w.share(&v1alpha1.Allowed{CUIDs: []string{"other"}})
+	w.eventually("LoggedIn", "NotAllowed")
 }

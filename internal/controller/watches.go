@@ -97,11 +97,14 @@ func (r *UsageReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		Complete(r)
 }
 
-// connectionsOf are the connections that a binding may need.
+// connectionsOf are the connections that a binding may need. It can neither read nor protect one in a namespace
+// that the operator does not serve.
 func (r *UsageReconciler) connectionsOf(_ context.Context, object client.Object) []reconcile.Request {
 	var requests []reconcile.Request
 	for _, name := range r.Connections.Of(object.(*v1alpha1.ClientBinding)) {
-		requests = append(requests, reconcile.Request{NamespacedName: name})
+		if r.Connections.Serve(name.Namespace) {
+			requests = append(requests, reconcile.Request{NamespacedName: name})
+		}
 	}
 	return requests
 }

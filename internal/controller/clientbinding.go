@@ -52,7 +52,7 @@ type ClientBindingReconciler struct {
 // +kubebuilder:rbac:groups=access.delos.financial,resources=clientbindings/finalizers;apiconnections/finalizers,verbs=release
 // +kubebuilder:rbac:groups="",resources=secrets/finalizers,verbs=release
 // +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections,verbs=list;watch
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
 // Reconcile brings one ClientBinding a step further.
 func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {

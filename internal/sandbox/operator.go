@@ -51,10 +51,11 @@ func (o *Operator) Start(ctx context.Context, flags ...string) error {
 	})
 }
 
-// Aside is another operator with the same rights and flags, whose log is a file of its own. The caller stops it.
-func (o *Operator) Aside(logFile string) *Operator {
+// Aside is another operator with the same rights and flags, whose log is a file of its own, and whose environment has
+// some variables more. The caller stops it.
+func (o *Operator) Aside(logFile string, variables ...string) *Operator {
 	return &Operator{
-		process: process{LogFile: logFile, name: o.name, binary: o.binary, kubeconfig: o.kubeconfig},
+		process: process{LogFile: logFile, name: o.name, binary: o.binary, kubeconfig: o.kubeconfig, variables: variables},
 		args:    o.args,
 	}
 }

@@ -28,6 +28,8 @@ type process struct {
 
 	// name is what it is called in errors.
 	name, binary, kubeconfig string
+	// variables are added to its environment.
+	variables []string
 
 	mu      sync.Mutex
 	process *os.Process
@@ -69,7 +71,7 @@ func (p *process) launch(args []string) (ended chan struct{}, err error) {
 	// Not bound to a context: it ends when it is told to, also when the caller is in a hurry.
 	cmd := exec.Command(p.binary, args...) //nolint:noctx // see above
 	// Nothing of this process's environment: no proxy, and no kubeconfig but its own.
-	cmd.Env = []string{"KUBECONFIG=" + p.kubeconfig}
+	cmd.Env = append([]string{"KUBECONFIG=" + p.kubeconfig}, p.variables...)
 	cmd.Stdout, cmd.Stderr = log, log
 	// A Ctrl-C in the terminal is for the caller alone, who ends the parts in their order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -163,12 +164,17 @@ func TestEveryRightIsNeeded(t *testing.T) {
 	}
 }
 
-// startAside starts an operator like the shared one, with a log of its own: what it is refused is meant.
+// startAside starts an operator like the shared one, with a log of its own: what it is refused is meant. It does as on a
+// cluster that is new, where nobody was the leader yet, and does not send lists as a stream, which takes the verb watch.
 func startAside(t *testing.T) *sandbox.Operator {
 	t.Helper()
-	aside := operator.Aside(filepath.Join(t.TempDir(), "operator.log"))
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: operatorName + ".access.delos.financial"}}
+	if err := kube.Delete(t.Context(), lease); client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	aside := operator.Aside(filepath.Join(t.TempDir(), "operator.log"), "KUBE_FEATURE_WatchListClient=false")
 	t.Cleanup(func() {
-		if err := aside.Stop(); err != nil {
+		if err := aside.Kill(); err != nil {
 			t.Error(err)
 		}
 	})

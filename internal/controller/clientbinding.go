@@ -97,7 +97,9 @@ type run struct {
 	released bool
 	// noHeir: nobody else declared the relation when this run began to revoke it.
 	noHeir bool
-	news   []news
+	// refusal is why the API did not remove the relation, perhaps because there is none.
+	refusal error
+	news    []news
 }
 
 func (r *ClientBindingReconciler) begin(binding *v1alpha1.ClientBinding) *run {

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -328,4 +329,41 @@ func TestStarvedBindingIsNotVouchedFor(t *testing.T) {
 	}
 
 	expectEqual(t, "reason", "Unverified", w.reason())
+}
+
+// TestRemovalThatIsRefusedBecauseNothingIsThere: under which status the API says that there is nothing to remove is not
+// documented, and so not the words either. Get user tells whether there is.
+func TestRemovalThatIsRefusedBecauseNothingIsThere(t *testing.T) {
+	for _, status := range []int{200, 400, 404, 409, 422} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			w.platform.Adjust(func(s *delossim.Settings) { s.RefuseAbsent, s.NotFoundStatus = true, status })
+			w.bind(nil)
+			w.reconcile()
+			w.platform.RemoveRelation(john, acme)
+			w.clock.Advance(time.Minute)
+			w.delete()
+
+			w.reconcile()
+
+			expectEqual(t, "gone", true, w.gone())
+		})
+	}
+}
+
+func TestRemovalThatIsRefusedAlthoughSomethingIsThere(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.clock.Advance(time.Minute)
+	w.platform.Inject(delossim.Fault{Op: opUnrelate, Failure: delossim.Answer{Status: 400, Body: `{"error": "Not today"}`}})
+	w.delete()
+
+	w.reconcile()
+
+	expectEqual(t, "gone", false, w.gone())
+	expectEqual(t, "message", "The access could not be removed yet. The Delos API calls the request invalid (HTTP 400): Not today. Next try at 2026-03-01T12:01:02Z",
+		meta.FindStatusCondition(w.binding().Status.Conditions, v1alpha1.ConditionReady).Message)
 }

@@ -51,6 +51,9 @@ func (r *run) remove(ctx context.Context) error {
 		return nil
 	case errors.As(err, &failure) && failure.MayMeanGone():
 		return nil
+	case errors.As(err, &failure) && failure.Refused():
+		r.refusal = err
+		return nil
 	default:
 		return r.fail(ctx, err)
 	}
@@ -81,6 +84,8 @@ func (r *run) confirmGone(ctx context.Context) error {
 	_, related := user.Relation(spec.CUID)
 	settled := r.settledBy()
 	switch {
+	case related && r.refusal != nil:
+		return r.fail(ctx, r.refusal)
 	case user.Deleted && related && r.binding.Status.Claim.RevocationAcceptedTime == nil:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
 			"User %q is deleted, but would have the relation again if restored: the Delos API did not accept its removal", spec.UserUUID)})

@@ -66,9 +66,10 @@ const foreignFinalizer = "example.com/kept"
 // declare creates a binding.
 func (w *walk) declare() {
 	key := types.NamespacedName{Namespace: pick(w, w.namespaces[:]), Name: pick(w, bindingNames)}
+	relation := w.drawRelation()
 	binding := &v1alpha1.ClientBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name},
-		Spec:       v1alpha1.ClientBindingSpec{UserUUID: pick(w, w.users[:]), CUID: pick(w, w.clients[:]), IsOwner: w.chance(50)},
+		Spec:       v1alpha1.ClientBindingSpec{UserUUID: relation.user, CUID: relation.cuid, IsOwner: w.chance(50)},
 	}
 	spec := &binding.Spec
 	if w.chance(25) {
@@ -96,7 +97,16 @@ func (w *walk) declare() {
 		return
 	}
 	w.create(binding)
+	w.favourite = key
 	w.log("declare %s: %s", w.short(key), w.describe(binding))
+}
+
+// drawRelation draws a relation, more often than not that of the binding that something happened to last.
+func (w *walk) drawRelation() relationKey {
+	if binding := w.seen.bindings[w.favourite]; binding != nil && w.chance(40) {
+		return keyOf(binding)
+	}
+	return pick(w, w.relationKeys())
 }
 
 func (w *walk) drawExpiry() *metav1.Time {
@@ -126,13 +136,17 @@ func (w *walk) describe(binding *v1alpha1.ClientBinding) string {
 	return text
 }
 
-// drawBinding draws a binding as it is now; nil when there is none.
+// drawBinding draws a binding as it is now; nil when there is none. More often than not it is the one that something
+// happened to last: what goes wrong mostly takes several things in a row.
 func (w *walk) drawBinding() *v1alpha1.ClientBinding {
 	keys := sortedKeys(w.seen.bindings)
 	if len(keys) == 0 {
 		return nil
 	}
-	return w.binding(pick(w, keys))
+	if w.seen.bindings[w.favourite] == nil || w.chance(40) {
+		w.favourite = pick(w, keys)
+	}
+	return w.binding(w.favourite)
 }
 
 // edited edits a binding.
@@ -324,10 +338,14 @@ func (w *walk) fallBehind() {
 
 // timePasses lets time pass; an operator that is down may be started again.
 func (w *walk) timePasses() {
-	span := pick(w, []time.Duration{
+	spans := []time.Duration{
 		500 * time.Millisecond, time.Second, 2 * time.Second, 5 * time.Second, 15 * time.Second, 40 * time.Second,
 		2 * time.Minute, 11 * time.Minute, 35 * time.Minute, 2 * time.Hour,
-	})
+	}
+	if len(w.late) > 0 && w.chance(80) {
+		spans = spans[:4] // While a call is under way, so that something can happen before it arrives.
+	}
+	span := pick(w, spans)
 	if w.operator == nil && w.chance(60) {
 		w.start()
 	}

@@ -79,7 +79,11 @@ func (w *walk) checkReady(binding, former *v1alpha1.ClientBinding) {
 		return
 	}
 	if seen == nil {
-		w.violated(binding, "Ready, and never confirmed")
+		// A correction is under way; if the operator ends in its midst, the next one looks at once.
+		if claim := binding.Status.Claim; claim == nil || claim.LastWriteTime == nil {
+			w.violated(binding, "Ready, and never confirmed")
+		}
+		return
 	}
 	if former != nil && former.Status.LastConfirmedTime.Equal(seen) && readyOf(former.Status.Conditions) == ready {
 		return
@@ -93,7 +97,7 @@ func (w *walk) checkReady(binding, former *v1alpha1.ClientBinding) {
 		}
 	case v1alpha1.ReasonExpired:
 		gone := relation.within(seen.Time, func(m moment) bool { return m.access == nothing })
-		if !gone && !w.answeredFor(keyOf(binding), binding.UID) {
+		if !gone && !w.declaredBeside(binding) {
 			w.violated(binding, "Expired, and the platform had the relation at %s: %s", seen.UTC().Format(time.TimeOnly), relation.tell())
 		}
 	default:
@@ -146,6 +150,16 @@ func (w *walk) checkLetGo(former, binding *v1alpha1.ClientBinding) {
 func (w *walk) answeredFor(key relationKey, but types.UID) bool {
 	for _, other := range w.seen.bindings {
 		if keyOf(other) == key && other.UID != but && other.Status.Claim != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// declaredBeside reports whether another object declares the relation of an expired one.
+func (w *walk) declaredBeside(binding *v1alpha1.ClientBinding) bool {
+	for _, other := range w.seen.bindings {
+		if keyOf(other) == keyOf(binding) && other.UID != binding.UID && other.DeletionTimestamp.IsZero() && !expired(other, w.clock.Now()) {
 			return true
 		}
 	}

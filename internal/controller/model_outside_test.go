@@ -12,7 +12,8 @@ const outside = "from outside"
 
 // drift makes, changes or removes a relation past the operator.
 func (w *walk) drift() {
-	user, cuid := pick(w, w.users[:]), pick(w, w.clients[:])
+	relation := w.drawRelation()
+	user, cuid := relation.user, relation.cuid
 	if w.chance(40) {
 		w.platform.RemoveRelation(user, cuid)
 	} else {
@@ -24,7 +25,7 @@ func (w *walk) drift() {
 
 // usersChange deletes, restores, removes or creates a user.
 func (w *walk) usersChange() {
-	uuid := pick(w, w.users[:])
+	uuid := w.drawRelation().user
 	name := strings.TrimPrefix(uuid, "model-")
 	user, found := w.platform.User(uuid)
 	switch {

@@ -169,7 +169,7 @@ func (w *walk) checkAtRest(binding *v1alpha1.ClientBinding) {
 	if want != "" && ready.Reason != want {
 		w.violated(binding, "at rest with the reason %q, want %s; the relation is %s", ready.Reason, want, is)
 	}
-	if seen := binding.Status.LastConfirmedTime; ready.Reason == v1alpha1.ReasonBound && isReady && w.clock.Now().Sub(seen.Time) > interval+interval/5 {
-		w.violated(binding, "not looked at for %s", w.clock.Now().Sub(seen.Time))
+	if seen := binding.Status.LastConfirmedTime; ready.Reason == v1alpha1.ReasonBound && (seen == nil || w.clock.Now().Sub(seen.Time) > interval+interval/5) {
+		w.violated(binding, "not looked at since %s", seen)
 	}
 }

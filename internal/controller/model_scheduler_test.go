@@ -142,6 +142,7 @@ func (p *process) dueItems() []item {
 
 // pass lets time pass, and the operator work whenever it is to.
 func (w *walk) pass(span time.Duration) {
+	w.work()
 	until := w.clock.Now().Add(span)
 	for {
 		next := until

@@ -67,8 +67,8 @@ type walk struct {
 	current episode
 	// specs are the declarations of all objects, by UID and generation.
 	specs map[declaration]v1alpha1.ClientBindingSpec
-	// stripped are the objects from which somebody took our finalizer.
-	stripped map[types.UID]bool
+	// favourite is the binding that something happened to last.
+	favourite types.NamespacedName
 }
 
 // declaration is one generation of one object.
@@ -80,13 +80,12 @@ type declaration struct {
 func newWalk(t *testing.T, seed uint64) *walk {
 	t.Helper()
 	w := &walk{
-		t:        t,
-		seed:     seed,
-		rand:     rand.New(rand.NewPCG(seed, 4)),
-		clock:    clockwork.NewFakeClockAt(start),
-		kube:     clusterKube,
-		specs:    map[declaration]v1alpha1.ClientBindingSpec{},
-		stripped: map[types.UID]bool{},
+		t:     t,
+		seed:  seed,
+		rand:  rand.New(rand.NewPCG(seed, 4)),
+		clock: clockwork.NewFakeClockAt(start),
+		kube:  clusterKube,
+		specs: map[declaration]v1alpha1.ClientBindingSpec{},
 	}
 	for i := range 2 {
 		w.namespaces[i] = fmt.Sprintf("model-%d-%c", seed, 'a'+i)

@@ -2,7 +2,7 @@ package controller
 
 import (
 	"net/http"
-	"time"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,13 +15,13 @@ import (
 
 // episode is what is known of the run under way, and of the runs within it.
 type episode struct {
-	// sawNone are the relations of users whom the operator read when the platform had no such relation.
-	sawNone map[relationKey]bool
+	// saw is how relations were whenever the operator read their user.
+	saw map[relationKey][]moment
 	// disturbed: others acted in the middle of the run.
 	disturbed bool
 }
 
-func newEpisode() episode { return episode{sawNone: map[relationKey]bool{}} }
+func newEpisode() episode { return episode{saw: map[relationKey][]moment{}} }
 
 func keyOf(binding *v1alpha1.ClientBinding) relationKey {
 	return relationKey{binding.Spec.UserUUID, binding.Spec.CUID}
@@ -90,15 +90,18 @@ func (w *walk) checkReady(binding, former *v1alpha1.ClientBinding) {
 	}
 	declared := w.specs[declaration{binding.UID, ready.ObservedGeneration}]
 	relation := w.truth.relations[keyOf(binding)]
+	wasReally := func(is level) bool {
+		sees := func(m moment) bool { return m.access == is }
+		return relation.within(seen.Time, sees) && slices.ContainsFunc(w.current.saw[keyOf(binding)], sees)
+	}
 	switch ready.Reason {
 	case v1alpha1.ReasonBound:
-		if !relation.within(seen.Time, func(m moment) bool { return m.access == levelOf(declared.IsOwner) }) {
-			w.violated(binding, "Bound, and the platform did not have the relation as declared at %s: %s", seen.UTC().Format(time.TimeOnly), relation.tell())
+		if !wasReally(levelOf(declared.IsOwner)) {
+			w.violated(binding, "Bound, and the platform did not have the relation as declared when it was read: %s", relation.tell())
 		}
 	case v1alpha1.ReasonExpired:
-		gone := relation.within(seen.Time, func(m moment) bool { return m.access == nothing })
-		if !gone && !w.declaredBeside(binding) {
-			w.violated(binding, "Expired, and the platform had the relation at %s: %s", seen.UTC().Format(time.TimeOnly), relation.tell())
+		if !wasReally(nothing) && !w.declaredBeside(binding) {
+			w.violated(binding, "Expired, and the platform had the relation when it was read: %s", relation.tell())
 		}
 	default:
 		w.violated(binding, "Ready with the reason %s", ready.Reason)
@@ -141,7 +144,8 @@ func (w *walk) checkLetGo(former, binding *v1alpha1.ClientBinding) {
 		}
 		return
 	}
-	if !w.current.sawNone[key] && !relation.lied && !w.current.disturbed {
+	sawNone := slices.ContainsFunc(w.current.saw[key], func(m moment) bool { return m.relation == nothing })
+	if !sawNone && !relation.lied && !w.current.disturbed {
 		w.violated(former, "nobody answers for the relation any more, and it was not seen gone: %s", relation.tell())
 	}
 }

@@ -117,14 +117,14 @@ func (w *walk) noteCall(call delossim.Call) {
 	case delossim.OpUser:
 		for _, cuid := range w.clients {
 			key := relationKey{call.User, cuid}
-			if known := w.truth.relations[key]; known != nil && known.now().relation == nothing {
-				w.current.sawNone[key] = true
+			if known := w.truth.relations[key]; known != nil {
+				w.current.saw[key] = append(w.current.saw[key], known.now())
 			}
 		}
 	}
 }
 
-// between reports whether a relation was ever as told within the second that a status calls by its beginning.
+// within reports whether a relation was ever as told within the second that a status calls by its beginning.
 func (r *relationTruth) within(second time.Time, is func(moment) bool) bool {
 	end := second.Add(time.Second)
 	for i, m := range r.history {

@@ -38,12 +38,17 @@ var actions = []action{
 	{3, (*walk).credentialsChange},
 	{6, (*walk).killOrStart},
 	{6, (*walk).fallBehind},
+	{8, (*walk).delayNext},
 	{6, (*walk).arrive},
 	{40, (*walk).timePasses},
 }
 
 // act takes one step.
 func (w *walk) act() {
+	if len(w.late) > 0 && w.chance(60) {
+		w.hurry()
+		return
+	}
 	total := 0
 	for _, a := range actions {
 		total += a.weight
@@ -55,6 +60,16 @@ func (w *walk) act() {
 			return
 		}
 	}
+}
+
+// hurry does something about a relation of which a call is under way, before that arrives.
+func (w *walk) hurry() {
+	for _, key := range sortedKeys(w.seen.bindings) {
+		if keyOf(w.seen.bindings[key]) == w.late[0].about {
+			w.favourite = key
+		}
+	}
+	pick(w, []func(*walk){(*walk).withdraw, (*walk).withdraw, (*walk).edited, (*walk).declare, (*walk).timePasses, (*walk).timePasses})(w)
 }
 
 // Names for bindings: few, so that what was deleted comes back under its name.

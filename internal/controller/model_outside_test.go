@@ -110,6 +110,12 @@ func (w *walk) faultsEnd() {
 	w.log("no more faults")
 }
 
+// delayNext lets the next grant or removal arrive when its sender no longer waits for it.
+func (w *walk) delayNext() {
+	w.delayed = true
+	w.log("the next write will be late")
+}
+
 // arrive lets a late call arrive before its time is over.
 func (w *walk) arrive() {
 	if len(w.late) > 0 {

@@ -52,6 +52,9 @@ func (w *walk) meets(request *http.Request, body []byte) (becomes fate) {
 			w.checkWrite(request, body)
 		}
 		becomes = p.interrupt(at)
+		if w.delayed && at == beforeAPIWrite && becomes == goesOn {
+			w.delayed, becomes = false, isLate
+		}
 		switch becomes {
 		case isLate:
 			w.delay(request, body)

@@ -40,6 +40,7 @@ func (w *walk) rest() {
 
 // setRight makes everybody and everything that bindings need be there.
 func (w *walk) setRight() {
+	w.delayed = false
 	w.platform.ClearFaults()
 	w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 0 })
 	for len(w.late) > 0 {

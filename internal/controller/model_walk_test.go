@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/jonboulle/clockwork"
 	corev1 "k8s.io/api/core/v1"
@@ -53,7 +52,8 @@ type walk struct {
 	host     string
 	truth    truth
 	late     []*lateCall
-	lag      time.Duration
+	// delayed: the next write will be late.
+	delayed bool
 	// serving is the name of the process whose calls are answered.
 	serving atomic.Value
 	// delivering: a call arrives that its sender no longer waits for.

@@ -69,6 +69,16 @@ fuzz: need-go ## Throw hostile answers at the API client, FUZZTIME for each kind
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./internal/delos || exit 1; \
 	done
 
+SOAK_FOR   ?= 10m
+SOAK_STEPS ?= 300
+
+# Without the race detector: the walks are about what happens, not about who does it at once.
+.PHONY: soak
+soak: need-go ## Take random walks of the model test, SOAK_STEPS each, for SOAK_FOR; each tells its seed
+	@assets=$$(go run ./hack/controlplane) || exit 1; \
+	KUBEBUILDER_ASSETS="$$assets" go test ./internal/controller -run '^TestModel$$' -count=1 -v -timeout 0 \
+		-args -model.for=$(SOAK_FOR) -model.steps=$(SOAK_STEPS)
+
 # Built and not run by `go run`, which dies of a SIGTERM without passing it on: the demo would live on.
 .PHONY: demo
 demo: need-go ## See it work: API server, simulated API, operator and samples (ONCE=1: check and stop)

@@ -163,6 +163,11 @@ type Claim struct {
 	// +optional
 	LastWriteTime *metav1.Time `json:"lastWriteTime,omitempty"`
 
+	// unseenWriteTime is when the operator began the write before the last one, if the outcome of that was never
+	// seen: it may still arrive when the last one is long confirmed.
+	// +optional
+	UnseenWriteTime *metav1.Time `json:"unseenWriteTime,omitempty"`
+
 	// revocationAcceptedTime is when the API accepted the removal of the relation, which is
 	// finished only when Get user no longer shows it.
 	// +optional

@@ -218,6 +218,10 @@ func (in *Claim) DeepCopyInto(out *Claim) {
 		in, out := &in.LastWriteTime, &out.LastWriteTime
 		*out = (*in).DeepCopy()
 	}
+	if in.UnseenWriteTime != nil {
+		in, out := &in.UnseenWriteTime, &out.UnseenWriteTime
+		*out = (*in).DeepCopy()
+	}
 	if in.RevocationAcceptedTime != nil {
 		in, out := &in.RevocationAcceptedTime, &out.RevocationAcceptedTime
 		*out = (*in).DeepCopy()

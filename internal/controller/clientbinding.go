@@ -103,7 +103,9 @@ type run struct {
 	released bool
 	// noHeir: nobody else declared the relation when this run began to revoke it.
 	noHeir bool
-	news   []news
+	// refusal is why the API did not remove the relation, perhaps because there is none.
+	refusal error
+	news    []news
 }
 
 func (r *ClientBindingReconciler) begin(binding *v1alpha1.ClientBinding) *run {
@@ -249,7 +251,12 @@ func (r *run) untilDue() time.Duration {
 	if confirmed == nil || !meta.IsStatusConditionTrue(r.binding.Status.Conditions, v1alpha1.ConditionReady) {
 		return r.Schedule.Jitter(r.interval())
 	}
-	return due(r.binding.UID, *confirmed, r.interval()).Sub(r.Schedule.Now())
+	at := due(r.binding.UID, *confirmed, r.interval())
+	if settled := r.settledBy(); confirmed.Time.Before(settled) && settled.Before(at) {
+		// A write that nobody saw may still undo what was confirmed.
+		at = settled
+	}
+	return at.Sub(r.Schedule.Now())
 }
 
 // patchStatus writes the status if it changed, and only onto the version of the object that was read.

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
@@ -326,4 +327,138 @@ func TestStarvedBindingIsNotVouchedFor(t *testing.T) {
 	}
 
 	expectEqual(t, "reason", "Unverified", w.reason())
+}
+
+// TestRemovalThatIsRefusedBecauseNothingIsThere: under which status the API says that there is nothing to remove is not
+// documented, and so not the words either. Get user tells whether there is.
+func TestRemovalThatIsRefusedBecauseNothingIsThere(t *testing.T) {
+	for _, status := range []int{200, 400, 404, 409, 422} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			w.platform.Adjust(func(s *delossim.Settings) { s.RefuseAbsent, s.NotFoundStatus = true, status })
+			w.bind(nil)
+			w.reconcile()
+			w.platform.RemoveRelation(john, acme)
+			w.clock.Advance(time.Minute)
+			w.delete()
+
+			w.reconcile()
+
+			expectEqual(t, "gone", true, w.gone())
+		})
+	}
+}
+
+func TestRemovalThatIsRefusedAlthoughSomethingIsThere(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.clock.Advance(time.Minute)
+	w.platform.Inject(delossim.Fault{Op: opUnrelate, Failure: delossim.Answer{Status: 400, Body: `{"error": "Not today"}`}})
+	w.delete()
+
+	w.reconcile()
+
+	expectEqual(t, "gone", false, w.gone())
+	expectEqual(t, "message", "The access could not be removed yet. The Delos API calls the request invalid (HTTP 400): Not today. Next try at 2026-03-01T12:01:02Z",
+		meta.FindStatusCondition(w.binding().Status.Conditions, v1alpha1.ConditionReady).Message)
+}
+
+// TestRemovalWaitsForAnEarlierGrantUnderWay: of two grants the first had no answer, and only the second was confirmed.
+func TestRemovalWaitsForAnEarlierGrantUnderWay(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.Inject(delossim.Fault{Op: opRelate, Times: 1, Failure: delossim.Reset{}})
+	w.bind(nil)
+	w.reconcile()
+	w.clock.Advance(2 * time.Second)
+	w.reconcile()
+	expectEqual(t, "reason before the deletion", "Bound", w.reason())
+	w.delete()
+	w.clock.Advance(time.Second)
+
+	w.reconcile()
+	expectEqual(t, "gone while the first grant may still arrive", false, w.gone())
+	w.platform.SetRelation(john, acme, false) // It arrives.
+	w.clock.Advance(20 * time.Second)
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestEditThatIsTakenBackBeforeItShows: what Get user shows is as declared again, because the change does not show yet.
+func TestEditThatIsTakenBackBeforeItShows(t *testing.T) {
+	for name, after := range map[string]func(*world){
+		"and the operator saw that it was accepted": func(*world) {},
+		"and the operator was restarted":            func(w *world) { w.restart(); w.reconcileConnection() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			w.bind(nil)
+			w.reconcile()
+			w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 5 * time.Second })
+			binding := w.binding()
+			w.edit(binding, func() { binding.Spec.IsOwner = true })
+			w.reconcile()
+			expectEqual(t, "reason before", "Confirming", w.reason())
+			after(w)
+			w.edit(binding, func() { binding.Spec.IsOwner = false })
+			w.clock.Advance(time.Second)
+
+			w.reconcile()
+
+			expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+		})
+	}
+}
+
+// TestEditThatArrivesAfterItWasTakenBack: the change had no answer, and arrives when another one was confirmed.
+func TestEditThatArrivesAfterItWasTakenBack(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.platform.Inject(delossim.Fault{Op: opRelate, Times: 1, Failure: delossim.Reset{}})
+	binding := w.binding()
+	w.edit(binding, func() { binding.Spec.IsOwner = true })
+	w.reconcile()
+	w.edit(binding, func() { binding.Spec.IsOwner = false })
+	w.clock.Advance(2 * time.Second)
+	wait := w.reconcile()
+	expectEqual(t, "reason", "Bound", w.reason())
+	expectEqual(t, "wait", 18*time.Second, wait)
+	w.platform.SetRelation(john, acme, true) // It arrives.
+	w.clock.Advance(wait)
+	w.restart()
+	w.reconcileConnection()
+
+	w.reconcile()
+
+	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+}
+
+// TestSuspensionDuringAChange: a suspended binding does not vouch for what a change that does not show yet will change.
+func TestSuspensionDuringAChange(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 5 * time.Second })
+	binding := w.binding()
+	w.edit(binding, func() { binding.Spec.IsOwner = true })
+	w.reconcile()
+	w.edit(binding, func() { binding.Spec.IsOwner, binding.Spec.Suspend = false, ref(true) })
+	w.calls()
+
+	w.reconcile()
+	expectEqual(t, "reason", "Confirming", w.reason())
+	w.clock.Advance(time.Minute)
+	w.reconcile()
+
+	expectEqual(t, "reason when it shows", "Suspended", w.reason())
+	expectEqual(t, "calls", operations{opUser, opUser}, w.calls())
 }

@@ -53,6 +53,9 @@ func (r *run) remove(ctx context.Context) error {
 		return nil
 	case errors.As(err, &failure) && failure.MayMeanGone():
 		return nil
+	case errors.As(err, &failure) && failure.Refused():
+		r.refusal = err
+		return nil
 	default:
 		return r.fail(ctx, err)
 	}
@@ -61,11 +64,24 @@ func (r *run) remove(ctx context.Context) error {
 // settledBy is when every grant that was sent has either arrived or never will: a grant that nobody saw
 // confirmed may reach the API after the removal, and would then outlive its object.
 func (r *run) settledBy() time.Time {
-	written, confirmed := r.binding.Status.Claim.LastWriteTime, r.binding.Status.LastConfirmedTime
-	if written == nil || confirmed != nil && !confirmed.Before(written) {
+	claim := r.binding.Status.Claim
+	if claim == nil || r.connection == nil {
 		return time.Time{}
 	}
-	return written.Add(2 * connection.Timeout(r.connection.Spec))
+	unseen := claim.UnseenWriteTime
+	if r.unconfirmed() {
+		unseen = claim.LastWriteTime
+	}
+	if unseen == nil {
+		return time.Time{}
+	}
+	return unseen.Add(2 * connection.Timeout(r.connection.Spec))
+}
+
+// unconfirmed reports whether the last write was not confirmed.
+func (r *run) unconfirmed() bool {
+	written, confirmed := r.binding.Status.Claim.LastWriteTime, r.binding.Status.LastConfirmedTime
+	return written != nil && (confirmed == nil || confirmed.Before(written))
 }
 
 // confirmGone reads back whether the relation is gone, and only then lets the object go.
@@ -83,6 +99,8 @@ func (r *run) confirmGone(ctx context.Context) error {
 	_, related := user.Relation(spec.CUID)
 	settled := r.settledBy()
 	switch {
+	case related && r.refusal != nil:
+		return r.fail(ctx, r.refusal)
 	case user.Deleted && related && r.binding.Status.Claim.RevocationAcceptedTime == nil:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
 			"User %q is deleted, but would have the relation again if restored: the Delos API did not accept its removal", spec.UserUUID)})

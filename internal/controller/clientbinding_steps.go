@@ -208,10 +208,28 @@ func (r *run) asDeclared() bool {
 // compare ends the run when there is nothing to do. A relation that was there before and is as declared
 // is adopted by the next steps, unless the binding is suspended.
 func (r *run) compare(context.Context) error {
+	if r.asDeclared() && r.overtaken() {
+		if r.suspended() {
+			return r.conclude(r.confirming())
+		}
+		return nil
+	}
 	if r.asDeclared() && (r.held() || r.binding.Status.Claim == nil && r.suspended()) {
 		return r.bound()
 	}
 	return nil
+}
+
+// overtaken reports whether what Get user shows may be about to change: the last write was made for another
+// declaration, as far as is known, and was not seen. Only another write comes after it for sure.
+func (r *run) overtaken() bool {
+	claim := r.binding.Status.Claim
+	if claim == nil || !r.unconfirmed() {
+		return false
+	}
+	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
+	other := ready == nil || ready.ObservedGeneration != r.binding.Generation
+	return other && (r.within(claim.LastWriteTime, visibleWithin) || r.now.Time.Before(r.settledBy()))
 }
 
 // held reports whether the deletion of the object is sure to revoke.
@@ -270,7 +288,7 @@ func (r *run) claim(ctx context.Context) error {
 	if err := r.patchFinalizer(ctx, controllerutil.AddFinalizer); err != nil {
 		return err
 	}
-	adopting := r.asDeclared()
+	adopting := r.asDeclared() && !r.overtaken()
 	status := &r.binding.Status
 	if status.Claim == nil {
 		name := r.connectionName()
@@ -296,6 +314,12 @@ func (r *run) claim(ctx context.Context) error {
 		return r.conclude(r.confirming())
 	}
 	// Written ahead of the call, so that a call whose outcome nobody saw is known to have been made.
+	switch {
+	case !r.now.Time.Before(r.settledBy()):
+		status.Claim.UnseenWriteTime = nil
+	case r.unconfirmed():
+		status.Claim.UnseenWriteTime = status.Claim.LastWriteTime
+	}
 	status.Claim.LastWriteTime, status.LastConfirmedTime = &r.now, nil
 	return r.patchStatus(ctx)
 }

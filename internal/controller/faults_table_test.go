@@ -219,15 +219,15 @@ slow drip               | APIUnavailable   | False | 2s          | no      | GET
 		arrange: func(c *cell) { c.turn(); c.declare(); c.turn(); c.withdraw() },
 		table: `
 fault                   | the binding says  | Ready | tries again | Stalled | calls                     | access | finalizer | and after
-400                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
+400                     | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
 401                     | RevocationBlocked | False | 2s          | no      | DELETE refresh DELETE     | yes    | yes       | gone after 2s: DELETE GET
 401, once               | gone              | –     | –           | –       | DELETE refresh DELETE GET | no     | –         | –
 403                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
 404 in the API's words  | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
 404, HTML               | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
-409                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
+409                     | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
 409, already related    | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
-422                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
+422                     | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
 429                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
 429, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE                    | yes    | yes       | gone after 30s: DELETE GET
 500                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
@@ -239,12 +239,12 @@ timeout after headers   | RevocationBlocked | False | 2s          | no      | DE
 reset, not applied      | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
 reset, applied          | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
 connection lost halfway | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
-truncated JSON          | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
-10 MiB body             | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
+truncated JSON          | gone              | –     | –           | –       | DELETE GET                | no     | –         | –
+10 MiB body             | gone              | –     | –           | –       | DELETE GET                | no     | –         | –
 redirect                | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
-200 with an error       | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
+200 with an error       | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
 200, empty, not applied | Revoking          | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 32s: GET GET GET GET DELETE GET
-another user's answer   | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
+another user's answer   | gone              | –     | –           | –       | DELETE GET                | no     | –         | –
 slow drip               | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
 `,
 	},

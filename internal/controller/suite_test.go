@@ -361,13 +361,24 @@ func (w *world) request(name string) ctrl.Request {
 // assertKStatus compares our conditions with what the library of Flux and kubectl makes of the object.
 func (w *world) assertKStatus(object client.Object, conditions []metav1.Condition) {
 	w.t.Helper()
+	if problem := kstatusProblem(object, conditions); problem != "" {
+		w.t.Error(problem)
+	}
+}
+
+// kstatusProblem is how our conditions and that library disagree; empty when they do not.
+func kstatusProblem(object client.Object, conditions []metav1.Condition) string {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
-		w.t.Fatal(err)
+		return err.Error()
 	}
 	computed, err := status.Compute(&unstructured.Unstructured{Object: content})
 	if err != nil {
-		w.t.Fatal(err)
+		return err.Error()
+	}
+	observed, _, err := unstructured.NestedInt64(content, "status", "observedGeneration")
+	if err != nil {
+		return err.Error()
 	}
 	reconciling := meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionReconciling)
 	stalled := meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionStalled)
@@ -376,15 +387,17 @@ func (w *world) assertKStatus(object client.Object, conditions []metav1.Conditio
 	case object.GetDeletionTimestamp() != nil:
 		want = status.TerminatingStatus
 	case stalled && reconciling:
-		w.t.Errorf("both Stalled and Reconciling: %+v", conditions)
+		return fmt.Sprintf("both Stalled and Reconciling: %+v", conditions)
+	case observed != object.GetGeneration(): // nobody has looked at it since it was edited
 	case stalled:
 		want = status.FailedStatus
 	case !reconciling && meta.IsStatusConditionTrue(conditions, v1alpha1.ConditionReady):
 		want = status.CurrentStatus
 	}
 	if computed.Status != want {
-		w.t.Errorf("kstatus computes %s (%s), want %s for %+v", computed.Status, computed.Message, want, conditions)
+		return fmt.Sprintf("kstatus computes %s (%s), want %s for %+v", computed.Status, computed.Message, want, conditions)
 	}
+	return ""
 }
 
 // events returns what was told since the last call.

@@ -136,6 +136,12 @@ func (e *Error) MayMeanGone() bool {
 	}
 }
 
+// Refused reports whether the API answered a call, and that it will not do what is asked, for whatever reason: neither
+// the words nor the status for a removal of what is not there are documented.
+func (e *Error) Refused() bool {
+	return (e.Kind == KindInvalid || e.Kind == KindUnexpected) && e.Status < 500 && e.Text != ""
+}
+
 // answersProbe reports whether an answer shows that the API is there and takes the session, although it
 // does not do what a probe asks for.
 func (e *Error) answersProbe() bool {

@@ -16,6 +16,14 @@ var required = []string{"etcd", "kube-apiserver", "kubectl"}
 // terminating namespaces; no envtest download has it.
 var optional = []string{"kube-controller-manager"}
 
+// packages says what each binary is built from.
+var packages = map[string]string{
+	"etcd":                    "go.etcd.io/etcd/server/v3",
+	"kube-apiserver":          "k8s.io/kubernetes/cmd/kube-apiserver",
+	"kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+	"kubectl":                 "k8s.io/kubernetes/cmd/kubectl",
+}
+
 // parseExtra reads the value of --with.
 func parseExtra(with string) ([]string, error) {
 	if with == "" {
@@ -28,18 +36,6 @@ func parseExtra(with string) ([]string, error) {
 		}
 	}
 	return extra, nil
-}
-
-// missing returns those of names that are no executable file in dir.
-func missing(dir string, names []string) []string {
-	var lacking []string
-	for _, name := range names {
-		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0 {
-			lacking = append(lacking, name)
-		}
-	}
-	return lacking
 }
 
 // combine fills dir with links to the required files of base and to the extra files of built, so

@@ -4,8 +4,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
+
+	"github.com/delos-financial/clientbinding-operator/hack/internal/binaries"
 )
 
 // fill writes an executable file for each name and returns the directory.
@@ -40,30 +41,6 @@ func TestParseExtra(t *testing.T) {
 	}
 }
 
-func TestMissing(t *testing.T) {
-	notExecutable := fill(t, t.TempDir(), "etcd", "kubectl")
-	if err := os.WriteFile(filepath.Join(notExecutable, "kube-apiserver"), nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		name string
-		dir  string
-		want string
-	}{
-		{name: "complete", dir: fill(t, t.TempDir(), required...)},
-		{name: "one absent", dir: fill(t, t.TempDir(), "etcd", "kubectl"), want: "kube-apiserver"},
-		{name: "one not executable", dir: notExecutable, want: "kube-apiserver"},
-		{name: "a directory by that name", dir: filepath.Dir(fill(t, filepath.Join(t.TempDir(), "etcd"))), want: "etcd kube-apiserver kubectl"},
-		{name: "no such directory", dir: filepath.Join(t.TempDir(), "none"), want: "etcd kube-apiserver kubectl"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			if got := strings.Join(missing(test.dir, required), " "); got != test.want {
-				t.Errorf("missing %q, want %q", got, test.want)
-			}
-		})
-	}
-}
-
 func TestCombineFollowsItsBase(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "both")
 	built := fill(t, t.TempDir(), optional...)
@@ -73,7 +50,7 @@ func TestCombineFollowsItsBase(t *testing.T) {
 		if err := combine(dir, base, built, optional); err != nil {
 			t.Fatal(err)
 		}
-		if lacking := missing(dir, slices.Concat(required, optional)); len(lacking) > 0 {
+		if lacking := binaries.Missing(dir, slices.Concat(required, optional)); len(lacking) > 0 {
 			t.Fatalf("missing %v", lacking)
 		}
 		if content, _ := os.ReadFile(filepath.Join(dir, "etcd")); string(content) != base {

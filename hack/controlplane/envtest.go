@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"time"
+
+	"github.com/delos-financial/clientbinding-operator/hack/internal/binaries"
 )
 
 const (
@@ -16,10 +18,10 @@ const (
 
 // envtest asks setup-envtest for the control plane that controller-runtime publishes for tests.
 type envtest struct {
-	run     runner
+	run     binaries.Runner
 	modfile string // of the module that pins setup-envtest
 	release release
-	report  reporter
+	report  binaries.Reporter
 }
 
 // assets returns a complete directory that is installed already or could be downloaded, or "".
@@ -27,32 +29,32 @@ type envtest struct {
 func (e *envtest) assets(ctx context.Context) string {
 	tool, err := e.tool(ctx)
 	if err != nil {
-		e.report.say("setup-envtest cannot be run: %v", err)
+		e.report.Say("setup-envtest cannot be run: %v", err)
 		return ""
 	}
 	// Any patch release will do; "x" prefers one that is on the disk.
 	version := e.release.major() + "." + e.release.minor() + ".x"
 
-	if dir := e.complete(e.run(ctx, command{args: []string{tool, "use", "-i", "-p", "path", version}})); dir != "" {
+	if dir := e.complete(e.run(ctx, binaries.Command{Args: []string{tool, "use", "-i", "-p", "path", version}})); dir != "" {
 		return dir
 	}
-	listed, err := e.run(ctx, command{args: []string{tool, "list", version}, timeout: indexTimeout})
+	listed, err := e.run(ctx, binaries.Command{Args: []string{tool, "list", version}, Timeout: indexTimeout})
 	if err != nil {
-		e.report.say("nothing can be downloaded: %v", err)
+		e.report.Say("nothing can be downloaded: %v", err)
 		return ""
 	}
 	if strings.TrimSpace(listed) == "" {
-		e.report.say("setup-envtest has no Kubernetes %s to download", version)
+		e.report.Say("setup-envtest has no Kubernetes %s to download", version)
 		return ""
 	}
 	var dir string
-	err = e.report.step("downloading Kubernetes "+version+" with setup-envtest", func() error {
-		out, err := e.run(ctx, command{args: []string{tool, "use", "-p", "path", version}, timeout: downloadTimeout})
+	err = e.report.Step("downloading Kubernetes "+version+" with setup-envtest", func() error {
+		out, err := e.run(ctx, binaries.Command{Args: []string{tool, "use", "-p", "path", version}, Timeout: downloadTimeout})
 		dir = e.complete(out, err)
 		return err
 	})
 	if err != nil {
-		e.report.say("%v", err)
+		e.report.Say("%v", err)
 	}
 	return dir
 }
@@ -60,14 +62,14 @@ func (e *envtest) assets(ctx context.Context) string {
 // tool returns the path of the setup-envtest executable, compiled if it was not yet. It is run by
 // its path, since a timeout that killed "go tool" would leave its child behind.
 func (e *envtest) tool(ctx context.Context) (string, error) {
-	out, err := e.run(ctx, command{args: []string{"go", "tool", "-n", "-modfile=" + e.modfile, "setup-envtest"}})
+	out, err := e.run(ctx, binaries.Command{Args: []string{"go", "tool", "-n", "-modfile=" + e.modfile, "setup-envtest"}})
 	return strings.TrimSpace(out), err
 }
 
 // complete returns the directory that setup-envtest printed, if it holds what is required.
 func (e *envtest) complete(out string, err error) string {
 	dir := strings.TrimSpace(out)
-	if err != nil || dir == "" || len(missing(dir, required)) > 0 {
+	if err != nil || dir == "" || len(binaries.Missing(dir, required)) > 0 {
 		return ""
 	}
 	return dir

@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+
+	"github.com/delos-financial/clientbinding-operator/hack/internal/binaries"
 )
 
 // finder knows where control planes may be and how to make one.
 type finder struct {
 	cache   string // what was built for this very set of versions
 	envtest *envtest
-	builder *builder
-	report  reporter
+	builder *binaries.Builder
+	release release
+	report  binaries.Reporter
 }
 
 // find returns a directory that holds the required binaries and the extra ones. assets is the
@@ -23,7 +26,7 @@ func (f *finder) find(ctx context.Context, assets string, extra []string) (strin
 	if err != nil {
 		return "", err
 	}
-	lacking := missing(base, extra)
+	lacking := binaries.Missing(base, extra)
 	if len(lacking) == 0 {
 		return base, nil
 	}
@@ -35,7 +38,7 @@ func (f *finder) find(ctx context.Context, assets string, extra []string) (strin
 	}
 	// Somebody else's directory is not ours to write to.
 	dir := filepath.Join(f.cache, "with", fmt.Sprintf("%.6x", sha256.Sum256([]byte(base))))
-	f.report.say("adding %s of Kubernetes v%s to %s", strings.Join(lacking, ", "), f.builder.release.kubernetes, base)
+	f.report.Say("adding %s of Kubernetes v%s to %s", strings.Join(lacking, ", "), f.release.kubernetes, base)
 	return dir, combine(dir, base, f.cache, extra)
 }
 
@@ -44,7 +47,7 @@ func (f *finder) base(ctx context.Context, assets string) (string, error) {
 	if assets != "" {
 		return given(assets)
 	}
-	if len(missing(f.cache, required)) == 0 {
+	if len(binaries.Missing(f.cache, required)) == 0 {
 		return f.cache, nil
 	}
 	if dir := f.envtest.assets(ctx); dir != "" {
@@ -56,7 +59,7 @@ func (f *finder) base(ctx context.Context, assets string) (string, error) {
 // given checks the directory named by KUBEBUILDER_ASSETS. It returns an absolute path, because
 // every test binary runs in the directory of its own package.
 func given(assets string) (string, error) {
-	if lacking := missing(assets, required); len(lacking) > 0 {
+	if lacking := binaries.Missing(assets, required); len(lacking) > 0 {
 		return "", fmt.Errorf("KUBEBUILDER_ASSETS=%s lacks the executable %s; unset it to have a control plane found or built",
 			assets, strings.Join(lacking, ", "))
 	}
@@ -65,10 +68,10 @@ func given(assets string) (string, error) {
 
 // build makes the named binaries in the cache, unless another run did while this one waited.
 func (f *finder) build(ctx context.Context, names []string) error {
-	unlock, err := lock(ctx, f.cache+".lock", f.report)
+	unlock, err := binaries.Lock(ctx, f.cache+".lock", f.report)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return f.builder.build(ctx, f.cache, missing(f.cache, names))
+	return f.builder.Build(ctx, f.cache, binaries.Missing(f.cache, names))
 }

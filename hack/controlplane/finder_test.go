@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/delos-financial/clientbinding-operator/hack/internal/binaries"
 )
 
 // machine stands in for the programs that the finder calls.
@@ -18,9 +20,9 @@ type machine struct {
 	built      []string
 }
 
-func (m *machine) run(_ context.Context, c command) (string, error) {
+func (m *machine) run(_ context.Context, c binaries.Command) (string, error) {
 	none := errors.New("none")
-	switch line := strings.Join(c.args, " "); {
+	switch line := strings.Join(c.Args, " "); {
 	case strings.HasPrefix(line, "go tool -n "):
 		return "/setup-envtest\n", nil
 	case line == "/setup-envtest use -i -p path 1.37.x":
@@ -36,7 +38,7 @@ func (m *machine) run(_ context.Context, c command) (string, error) {
 	case line == "/setup-envtest use -p path 1.37.x":
 		return m.downloaded, nil
 	case strings.HasPrefix(line, "go build "):
-		output := c.args[slices.Index(c.args, "-o")+1]
+		output := c.Args[slices.Index(c.Args, "-o")+1]
 		m.built = append(m.built, filepath.Base(output))
 		fill(m.t, filepath.Dir(output), filepath.Base(output))
 		return "", nil
@@ -47,11 +49,12 @@ func (m *machine) run(_ context.Context, c command) (string, error) {
 }
 
 func (m *machine) finder(cache string) *finder {
-	r, quiet := release{kubernetes: "1.37.2"}, reporter{out: io.Discard}
+	r, quiet := release{kubernetes: "1.37.2"}, binaries.Reporter{Out: io.Discard}
 	return &finder{
 		cache:   cache,
 		envtest: &envtest{run: m.run, modfile: "go.mod", release: r, report: quiet},
-		builder: &builder{run: m.run, module: ".", release: r, report: quiet},
+		builder: newBuilder(m.run, ".", r, quiet),
+		release: r,
 		report:  quiet,
 	}
 }
@@ -86,7 +89,7 @@ func TestFindTakesTheNearest(t *testing.T) {
 			if got != test.want || !slices.Equal(test.machine.built, test.wantBuilt) {
 				t.Errorf("got %s, built %v; want %s, built %v", got, test.machine.built, test.want, test.wantBuilt)
 			}
-			if lacking := missing(got, required); len(lacking) > 0 {
+			if lacking := binaries.Missing(got, required); len(lacking) > 0 {
 				t.Errorf("missing %v", lacking)
 			}
 		})
@@ -124,7 +127,7 @@ func TestFindAddsWhatIsAskedFor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if lacking := missing(got, all); len(lacking) > 0 {
+			if lacking := binaries.Missing(got, all); len(lacking) > 0 {
 				t.Errorf("missing %v", lacking)
 			}
 			if !slices.Equal(m.built, test.wantBuilt) {
@@ -138,7 +141,7 @@ func TestFindAddsWhatIsAskedFor(t *testing.T) {
 			}
 		})
 	}
-	if lacking := missing(assets, optional); len(lacking) == 0 {
+	if lacking := binaries.Missing(assets, optional); len(lacking) == 0 {
 		t.Error("wrote into the directory given by KUBEBUILDER_ASSETS")
 	}
 }

@@ -25,6 +25,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/delos-financial/clientbinding-operator/hack/internal/binaries"
 )
 
 func main() {
@@ -68,46 +70,38 @@ func run(ctx context.Context, args []string, stderr io.Writer) (string, error) {
 
 // newFinder wires the sources together for the checkout around the working directory.
 func newFinder(ctx context.Context, stderr io.Writer) (*finder, error) {
-	root, err := repositoryRoot()
+	root, err := binaries.RepositoryRoot()
 	if err != nil {
 		return nil, err
-	}
-	cacheRoot, err := os.UserCacheDir()
-	if err != nil {
-		return nil, fmt.Errorf("finding the user's cache directory: %w", err)
 	}
 	tools := filepath.Join(root, "hack", "tools")
 	module := filepath.Join(tools, "kubernetes")
-	release, err := readRelease(ctx, execute, module)
+	release, err := readRelease(ctx, binaries.Execute, module)
 	if err != nil {
 		return nil, err
 	}
-	cache, err := cacheDir(filepath.Join(cacheRoot, "clientbinding-operator", "controlplane"), release, module)
+	cache, err := binaries.CacheDir("controlplane", release.kubernetes, module)
 	if err != nil {
 		return nil, err
 	}
-	report := reporter{out: stderr}
+	report := binaries.Reporter{Out: stderr, Name: "controlplane"}
 	return &finder{
 		cache:   cache,
-		envtest: &envtest{run: execute, modfile: filepath.Join(tools, "generate", "go.mod"), release: release, report: report},
-		builder: &builder{run: execute, module: module, release: release, report: report},
+		envtest: &envtest{run: binaries.Execute, modfile: filepath.Join(tools, "generate", "go.mod"), release: release, report: report},
+		builder: newBuilder(binaries.Execute, module, release, report),
+		release: release,
 		report:  report,
 	}, nil
 }
 
-// repositoryRoot walks up from the working directory to the checkout, so that the command works in
-// every folder of it, those with a go.mod of their own included.
-func repositoryRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "hack", "tools", "kubernetes", "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%s is not inside a checkout of clientbinding-operator", start)
-		}
+// newBuilder builds what can be built of a release.
+func newBuilder(run binaries.Runner, module string, release release, report binaries.Reporter) *binaries.Builder {
+	return &binaries.Builder{
+		Run:      run,
+		Module:   module,
+		What:     "Kubernetes v" + release.kubernetes,
+		Packages: packages,
+		Ldflags:  release.ldflags(),
+		Report:   report,
 	}
 }

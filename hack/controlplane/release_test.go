@@ -3,7 +3,10 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/delos-financial/clientbinding-operator/hack/internal/binaries"
 )
 
 func TestReadRelease(t *testing.T) {
@@ -19,7 +22,7 @@ func TestReadRelease(t *testing.T) {
 			if test.mod != "" {
 				write(t, filepath.Join(module, "go.mod"), test.mod)
 			}
-			got, err := readRelease(t.Context(), execute, module)
+			got, err := readRelease(t.Context(), binaries.Execute, module)
 			if got.kubernetes != test.want || (err == nil) != (test.want != "") {
 				t.Errorf("got %q, %v; want %q", got.kubernetes, err, test.want)
 			}
@@ -27,23 +30,16 @@ func TestReadRelease(t *testing.T) {
 	}
 }
 
-func TestCacheDirChangesWithTheModule(t *testing.T) {
-	module := t.TempDir()
-	name := func(mod, sum string) string {
-		write(t, filepath.Join(module, "go.mod"), mod)
-		write(t, filepath.Join(module, "go.sum"), sum)
-		dir, err := cacheDir("/cache", release{kubernetes: "1.37.2"}, module)
-		if err != nil {
-			t.Fatal(err)
+func TestLdflagsNameTheVersion(t *testing.T) {
+	got := release{kubernetes: "1.37.2"}.ldflags()
+	for _, want := range []string{
+		"-X k8s.io/component-base/version.gitVersion=v1.37.2 ",
+		"-X k8s.io/component-base/version.gitMajor=1 ",
+		"-X k8s.io/component-base/version.gitMinor=37 ",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q lacks %q", got, want)
 		}
-		return dir
-	}
-	first := name("a", "b")
-	if again := name("a", "b"); again != first {
-		t.Errorf("%s became %s without a change", first, again)
-	}
-	if name("c", "b") == first || name("a", "c") == first {
-		t.Error("a change in the module did not change the directory")
 	}
 }
 

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package binaries
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// lock takes an exclusive lock on a file and returns the function that gives it back. Two runs at
+// Lock takes an exclusive lock on a file and returns the function that gives it back. Two runs at
 // once build once: the second waits here. The kernel drops the lock of a process that dies.
-func lock(ctx context.Context, path string, report reporter) (unlock func(), err error) {
+func Lock(ctx context.Context, path string, report Reporter) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
@@ -34,7 +34,7 @@ func lock(ctx context.Context, path string, report reporter) (unlock func(), err
 			return nil, fmt.Errorf("locking %s: %w", path, err)
 		}
 		if !waited {
-			report.say("another run is building the control plane; waiting for it")
+			report.Say("another run is building the same; waiting for it")
 		}
 		select {
 		case <-ctx.Done():

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package binaries
 
 import (
 	"bytes"
@@ -14,7 +14,7 @@ import (
 
 func TestLockExcludesUntilItIsGivenBack(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "not-yet", "lock")
-	unlock, err := lock(t.Context(), path, reporter{out: io.Discard})
+	unlock, err := Lock(t.Context(), path, Reporter{Out: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func TestLockExcludesUntilItIsGivenBack(t *testing.T) {
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	var said bytes.Buffer
-	if _, err := lock(cancelled, path, reporter{out: &said}); !errors.Is(err, context.Canceled) {
+	if _, err := Lock(cancelled, path, Reporter{Out: &said}); !errors.Is(err, context.Canceled) {
 		t.Errorf("second lock: got %v, want to wait until cancelled", err)
 	}
 	if !strings.Contains(said.String(), "another run") {
@@ -30,7 +30,7 @@ func TestLockExcludesUntilItIsGivenBack(t *testing.T) {
 	}
 
 	unlock()
-	again, err := lock(t.Context(), path, reporter{out: io.Discard})
+	again, err := Lock(t.Context(), path, Reporter{Out: io.Discard})
 	if err != nil {
 		t.Fatalf("after the unlock: %v", err)
 	}

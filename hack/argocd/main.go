@@ -1,0 +1,69 @@
+// Command argocd builds the real Argo CD for tests, and prints the directory that holds it: its programs, the scripts
+// that they call, and in manifests what is installed in a cluster. Everything else it has to say goes to stderr.
+//
+// It is built once from the Go modules pinned in hack/tools/argocd, which takes minutes, and kept in the user's cache
+// directory. The version is the one in that go.mod; it is written nowhere else.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/delos-financial/clientbinding-operator/hack/internal/binaries"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	dir, err := run(ctx)
+	if ctx.Err() != nil {
+		err = errors.New("interrupted; what is compiled already is kept")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "argocd:", err)
+		stop()
+		os.Exit(1)
+	}
+	fmt.Println(dir)
+}
+
+func run(ctx context.Context) (string, error) {
+	root, err := binaries.RepositoryRoot()
+	if err != nil {
+		return "", err
+	}
+	module := filepath.Join(root, "hack", "tools", "argocd")
+	version, err := binaries.Version(ctx, binaries.Execute, module, modulePath)
+	if err != nil {
+		return "", err
+	}
+	cache, err := binaries.CacheDir("argocd", version, module)
+	if err != nil {
+		return "", err
+	}
+	report := binaries.Reporter{Out: os.Stderr, Name: "argocd"}
+	unlock, err := binaries.Lock(ctx, cache+".lock", report)
+	if err != nil {
+		return "", err
+	}
+	defer unlock()
+	d := &distribution{
+		dir:    cache,
+		module: module,
+		run:    binaries.Execute,
+		builder: &binaries.Builder{
+			Run:      binaries.Execute,
+			Module:   module,
+			What:     "Argo CD v" + version,
+			Packages: map[string]string{program: modulePath + "/cmd"},
+			Ldflags:  "-X " + modulePath + "/common.version=" + version,
+			Report:   report,
+		},
+	}
+	return cache, d.complete(ctx)
+}

@@ -25,13 +25,14 @@ help: ## List the targets
 		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: generate
-generate: need-go ## Write the deepcopy code, the CRDs and the roles from the markers in the Go code
+generate: need-go ## Write the deepcopy code, CRDs and roles from the Go code, Argo CD's forms from the scripts
 	$(CONTROLLER_GEN) object paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
 		output:rbac:artifacts:config=config/rbac
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
 		output:rbac:artifacts:config=config/namespaced/tenant
+	go run ./hack/customizations config/argocd
 
 # Compares with the files as they were and not with the last commit, so that it is of use before one.
 .PHONY: check-generated

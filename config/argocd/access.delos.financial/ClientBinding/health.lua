@@ -1,0 +1,67 @@
+-- Only what Argo CD's closed set of Lua libraries has: no string library, no methods of strings.
+local hs = { status = "Progressing", message = "Waits for the operator to look at the object" }
+local meta = obj.metadata or {}
+local spec = obj.spec or {}
+local status = obj.status or {}
+
+local conditions = {}
+for _, condition in ipairs(status.conditions or {}) do
+  conditions[condition.type] = condition
+end
+
+-- A status that is about an earlier generation says nothing of this one.
+local current = status.observedGeneration ~= nil and status.observedGeneration == meta.generation
+local ready = conditions["Ready"]
+
+local function is(type)
+  return current and conditions[type] ~= nil and conditions[type].status == "True"
+end
+
+-- These messages say all that their reasons say.
+local plain = { Bound = true, Expired = true, Suspended = true }
+
+local function words(condition)
+  if plain[condition.reason] then
+    return condition.message
+  end
+  return condition.reason .. ": " .. condition.message
+end
+
+-- Argo CD 3.6 and later show deletionMessage; earlier ones say "Pending deletion".
+if meta.deletionTimestamp ~= nil then
+  hs.deletionMessage = "Waits for the operator to revoke the access"
+  if is("Stalled") then
+    hs.status = "Degraded"
+  end
+  if current and ready ~= nil then
+    hs.deletionMessage = words(ready)
+  end
+  hs.message = hs.deletionMessage
+  return hs
+end
+
+if not current or ready == nil then
+  if meta.generation ~= nil and meta.generation > 1 then
+    hs.message = "Waits for the operator to look at the latest generation"
+  end
+  return hs
+end
+
+if is("Stalled") then
+  hs.status = "Degraded"
+  hs.message = words(conditions["Stalled"])
+elseif is("Ready") and ready.reason == "Expired" then
+  -- The declared state is that there is no access any more, and it was read back.
+  hs.status = "Healthy"
+  hs.message = words(ready)
+elseif spec.suspend == true and status.expiredTime == nil then
+  hs.status = "Suspended"
+  hs.message = words(ready)
+elseif is("Ready") then
+  hs.status = "Healthy"
+  hs.message = words(ready)
+else
+  -- Passing failures, too: Argo CD fails a sync for Degraded.
+  hs.message = words(conditions["Reconciling"] or ready)
+end
+return hs

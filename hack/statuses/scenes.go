@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+const (
+	// stallAfter is long enough to see that something fails before it counts as stalled.
+	stallAfter = 15 * time.Second
+	// patience is how long a state may take to come.
+	patience = time.Minute
+)
+
+// scene is a state of an object, and the file that it is recorded in; without one it is only waited for.
+type scene struct {
+	file, kind, name string
+	// reason of Ready, and the condition that is there besides it, if any.
+	reason, besides string
+}
+
+func (s *stage) play(ctx context.Context) error {
+	for _, act := range []func(context.Context) error{s.unseen, s.first, s.edited, s.leaving} {
+		if err := act(ctx); err != nil {
+			return err
+		}
+	}
+	return s.operator.Stop()
+}
+
+// unseen are objects that no operator has looked at, or not since they were last edited.
+func (s *stage) unseen(ctx context.Context) error {
+	if err := s.create(ctx, binding("john-owns-cust-789xyz", works, "user_abc123def", "cust_789xyz", true)); err != nil {
+		return err
+	}
+	return s.record(ctx,
+		scene{file: "new", kind: "ClientBinding", name: "john-owns-cust-789xyz"},
+		scene{file: "new", kind: "APIConnection", name: works})
+}
+
+// first is what comes of what was just created.
+func (s *stage) first(ctx context.Context) error {
+	if err := s.operator.Start(ctx, "--stall-after="+stallAfter.String()); err != nil {
+		return err
+	}
+	suspended := binding("maria-uses-cust-789xyz", works, "user_ghi456jkl", "cust_789xyz", false)
+	suspended.Spec.Suspend = ptr.To(true)
+	lasting := binding("contractor-uses-cust-456uvw", works, "user_abc123def", "cust_456uvw", false)
+	lasting.Spec.ExpiresAt = &metav1.Time{Time: time.Now().Add(20 * time.Second).UTC().Truncate(time.Second)}
+	if err := s.create(ctx,
+		binding("nobody-uses-cust-789xyz", works, "user_does_not_exist", "cust_789xyz", false),
+		binding("confirming", dawdles, "user_abc123def", "cust_789xyz", true),
+		binding("api-unavailable", blind, "user_abc123def", "cust_789xyz", true),
+		binding("rate-limited", forbids, "user_abc123def", "cust_789xyz", true),
+		binding("connection-not-ready", down, "user_abc123def", "cust_789xyz", true),
+		binding("leaving-slowly", dawdles, "user_ghi456jkl", "cust_related", true),
+		binding("leaving-never", keeps, "user_ghi456jkl", "cust_related", true),
+		suspended, lasting,
+	); err != nil {
+		return err
+	}
+	if err := s.record(ctx,
+		scene{"api_unavailable", "ClientBinding", "api-unavailable", v1alpha1.ReasonAPIUnavailable, v1alpha1.ConditionReconciling},
+		scene{"user_not_found", "ClientBinding", "nobody-uses-cust-789xyz", v1alpha1.ReasonUserNotFound, v1alpha1.ConditionReconciling},
+		scene{"confirming", "ClientBinding", "confirming", v1alpha1.ReasonConfirming, v1alpha1.ConditionReconciling},
+		scene{"rate_limited", "ClientBinding", "rate-limited", v1alpha1.ReasonRateLimited, v1alpha1.ConditionReconciling},
+		scene{"connection_not_ready", "ClientBinding", "connection-not-ready", v1alpha1.ReasonConnectionNotReady, v1alpha1.ConditionReconciling},
+		scene{"api_unavailable", "APIConnection", down, v1alpha1.ReasonAPIUnavailable, v1alpha1.ConditionReconciling},
+		scene{"logged_in", "APIConnection", works, v1alpha1.ReasonLoggedIn, ""},
+		scene{"secret_not_found", "APIConnection", noSecret, v1alpha1.ReasonSecretNotFound, v1alpha1.ConditionStalled},
+		scene{"login_refused", "APIConnection", refuses, v1alpha1.ReasonLoginRefused, v1alpha1.ConditionStalled},
+		scene{"bound", "ClientBinding", "john-owns-cust-789xyz", v1alpha1.ReasonBound, ""},
+		scene{"", "ClientBinding", "leaving-slowly", v1alpha1.ReasonBound, ""},
+		scene{"", "ClientBinding", "leaving-never", v1alpha1.ReasonBound, ""},
+		scene{"suspended", "ClientBinding", "maria-uses-cust-789xyz", v1alpha1.ReasonSuspended, ""},
+	); err != nil {
+		return err
+	}
+	if err := s.create(ctx, binding("john-owns-cust-789xyz-too", works, "user_abc123def", "cust_789xyz", true)); err != nil {
+		return err
+	}
+	return s.record(ctx,
+		scene{"conflict", "ClientBinding", "john-owns-cust-789xyz-too", v1alpha1.ReasonConflict, v1alpha1.ConditionStalled},
+		scene{"user_not_found_stalled", "ClientBinding", "nobody-uses-cust-789xyz", v1alpha1.ReasonUserNotFound, v1alpha1.ConditionStalled},
+		scene{"expired", "ClientBinding", "contractor-uses-cust-456uvw", v1alpha1.ReasonExpired, ""},
+		scene{"api_unavailable_stalled", "APIConnection", down, v1alpha1.ReasonAPIUnavailable, v1alpha1.ConditionStalled},
+	)
+}
+
+// edited are objects whose status is about an earlier generation, and what becomes of them.
+func (s *stage) edited(ctx context.Context) error {
+	if err := s.operator.Stop(); err != nil {
+		return err
+	}
+	if err := errors.Join(
+		s.patch(ctx, binding("john-owns-cust-789xyz", "", "", "", false), `{"spec":{"suspend":true}}`),
+		s.patch(ctx, connection(works, ""), `{"spec":{"interval":"30m"}}`),
+	); err != nil {
+		return err
+	}
+	if err := s.record(ctx,
+		scene{"edited", "ClientBinding", "john-owns-cust-789xyz", v1alpha1.ReasonBound, ""},
+		scene{"edited", "APIConnection", works, v1alpha1.ReasonLoggedIn, ""},
+	); err != nil {
+		return err
+	}
+	if err := s.operator.Start(ctx, "--stall-after="+stallAfter.String()); err != nil {
+		return err
+	}
+	return s.record(ctx, scene{"suspended_bound", "ClientBinding", "john-owns-cust-789xyz", v1alpha1.ReasonBound, ""})
+}
+
+// leaving are objects that are being deleted.
+func (s *stage) leaving(ctx context.Context) error {
+	if err := errors.Join(
+		s.kube.Delete(ctx, binding("leaving-slowly", "", "", "", false)),
+		s.kube.Delete(ctx, binding("leaving-never", "", "", "", false)),
+	); err != nil {
+		return err
+	}
+	return s.record(ctx,
+		scene{"revoking", "ClientBinding", "leaving-slowly", v1alpha1.ReasonRevoking, v1alpha1.ConditionReconciling},
+		scene{"revocation_blocked", "ClientBinding", "leaving-never", v1alpha1.ReasonRevocationBlocked, v1alpha1.ConditionReconciling},
+		scene{"revocation_blocked_stalled", "ClientBinding", "leaving-never", v1alpha1.ReasonRevocationBlocked, v1alpha1.ConditionStalled},
+	)
+}
+
+func (s *stage) create(ctx context.Context, bindings ...*v1alpha1.ClientBinding) error {
+	for _, b := range bindings {
+		if err := s.kube.Create(ctx, b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *stage) patch(ctx context.Context, object client.Object, patch string) error {
+	return s.kube.Patch(ctx, object, client.RawPatch("application/merge-patch+json", []byte(patch)))
+}
+
+// record waits for each state and writes it down.
+func (s *stage) record(ctx context.Context, scenes ...scene) error {
+	for _, scene := range scenes {
+		object := &unstructured.Unstructured{}
+		object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(scene.kind))
+		key := client.ObjectKey{Namespace: namespace, Name: scene.name}
+		err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+			if err := s.kube.Get(ctx, key, object); err != nil {
+				return false, err
+			}
+			return scene.isSeen(object)
+		})
+		if err != nil {
+			return fmt.Errorf("waiting for %s of %s %s: %w; it has %v", scene.file, scene.kind, scene.name, err, object.Object["status"])
+		}
+		if scene.file == "" {
+			continue
+		}
+		if err := write(scene, object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// isSeen reports whether an object is in the state of the scene.
+func (s scene) isSeen(object *unstructured.Unstructured) (bool, error) {
+	var status struct {
+		Status struct {
+			Conditions []metav1.Condition `json:"conditions"`
+		} `json:"status"`
+	}
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &status); err != nil {
+		return false, err
+	}
+	conditions := status.Status.Conditions
+	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
+	if s.reason == "" || ready == nil {
+		return s.reason == "" && ready == nil, nil
+	}
+	besides := ""
+	for _, condition := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+		if meta.IsStatusConditionTrue(conditions, condition) {
+			besides = condition
+		}
+	}
+	return ready.Reason == s.reason && besides == s.besides, nil
+}

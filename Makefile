@@ -86,6 +86,15 @@ demo: need-go ## See it work: API server, simulated API, operator and samples (O
 	@go build -buildvcs=false -o bin/demo ./hack/demo
 	@bin/demo $(if $(ONCE),--once)
 
+# The scripts first, with Argo CD's own interpreter. The flags are those of the build of Argo CD, so that what was
+# compiled for the one is of use to the other. That module needs a newer Go, which is fetched like a module.
+.PHONY: e2e-argocd
+e2e-argocd: need-go need-redis ## Try config/argocd and the operator with the real Argo CD (cold, it is built in minutes)
+	@argocd=$$(go run ./hack/argocd) && echo "Argo CD is in $$argocd"
+	CGO_ENABLED=0 GOTOOLCHAIN=auto GOWORK=off go -C hack/tools/argocd test -mod=readonly -trimpath -count=1 ./...
+	@go build -buildvcs=false -o bin/e2e-argocd ./hack/e2e-argocd
+	@bin/e2e-argocd $(if $(SHOW),--show)
+
 .PHONY: bench
 bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: in one or two; SCENARIOS="rate …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench
@@ -151,11 +160,13 @@ no-bindings: need-kubectl
 # need says what is missing and how to get it.
 need = command -v $(1) >/dev/null || { echo "make needs $(1): $(2)" >&2; exit 1; }
 
-.PHONY: need-go need-cc need-kubectl
+.PHONY: need-go need-cc need-kubectl need-redis
 need-go:
 	@$(call need,go,see https://go.dev/dl for the version that go.mod asks for)
 	@$(call need,git,install it with the package manager of your system)
 need-cc: need-go
 	@$(call need,$(firstword $(shell go env CC 2>/dev/null) cc),the race detector needs a C compiler; on Debian: apt-get install gcc libc6-dev)
+need-redis:
+	@$(call need,redis-server,Argo CD keeps its cache in it; on Debian: apt-get install redis-server)
 need-kubectl:
 	@$(call need,kubectl,see https://kubernetes.io/docs/tasks/tools)

@@ -28,6 +28,8 @@ var copies = map[string]string{
 	"hack/gpg-wrapper.sh":        "gpg-wrapper.sh",
 	"manifests/crds":             "manifests/crds",
 	"manifests/base/config":      "manifests/config",
+	// What the application controller may do: everything.
+	"manifests/cluster-rbac/application-controller": "manifests/rbac",
 }
 
 // distribution is a directory with all that it takes to run Argo CD.

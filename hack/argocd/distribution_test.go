@@ -14,7 +14,7 @@ import (
 
 func TestCompleteMakesWhatIsMissingOnce(t *testing.T) {
 	source, dir := t.TempDir(), filepath.Join(t.TempDir(), "cache")
-	for _, file := range []string{"hack/git-verify-wrapper.sh", "hack/gpg-wrapper.sh", "manifests/crds/a.yaml", "manifests/base/config/b.yaml"} {
+	for _, file := range []string{"hack/git-verify-wrapper.sh", "hack/gpg-wrapper.sh", "manifests/crds/a.yaml", "manifests/base/config/b.yaml", "manifests/cluster-rbac/application-controller/c.yaml"} {
 		path := filepath.Join(source, file)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -45,7 +45,7 @@ func TestCompleteMakesWhatIsMissingOnce(t *testing.T) {
 	if lacking := binaries.Missing(dir, executables); len(lacking) > 0 {
 		t.Errorf("missing %v", lacking)
 	}
-	for _, file := range []string{"manifests/crds/a.yaml", "manifests/config/b.yaml"} {
+	for _, file := range []string{"manifests/crds/a.yaml", "manifests/config/b.yaml", "manifests/rbac/c.yaml"} {
 		if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
 			t.Error(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/hack/internal/progress"
 )
 
 const (
@@ -23,7 +24,7 @@ const (
 
 // check tries what invite suggests and fails if it does not turn out as it should.
 func (s *stage) check(ctx context.Context) error {
-	s.report.heading("Checks")
+	s.report.Heading("Checks")
 	standard, err := s.samples.standard()
 	if err != nil {
 		return err
@@ -42,7 +43,7 @@ func (s *stage) check(ctx context.Context) error {
 		{"promote " + standard.Name + ": its user becomes owner", func() error { return s.checkPromotion(ctx, standard) }},
 		{"delete " + owner.Name + ": kubectl returns when the access is gone", func() error { return s.checkDeletion(ctx, owner) }},
 	} {
-		if err := s.report.step(step.what, step.do); err != nil {
+		if err := s.report.Step(step.what, step.do); err != nil {
 			return fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
@@ -122,7 +123,7 @@ func (s *stage) becomesBound(ctx context.Context, binding v1alpha1.ClientBinding
 		return len(unexpected) == 0, nil
 	})
 	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("after %s not as expected: %s (%w)", seconds(limit), strings.Join(unexpected, "; "), err)
+		return fmt.Errorf("after %s not as expected: %s (%w)", progress.Seconds(limit), strings.Join(unexpected, "; "), err)
 	}
 	return err
 }

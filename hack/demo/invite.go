@@ -21,7 +21,7 @@ func (s *stage) invite(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.report.heading("Try next, in another terminal")
+	s.report.Heading("Try next, in another terminal")
 	for _, hint := range []struct{ what, command string }{
 		{"Use this cluster", fmt.Sprintf("export KUBECONFIG=%s PATH=%s:$PATH",
 			quote(s.cluster.Kubeconfig), quote(s.cluster.Assets))},
@@ -35,12 +35,12 @@ func (s *stage) invite(ctx context.Context) error {
 		{"See what the platform was asked", "curl " + s.simulator.AdminURL + "/calls"},
 		{"Read the operator's log", "less " + quote(s.operator.LogFile)},
 	} {
-		fmt.Fprintf(s.report.out, "# %s\n%s\n\n", hint.what, hint.command)
+		fmt.Fprintf(s.report.Out, "# %s\n%s\n\n", hint.what, hint.command)
 	}
-	fmt.Fprintln(s.report.out, "Ctrl-C stops everything and leaves nothing behind.")
-	s.report.heading("kubectl get clientbindings --all-namespaces")
+	fmt.Fprintln(s.report.Out, "Ctrl-C stops everything and leaves nothing behind.")
+	s.report.Heading("kubectl get clientbindings --all-namespaces")
 	s.follow(ctx)
-	fmt.Fprintln(s.report.out)
+	fmt.Fprintln(s.report.Out)
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/go-logr/logr"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/delos-financial/clientbinding-operator/hack/internal/progress"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
@@ -44,7 +45,7 @@ func main() {
 
 // run is the whole demo. Whatever happens it cleans up, and ends with what the simulator recorded.
 func run(ctx context.Context, out io.Writer, once bool) (err error) {
-	report := &reporter{out: out}
+	report := &progress.Report{Out: out}
 	began := time.Now()
 	box, err := sandbox.New()
 	if err != nil {
@@ -55,12 +56,12 @@ func run(ctx context.Context, out io.Writer, once bool) (err error) {
 		if err != nil && ctx.Err() == nil && s != nil && s.operator != nil {
 			fmt.Fprintf(out, "\nThe operator's log ends with\n%s\n", s.operator.LogEnd())
 		}
-		err = errors.Join(err, report.step("Stopping everything, removing "+box.Dir(), box.Close))
+		err = errors.Join(err, report.Step("Stopping everything, removing "+box.Dir(), box.Close))
 		if s == nil {
 			return
 		}
 		if once && err == nil {
-			fmt.Fprintf(out, "All as expected, in %s.\n", seconds(time.Since(began)))
+			fmt.Fprintf(out, "All as expected, in %s.\n", progress.Seconds(time.Since(began)))
 		}
 		fmt.Fprintln(out, "The simulator recorded:", s.simulator.Summary())
 	}()

@@ -9,13 +9,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/hack/internal/progress"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // stage is everything that runs, and what is played on it.
 type stage struct {
-	report    *reporter
+	report    *progress.Report
 	cluster   *sandbox.ControlPlane
 	simulator *sandbox.Simulator
 	operator  *sandbox.Operator
@@ -24,7 +25,7 @@ type stage struct {
 }
 
 // build starts everything, one part after the other.
-func build(ctx context.Context, box *sandbox.Sandbox, report *reporter) (*stage, error) {
+func build(ctx context.Context, box *sandbox.Sandbox, report *progress.Report) (*stage, error) {
 	s := &stage{report: report}
 	var (
 		assets     string
@@ -62,11 +63,11 @@ func build(ctx context.Context, box *sandbox.Sandbox, report *reporter) (*stage,
 			return err
 		}},
 	} {
-		if err := report.step(step.what, step.do); err != nil {
+		if err := report.Step(step.what, step.do); err != nil {
 			return s.started(), err
 		}
 	}
-	fmt.Fprintf(report.out, "The operator acts as ServiceAccount %s/%s; its log is %s\n",
+	fmt.Fprintf(report.Out, "The operator acts as ServiceAccount %s/%s; its log is %s\n",
 		deployment.Namespace, deployment.ServiceAccount, s.operator.LogFile)
 	s.kube, err = newKube(s.cluster)
 	return s, err

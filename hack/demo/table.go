@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/delos-financial/clientbinding-operator/hack/internal/progress"
 )
 
 const (
@@ -25,8 +27,8 @@ const (
 
 // watch shows the table of bindings until all samples are as expected.
 func (s *stage) watch(ctx context.Context) error {
-	s.report.heading("kubectl get clientbindings --all-namespaces")
-	view := &table{out: s.report.out, inPlace: isTerminal(s.report.out)}
+	s.report.Heading("kubectl get clientbindings --all-namespaces")
+	view := &table{out: s.report.Out, inPlace: isTerminal(s.report.Out)}
 	began := time.Now()
 	unexpected := ""
 	err := wait.PollUntilContextTimeout(ctx, redrawEvery, settleLimit, true, func(ctx context.Context) (bool, error) {
@@ -38,7 +40,7 @@ func (s *stage) watch(ctx context.Context) error {
 		return unexpected == "", s.draw(ctx, view)
 	})
 	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("after %s not as expected: %s (%w)", seconds(time.Since(began)), unexpected, err)
+		return fmt.Errorf("after %s not as expected: %s (%w)", progress.Seconds(time.Since(began)), unexpected, err)
 	}
 	if err != nil {
 		return err
@@ -47,14 +49,14 @@ func (s *stage) watch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(s.report.out, "\nAll as declared and read back after %s, and %s, which is wrong on purpose, says:\n  %s\n",
-		seconds(time.Since(began)), s.samples.wrong.Name, ready.Message)
+	fmt.Fprintf(s.report.Out, "\nAll as declared and read back after %s, and %s, which is wrong on purpose, says:\n  %s\n",
+		progress.Seconds(time.Since(began)), s.samples.wrong.Name, ready.Message)
 	return nil
 }
 
 // follow shows the table until the context ends.
 func (s *stage) follow(ctx context.Context) {
-	view := &table{out: s.report.out, inPlace: isTerminal(s.report.out)}
+	view := &table{out: s.report.Out, inPlace: isTerminal(s.report.Out)}
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
 		// A table that cannot be had just now, while somebody tries things, is had a moment later.
 		_ = s.draw(ctx, view)

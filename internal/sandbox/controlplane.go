@@ -42,6 +42,9 @@ func (s *Sandbox) StartControlPlane(ctx context.Context, assets string) (*Contro
 	etcd, server := &envtest.Etcd{}, environment.ControlPlane.GetAPIServer()
 	environment.ControlPlane.Etcd = etcd
 	etcd.Path, server.Path = filepath.Join(assets, "etcd"), filepath.Join(assets, "kube-apiserver")
+	// Nothing here is reached by it, and finding an address of the machine fails where there is no network. It is one
+	// of those for documentation (RFC 5737).
+	server.Configure().Set("advertise-address", "192.0.2.1")
 	etcd.DataDir, server.CertDir = filepath.Join(s.dir, "etcd"), filepath.Join(s.dir, "kube-apiserver")
 	for _, dir := range []string{etcd.DataDir, server.CertDir} {
 		if err := os.Mkdir(dir, 0o700); err != nil {

@@ -1,0 +1,211 @@
+package e2e
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/cli-utils/pkg/kstatus/status"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
+)
+
+// samples are those of config/samples as this tenant's: in its namespace, for its platform.
+func (n *tenant) samples(t *testing.T) sandbox.Manifests {
+	t.Helper()
+	rendered, err := sandbox.Render(t.Context(), "config/samples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(object *unstructured.Unstructured, value string, path ...string) {
+		t.Helper()
+		if err := unstructured.SetNestedField(object.Object, value, path...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var own sandbox.Manifests
+	for _, object := range rendered {
+		switch object.GetKind() {
+		case "Namespace":
+			continue
+		case "APIConnection":
+			set(object, n.platform.URL, "spec", "url")
+		case "Secret":
+			set(object, login, "stringData", v1alpha1.SecretKeyLogin)
+			set(object, password, "stringData", v1alpha1.SecretKeyPassword)
+		}
+		object.SetNamespace(n.namespace)
+		if _, refers, _ := unstructured.NestedString(object.Object, "spec", "connectionRef", "namespace"); refers {
+			set(object, n.namespace, "spec", "connectionRef", "namespace")
+		}
+		own = append(own, object)
+	}
+	return own
+}
+
+// text is how kubectl is given manifests.
+func text(t *testing.T, manifests sandbox.Manifests) string {
+	t.Helper()
+	var documents strings.Builder
+	for _, object := range manifests {
+		if err := json.NewEncoder(&documents).Encode(object); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return documents.String()
+}
+
+// live reads an object as it is now.
+func live(t *testing.T, of *unstructured.Unstructured) *unstructured.Unstructured {
+	t.Helper()
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(of.GroupVersionKind())
+	if err := kube.Get(t.Context(), client.ObjectKeyFromObject(of), object); err != nil {
+		t.Fatal(err)
+	}
+	return object
+}
+
+// statusOf is what tools that wait for objects, such as Flux, make of one.
+func statusOf(t *testing.T, of *unstructured.Unstructured) string {
+	t.Helper()
+	result, err := status.Compute(live(t, of))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(result.Status)
+}
+
+// Samples stay as they are in Git, in whichever way they are applied: once the operator has done its work, applying
+// them again would change nothing, and no field of a spec is the operator's.
+func TestSamplesStayAsTheyAreInGit(t *testing.T) {
+	underDeployedOperator(t)
+	for name, flags := range map[string][]string{"client-side": nil, "server-side": {"--server-side"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := newTenant(t, delossim.Examples())
+			samples := n.samples(t)
+			input := text(t, samples)
+			if _, err := cluster.Kubectl(t.Context(), input, append([]string{"apply", "-f", "-"}, flags...)...); err != nil {
+				t.Fatal(err)
+			}
+			within(t, 20*time.Second, func() string {
+				for _, sample := range samples {
+					object := live(t, sample)
+					if sample.GetKind() == "Secret" {
+						continue
+					}
+					observed, _, _ := unstructured.NestedInt64(object.Object, "status", "observedGeneration")
+					if observed != object.GetGeneration() {
+						return object.GetName() + " was not looked at"
+					}
+					if sample.GetKind() != "ClientBinding" || object.GetName() == wrong {
+						continue
+					}
+					if problem := n.bound(t, object.GetName()); problem != "" {
+						return problem
+					}
+				}
+				return ""
+			})
+
+			// It ends with an error if there is a difference.
+			if out, err := cluster.Kubectl(t.Context(), input, append([]string{"diff", "-f", "-"}, flags...)...); err != nil {
+				t.Errorf("applying again would change: %v\n%s", err, out)
+			}
+			for _, sample := range samples {
+				object := live(t, sample)
+				if sample.GetKind() == "Secret" {
+					continue
+				}
+				if object.GetGeneration() != 1 {
+					t.Errorf("%s %s has generation %d", object.GetKind(), object.GetName(), object.GetGeneration())
+				}
+				var managers []string
+				for _, entry := range object.GetManagedFields() {
+					managers = append(managers, entry.Manager)
+					if entry.Manager == operatorManager && strings.Contains(entry.FieldsV1.GetRawString(), `"f:spec"`) {
+						t.Errorf("%s %s: the operator owns %s", object.GetKind(), object.GetName(), entry.FieldsV1.GetRawString())
+					}
+				}
+				if !slices.Contains(managers, operatorManager) {
+					t.Errorf("%s %s was written by %v only", object.GetKind(), object.GetName(), managers)
+				}
+			}
+		})
+	}
+}
+
+const (
+	operatorManager = "clientbinding-operator"
+	// wrong is the sample that cannot work.
+	wrong = "nobody-uses-cust-789xyz"
+)
+
+// A Flux Kustomization with `wait: true` needs nothing else: by the library that it waits with, samples are in
+// progress until their access was read back, one that cannot work is never done, and what is deleted is there until
+// its access is gone.
+func TestFluxWaitsForTheAccess(t *testing.T) {
+	underDeployedOperator(t)
+	config := delossim.Examples()
+	config.Settings.Lag = time.Second
+	n := newTenant(t, config)
+	var bindings sandbox.Manifests
+	for _, sample := range n.samples(t) {
+		// As Flux does.
+		if err := kube.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(sample.DeepCopy()), client.FieldOwner("kustomize-controller"), client.ForceOwnership); err != nil {
+			t.Fatal(err)
+		}
+		if sample.GetKind() == "ClientBinding" {
+			bindings = append(bindings, sample)
+		}
+		if sample.GetKind() == "APIConnection" {
+			within(t, 20*time.Second, func() string { return not("Current", statusOf(t, sample)) })
+		}
+	}
+	within(t, 20*time.Second, func() string {
+		for _, binding := range bindings {
+			if binding.GetName() == wrong {
+				continue
+			}
+			computed := statusOf(t, binding)
+			if problem := n.bound(t, binding.GetName()); computed == "Current" && problem != "" {
+				t.Fatalf("Flux would be done, but %s", problem)
+			}
+			if problem := not("Current", computed); problem != "" {
+				return binding.GetName() + ": " + problem
+			}
+		}
+		return ""
+	})
+	for _, binding := range bindings {
+		if binding.GetName() != wrong {
+			continue
+		}
+		if computed := statusOf(t, binding); computed != "InProgress" && computed != "Failed" {
+			t.Errorf("Flux takes a binding of an unknown user for %s", computed)
+		}
+	}
+
+	leaving := bindings[0]
+	if err := kube.Delete(t.Context(), leaving.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	if computed := statusOf(t, leaving); computed != "Terminating" {
+		t.Errorf("a binding that is being revoked is %s", computed)
+	}
+	within(t, 20*time.Second, func() string { return n.gone(t, leaving.GetName()) })
+}
+
+func not(want, got string) string {
+	if want == got {
+		return ""
+	}
+	return "it is " + got + ", not " + want
+}

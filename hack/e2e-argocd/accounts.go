@@ -18,9 +18,9 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-const manyAccounts = "config/many-accounts"
+const manyAccounts = "config/examples/many-accounts"
 
-// playAccounts delivers config/many-accounts by its ApplicationSet.
+// playAccounts delivers config/examples/many-accounts by its ApplicationSet.
 func (s *stage) playAccounts(ctx context.Context) error {
 	return s.steps(
 		step{"an ApplicationSet makes an Application for each account in a file", func() error { return s.applySet(ctx) }},
@@ -36,19 +36,7 @@ func (s *stage) applySet(ctx context.Context) error {
 	if err := s.newNamespace(ctx, team); err != nil {
 		return err
 	}
-	samples, err := sandbox.Render(ctx, "config/samples")
-	if err != nil {
-		return err
-	}
-	secret, connection := samples.Kind("Secret"), samples.Kind("APIConnection")
-	if err := errors.Join(
-		unstructured.SetNestedField(connection[0].Object, s.platform.URL, "spec", "url"),
-		unstructured.SetNestedField(secret[0].Object, s.account.Login, "stringData", v1alpha1.SecretKeyLogin),
-		unstructured.SetNestedField(secret[0].Object, s.account.Password, "stringData", v1alpha1.SecretKeyPassword),
-	); err != nil {
-		return err
-	}
-	if err := s.cluster.Apply(ctx, append(secret, connection...)); err != nil {
+	if err := s.connectNamespace(ctx, team); err != nil {
 		return err
 	}
 	if err := s.copyToRepository(manyAccounts); err != nil {

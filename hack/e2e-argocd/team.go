@@ -79,6 +79,7 @@ func (s *stage) play(ctx context.Context) error {
 		{"No differences, in any mode", s.playModes},
 		{"Taking access away", s.playRemoval},
 		{"Many client accounts", s.playAccounts},
+		{"Who grants", s.playIdentity},
 	} {
 		s.report.Heading(chapter.heading)
 		if err := chapter.steps(ctx); err != nil {

@@ -29,6 +29,10 @@ type scene struct {
 	file, kind, name string
 	// reason of Ready, and the condition that is there besides it, if any.
 	reason, besides string
+	// held is how many revocations an APIConnection is to say that it holds.
+	held int64
+	// outdated: what is recorded is about an earlier generation.
+	outdated bool
 }
 
 func (s *stage) play(ctx context.Context) error {
@@ -67,24 +71,26 @@ func (s *stage) first(ctx context.Context) error {
 		binding("connection-not-ready", down, "user_abc123def", "cust_789xyz", true),
 		binding("leaving-slowly", dawdles, "user_ghi456jkl", "cust_related", true),
 		binding("leaving-never", keeps, "user_ghi456jkl", "cust_related", true),
+		binding("leaving-late", brakes, "user_ghi456jkl", "cust_related", true),
 		suspended, lasting,
 	); err != nil {
 		return err
 	}
 	if err := s.record(ctx,
-		scene{"api_unavailable", "ClientBinding", "api-unavailable", v1alpha1.ReasonAPIUnavailable, v1alpha1.ConditionReconciling},
-		scene{"user_not_found", "ClientBinding", "nobody-uses-cust-789xyz", v1alpha1.ReasonUserNotFound, v1alpha1.ConditionReconciling},
-		scene{"confirming", "ClientBinding", "confirming", v1alpha1.ReasonConfirming, v1alpha1.ConditionReconciling},
-		scene{"rate_limited", "ClientBinding", "rate-limited", v1alpha1.ReasonRateLimited, v1alpha1.ConditionReconciling},
-		scene{"connection_not_ready", "ClientBinding", "connection-not-ready", v1alpha1.ReasonConnectionNotReady, v1alpha1.ConditionReconciling},
-		scene{"api_unavailable", "APIConnection", down, v1alpha1.ReasonAPIUnavailable, v1alpha1.ConditionReconciling},
-		scene{"logged_in", "APIConnection", works, v1alpha1.ReasonLoggedIn, ""},
-		scene{"secret_not_found", "APIConnection", noSecret, v1alpha1.ReasonSecretNotFound, v1alpha1.ConditionStalled},
-		scene{"login_refused", "APIConnection", refuses, v1alpha1.ReasonLoginRefused, v1alpha1.ConditionStalled},
-		scene{"bound", "ClientBinding", "john-owns-cust-789xyz", v1alpha1.ReasonBound, ""},
-		scene{"", "ClientBinding", "leaving-slowly", v1alpha1.ReasonBound, ""},
-		scene{"", "ClientBinding", "leaving-never", v1alpha1.ReasonBound, ""},
-		scene{"suspended", "ClientBinding", "maria-uses-cust-789xyz", v1alpha1.ReasonSuspended, ""},
+		scene{file: "api_unavailable", kind: "ClientBinding", name: "api-unavailable", reason: v1alpha1.ReasonAPIUnavailable, besides: v1alpha1.ConditionReconciling},
+		scene{file: "user_not_found", kind: "ClientBinding", name: "nobody-uses-cust-789xyz", reason: v1alpha1.ReasonUserNotFound, besides: v1alpha1.ConditionReconciling},
+		scene{file: "confirming", kind: "ClientBinding", name: "confirming", reason: v1alpha1.ReasonConfirming, besides: v1alpha1.ConditionReconciling},
+		scene{file: "rate_limited", kind: "ClientBinding", name: "rate-limited", reason: v1alpha1.ReasonRateLimited, besides: v1alpha1.ConditionReconciling},
+		scene{file: "connection_not_ready", kind: "ClientBinding", name: "connection-not-ready", reason: v1alpha1.ReasonConnectionNotReady, besides: v1alpha1.ConditionReconciling},
+		scene{file: "api_unavailable", kind: "APIConnection", name: down, reason: v1alpha1.ReasonAPIUnavailable, besides: v1alpha1.ConditionReconciling},
+		scene{file: "logged_in", kind: "APIConnection", name: works, reason: v1alpha1.ReasonLoggedIn},
+		scene{file: "secret_not_found", kind: "APIConnection", name: noSecret, reason: v1alpha1.ReasonSecretNotFound, besides: v1alpha1.ConditionStalled},
+		scene{file: "login_refused", kind: "APIConnection", name: refuses, reason: v1alpha1.ReasonLoginRefused, besides: v1alpha1.ConditionStalled},
+		scene{file: "bound", kind: "ClientBinding", name: "john-owns-cust-789xyz", reason: v1alpha1.ReasonBound},
+		scene{kind: "ClientBinding", name: "leaving-slowly", reason: v1alpha1.ReasonBound},
+		scene{kind: "ClientBinding", name: "leaving-never", reason: v1alpha1.ReasonBound},
+		scene{kind: "ClientBinding", name: "leaving-late", reason: v1alpha1.ReasonBound},
+		scene{file: "suspended", kind: "ClientBinding", name: "maria-uses-cust-789xyz", reason: v1alpha1.ReasonSuspended},
 	); err != nil {
 		return err
 	}
@@ -92,10 +98,10 @@ func (s *stage) first(ctx context.Context) error {
 		return err
 	}
 	return s.record(ctx,
-		scene{"conflict", "ClientBinding", "john-owns-cust-789xyz-too", v1alpha1.ReasonConflict, v1alpha1.ConditionStalled},
-		scene{"user_not_found_stalled", "ClientBinding", "nobody-uses-cust-789xyz", v1alpha1.ReasonUserNotFound, v1alpha1.ConditionStalled},
-		scene{"expired", "ClientBinding", "contractor-uses-cust-456uvw", v1alpha1.ReasonExpired, ""},
-		scene{"api_unavailable_stalled", "APIConnection", down, v1alpha1.ReasonAPIUnavailable, v1alpha1.ConditionStalled},
+		scene{file: "conflict", kind: "ClientBinding", name: "john-owns-cust-789xyz-too", reason: v1alpha1.ReasonConflict, besides: v1alpha1.ConditionStalled},
+		scene{file: "user_not_found_stalled", kind: "ClientBinding", name: "nobody-uses-cust-789xyz", reason: v1alpha1.ReasonUserNotFound, besides: v1alpha1.ConditionStalled},
+		scene{file: "expired", kind: "ClientBinding", name: "contractor-uses-cust-456uvw", reason: v1alpha1.ReasonExpired},
+		scene{file: "api_unavailable_stalled", kind: "APIConnection", name: down, reason: v1alpha1.ReasonAPIUnavailable, besides: v1alpha1.ConditionStalled},
 	)
 }
 
@@ -111,15 +117,15 @@ func (s *stage) edited(ctx context.Context) error {
 		return err
 	}
 	if err := s.record(ctx,
-		scene{"edited", "ClientBinding", "john-owns-cust-789xyz", v1alpha1.ReasonBound, ""},
-		scene{"edited", "APIConnection", works, v1alpha1.ReasonLoggedIn, ""},
+		scene{file: "edited", kind: "ClientBinding", name: "john-owns-cust-789xyz", reason: v1alpha1.ReasonBound, outdated: true},
+		scene{file: "edited", kind: "APIConnection", name: works, reason: v1alpha1.ReasonLoggedIn, outdated: true},
 	); err != nil {
 		return err
 	}
 	if err := s.operator.Start(ctx, "--stall-after="+stallAfter.String()); err != nil {
 		return err
 	}
-	return s.record(ctx, scene{"suspended_bound", "ClientBinding", "john-owns-cust-789xyz", v1alpha1.ReasonBound, ""})
+	return s.record(ctx, scene{file: "suspended_bound", kind: "ClientBinding", name: "john-owns-cust-789xyz", reason: v1alpha1.ReasonBound})
 }
 
 // leaving are objects that are being deleted.
@@ -127,14 +133,23 @@ func (s *stage) leaving(ctx context.Context) error {
 	if err := errors.Join(
 		s.kube.Delete(ctx, binding("leaving-slowly", "", "", "", false)),
 		s.kube.Delete(ctx, binding("leaving-never", "", "", "", false)),
+		s.kube.Delete(ctx, binding("leaving-late", "", "", "", false)),
 	); err != nil {
 		return err
 	}
-	return s.record(ctx,
-		scene{"revoking", "ClientBinding", "leaving-slowly", v1alpha1.ReasonRevoking, v1alpha1.ConditionReconciling},
-		scene{"revocation_blocked", "ClientBinding", "leaving-never", v1alpha1.ReasonRevocationBlocked, v1alpha1.ConditionReconciling},
-		scene{"revocation_blocked_stalled", "ClientBinding", "leaving-never", v1alpha1.ReasonRevocationBlocked, v1alpha1.ConditionStalled},
-	)
+	if err := s.record(ctx,
+		scene{file: "revoking", kind: "ClientBinding", name: "leaving-slowly", reason: v1alpha1.ReasonRevoking, besides: v1alpha1.ConditionReconciling},
+		scene{file: "revocation_blocked", kind: "ClientBinding", name: "leaving-never", reason: v1alpha1.ReasonRevocationBlocked, besides: v1alpha1.ConditionReconciling},
+		scene{file: "revocation_held", kind: "ClientBinding", name: "leaving-late", reason: v1alpha1.ReasonRevocationHeld, besides: v1alpha1.ConditionReconciling},
+		scene{file: "revocations_held", kind: "APIConnection", name: brakes, reason: v1alpha1.ReasonLoggedIn, held: 1},
+		scene{file: "revocation_blocked_stalled", kind: "ClientBinding", name: "leaving-never", reason: v1alpha1.ReasonRevocationBlocked, besides: v1alpha1.ConditionStalled},
+	); err != nil {
+		return err
+	}
+	if err := s.kube.Delete(ctx, connection(brakes, "")); err != nil {
+		return err
+	}
+	return s.record(ctx, scene{file: "in_use", kind: "APIConnection", name: brakes, reason: v1alpha1.ReasonLoggedIn, held: 1})
 }
 
 func (s *stage) create(ctx context.Context, bindings ...*v1alpha1.ClientBinding) error {
@@ -179,7 +194,8 @@ func (s *stage) record(ctx context.Context, scenes ...scene) error {
 func (s scene) isSeen(object *unstructured.Unstructured) (bool, error) {
 	var status struct {
 		Status struct {
-			Conditions []metav1.Condition `json:"conditions"`
+			Conditions      []metav1.Condition `json:"conditions"`
+			RevocationsHeld int64              `json:"revocationsHeld"`
 		} `json:"status"`
 	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &status); err != nil {
@@ -196,5 +212,6 @@ func (s scene) isSeen(object *unstructured.Unstructured) (bool, error) {
 			besides = condition
 		}
 	}
-	return ready.Reason == s.reason && besides == s.besides, nil
+	outdated := ready.ObservedGeneration != object.GetGeneration()
+	return outdated == s.outdated && ready.Reason == s.reason && besides == s.besides && status.Status.RevocationsHeld >= s.held, nil
 }

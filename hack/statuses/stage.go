@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -83,6 +84,7 @@ func (s *stage) connect(ctx context.Context) error {
 		forbids: {Op: delossim.OpUser, Failure: delossim.Answer{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"120"}}}},
 		down:    {Op: delossim.OpLogin, Failure: unavailable},
 		refuses: {Op: delossim.OpOther},
+		brakes:  {Op: delossim.OpOther},
 	} {
 		config := delossim.Config{
 			Accounts: []delossim.Account{{Login: login, Password: password}},
@@ -106,7 +108,11 @@ func (s *stage) connect(ctx context.Context) error {
 		if name == refuses {
 			secret.StringData[v1alpha1.SecretKeyPassword] = "known-to-nobody"
 		}
-		if err := errors.Join(s.kube.Create(ctx, secret), s.kube.Create(ctx, connection(name, platform.URL))); err != nil {
+		connection := connection(name, platform.URL)
+		if name == brakes {
+			connection.Spec.Revocations = &v1alpha1.RevocationLimit{Max: ptr.To[int32](0), Per: &metav1.Duration{Duration: time.Hour}}
+		}
+		if err := errors.Join(s.kube.Create(ctx, secret), s.kube.Create(ctx, connection)); err != nil {
 			return err
 		}
 	}

@@ -72,6 +72,21 @@ func live(t *testing.T, of *unstructured.Unstructured) *unstructured.Unstructure
 	return object
 }
 
+// looked reports whether the operator has come to a conclusion about the present generation.
+func looked(t *testing.T, object *unstructured.Unstructured) bool {
+	t.Helper()
+	conditions, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, condition := range conditions {
+		if c := condition.(map[string]any); c["type"] == v1alpha1.ConditionReady {
+			return c["observedGeneration"] == object.GetGeneration()
+		}
+	}
+	return false
+}
+
 // statusOf is what tools that wait for objects, such as Flux, make of one.
 func statusOf(t *testing.T, of *unstructured.Unstructured) string {
 	t.Helper()
@@ -101,8 +116,7 @@ func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 					if sample.GetKind() == "Secret" {
 						continue
 					}
-					observed, _, _ := unstructured.NestedInt64(object.Object, "status", "observedGeneration")
-					if observed != object.GetGeneration() {
+					if !looked(t, object) {
 						return object.GetName() + " was not looked at"
 					}
 					if sample.GetKind() != "ClientBinding" || object.GetName() == wrong {

@@ -8,9 +8,10 @@ for _, condition in ipairs(status.conditions or {}) do
   conditions[condition.type] = condition
 end
 
--- A status that is about an earlier generation says nothing of this one.
-local current = status.observedGeneration ~= nil and status.observedGeneration == meta.generation
+-- A condition that is about an earlier generation says nothing of this one. The status as a whole is about a
+-- generation only once the operator is done with it, as kstatus wants it.
 local ready = conditions["Ready"]
+local current = ready ~= nil and ready.observedGeneration == meta.generation
 
 local function is(type)
   return current and conditions[type] ~= nil and conditions[type].status == "True"
@@ -43,7 +44,7 @@ if meta.deletionTimestamp ~= nil then
   return hs
 end
 
-if not current or ready == nil then
+if not current then
   if meta.generation ~= nil and meta.generation > 1 then
     hs.message = "Waits for the operator to look at the latest generation"
   end

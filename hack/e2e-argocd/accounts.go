@@ -170,15 +170,25 @@ func (s *stage) publishSet(ctx context.Context, message string) error {
 }
 
 func (s *stage) deleteSet(ctx context.Context) error {
+	if there := s.relations(); there != 4 {
+		return fmt.Errorf("%d relations instead of two for each of two accounts: %s", there, describe(s.platform.Users()))
+	}
 	if _, err := s.cluster.Kubectl(ctx, "", "delete", "applicationset", "client-accounts", "--namespace", argoNamespace); err != nil {
 		return err
 	}
-	return s.within(ctx, limit, func(context.Context) (string, error) {
-		if left := s.relations(); left > 0 {
-			return fmt.Sprintf("%d relations are left: %s", left, describe(s.platform.Users())), nil
+	for _, account := range []string{"doxdeev", "cust-456uvw"} {
+		gone := &unstructured.Unstructured{}
+		gone.SetGroupVersionKind(applicationKind)
+		gone.SetNamespace(argoNamespace)
+		gone.SetName("access-" + account)
+		if err := s.isGone(ctx, gone); err != nil {
+			return err
 		}
-		return "", nil
-	})
+	}
+	if left := s.relations(); left > 0 {
+		return fmt.Errorf("%d relations are left: %s", left, describe(s.platform.Users()))
+	}
+	return nil
 }
 
 func describe(users []delossim.User) string {

@@ -185,9 +185,12 @@ func (s *stage) isGone(ctx context.Context, object client.Object) error {
 // within waits until there is no problem any more.
 func (s *stage) within(ctx context.Context, limit time.Duration, problem func(context.Context) (string, error)) error {
 	last := ""
-	err := wait.PollUntilContextTimeout(ctx, pollEvery, limit, true, func(ctx context.Context) (done bool, err error) {
-		last, err = problem(ctx)
-		return last == "" && err == nil, err
+	err := wait.PollUntilContextTimeout(ctx, pollEvery, limit, true, func(ctx context.Context) (bool, error) {
+		found, err := problem(ctx)
+		if err == nil {
+			last = found
+		}
+		return found == "" && err == nil, err
 	})
 	if wait.Interrupted(err) && ctx.Err() == nil {
 		return fmt.Errorf("after %s: %s", progress.Seconds(limit), last)

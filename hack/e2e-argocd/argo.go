@@ -96,7 +96,7 @@ func (s *stage) installArgo(ctx context.Context) error {
 	if err := s.cluster.Apply(ctx, manifests.Kind("CustomResourceDefinition")); err != nil {
 		return err
 	}
-	if _, err := s.cluster.Kubectl(ctx, "", "wait", "crd", "--all", "--for=condition=Established", "--timeout=30s"); err != nil {
+	if err := s.cluster.WaitForCRDs(ctx); err != nil {
 		return err
 	}
 	return s.cluster.Apply(ctx, manifests)
@@ -135,7 +135,7 @@ func (s *stage) startArgo(ctx context.Context) error {
 		{"argocd-server", "", []string{"--address=127.0.0.1", "--port=" + ports[4], "--metrics-port=" + ports[5], "--insecure", "--disable-auth",
 			"--redis=" + at(0), "--repo-server=" + at(1), "--repo-server-plaintext"}, healthy(at(4))},
 		{"argocd-applicationset-controller", "", []string{"--metrics-addr=" + at(6), "--probe-addr=" + at(7), "--webhook-addr=127.0.0.1:0",
-			"--argocd-repo-server=" + at(1), "--repo-server-plaintext"}, healthy(at(7))},
+			"--argocd-repo-server=" + at(1), "--repo-server-plaintext"}, answers(at(6), "/metrics")},
 	} {
 		if p.path == "" {
 			p.path = filepath.Join(s.parts.argocd, p.name)
@@ -175,8 +175,10 @@ func (s *stage) argoEnvironment() ([]string, error) {
 	return env, nil
 }
 
-func healthy(address string) func(context.Context) bool {
-	return func(ctx context.Context) bool { return sandbox.Answers(ctx, "http://"+address+"/healthz") }
+func healthy(address string) func(context.Context) bool { return answers(address, "/healthz") }
+
+func answers(address, path string) func(context.Context) bool {
+	return func(ctx context.Context) bool { return sandbox.Answers(ctx, "http://"+address+path) }
 }
 
 func accepts(address string) func(context.Context) bool {

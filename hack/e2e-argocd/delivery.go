@@ -141,6 +141,30 @@ func (s *stage) act(ctx context.Context, app, action, kind, name string) error {
 	return err
 }
 
+// actUntil has a binding looked at, again and again, until an error is gone: what has stalled is looked at slowly by
+// itself, and one look may not see yet what it has done.
+func (s *stage) actUntil(ctx context.Context, app, name string, problem func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		if err := s.act(ctx, app, "reconcile", "ClientBinding", name); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		err := s.within(ctx, askAgainAfter, func(context.Context) (string, error) {
+			if err := problem(); err != nil {
+				return err.Error(), nil
+			}
+			return "", nil
+		})
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// askAgainAfter is when a look is asked for again. The time of a request is in whole seconds.
+const askAgainAfter = 3 * time.Second
+
 // lookedAgain waits until Argo CD has compared an application anew, and fails if it then is not Synced.
 func (s *stage) lookedAgain(ctx context.Context, app string, since time.Time) error {
 	if err := s.refresh(ctx, app, "hard"); err != nil {

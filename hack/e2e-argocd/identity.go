@@ -22,8 +22,8 @@ metadata: {name: deployer, namespace: team-e}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
-metadata: {name: deployer-edits-clientbindings, namespace: team-e}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: clientbinding-operator-clientbinding-editor}
+metadata: {name: deployer-requests, namespace: team-e}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: clientbinding-operator-requester}
 subjects: [{kind: ServiceAccount, name: deployer, namespace: team-e}]
 ---
 apiVersion: argoproj.io/v1alpha1

@@ -76,10 +76,13 @@ func (s *stage) blocked(ctx context.Context) error {
 		return err
 	}
 	fault.Remove()
-	if err := s.act(ctx, team, "reconcile", "ClientBinding", mariaUses); err != nil {
-		return err
-	}
-	if err := s.isGone(ctx, &v1alpha1.ClientBinding{ObjectMeta: metav1.ObjectMeta{Namespace: team, Name: mariaUses}}); err != nil {
+	if err := s.actUntil(ctx, team, mariaUses, func() error {
+		err := s.kube.Get(ctx, client.ObjectKey{Namespace: team, Name: mariaUses}, &v1alpha1.ClientBinding{})
+		if err == nil {
+			err = errors.New(mariaUses + " is still there")
+		}
+		return client.IgnoreNotFound(err)
+	}); err != nil {
 		return err
 	}
 	if err := s.becomes(ctx, team, "Synced", "Healthy", ""); err != nil {
@@ -137,7 +140,7 @@ func (s *stage) deliverWithoutWaves(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.kube.Create(ctx, application{name: name, path: name, options: []string{"PruneLast=false"}}.object(s.git.url)); err != nil {
+	if err := s.kube.Create(ctx, application{name: name, path: name}.object(s.git.url)); err != nil {
 		return err
 	}
 	return s.becomes(ctx, name, "Synced", "Healthy", revision)

@@ -102,9 +102,10 @@ func newKube(cluster *sandbox.ControlPlane) (client.Client, error) {
 	return client.New(cluster.Config, client.Options{Scheme: scheme})
 }
 
-// tellLogs shows the ends of the logs after a failure.
+// tellLogs shows the ends of the logs that are likely to say why it failed. All of them can be kept.
 func (s *stage) tellLogs(out io.Writer) {
-	for _, path := range s.logs() {
+	for _, name := range []string{"operator.log", argoAccount + ".log"} {
+		path := filepath.Join(s.box.Dir(), name)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			continue

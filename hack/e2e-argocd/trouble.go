@@ -62,12 +62,18 @@ func (s *stage) stalls(ctx context.Context) error {
 	if err := s.becomes(ctx, team, "Synced", "Degraded", ""); err != nil {
 		return err
 	}
-	return s.print(ctx, "app", "get", team)
+	return s.print(ctx, "app", "get", team, "--output", "tree=detailed")
 }
 
 func (s *stage) userComes(ctx context.Context) error {
 	s.platform.AddUser(delossim.User{UUID: nobody, Username: "late.arrival"})
-	if err := s.act(ctx, team, "reconcile", "ClientBinding", nobodyUses); err != nil {
+	if err := s.actUntil(ctx, team, nobodyUses, func() error {
+		found, err := s.health(ctx, team, "ClientBinding", nobodyUses)
+		if err == nil && found.Status != "Healthy" {
+			err = errors.New(found.String())
+		}
+		return err
+	}); err != nil {
 		return err
 	}
 	if err := s.becomes(ctx, team, "Synced", "Healthy", ""); err != nil {

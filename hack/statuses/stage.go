@@ -33,6 +33,7 @@ const (
 	down     = "down"       // nobody can log in
 	noSecret = "no-secret"
 	refuses  = "refusing" // knows another password
+	brakes   = "braking"  // lets no deletion revoke that nobody approved
 )
 
 // stage is what the scenes are played on.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -101,10 +102,21 @@ func (c *ControlPlane) InstallFrom(ctx context.Context, directory string) (Deplo
 	if err := c.Apply(ctx, rest); err != nil {
 		return Deployment{}, err
 	}
-	if _, err = c.Kubectl(ctx, "", "wait", "crd", "--all", "--for=condition=Established", "--timeout=30s"); err != nil {
+	if err := c.WaitForCRDs(ctx); err != nil {
 		return deployment, err
 	}
 	return deployment, c.waitForPolicies(ctx)
+}
+
+// WaitForCRDs returns when objects of all kinds can be made. `kubectl wait` fails at once where a CRD has no conditions
+// yet, and is then tried again.
+func (c *ControlPlane) WaitForCRDs(ctx context.Context) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, policyPoll, policyLimit, true, func(ctx context.Context) (bool, error) {
+		_, last = c.Kubectl(ctx, "", "wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+		return last == nil, nil
+	})
+	return errors.Join(err, last)
 }
 
 // trial is a ClientBinding that is never made.

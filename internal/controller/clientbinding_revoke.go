@@ -49,7 +49,7 @@ func (r *run) remove(ctx context.Context) error {
 	var failure *delos.Error
 	switch {
 	case err == nil:
-		claim.RevocationAcceptedTime = &r.now
+		claim.RevocationAcceptedTime, r.accepted = &r.now, true
 		return nil
 	case errors.As(err, &failure) && failure.MayMeanGone():
 		return nil
@@ -101,9 +101,12 @@ func (r *run) confirmGone(ctx context.Context) error {
 	switch {
 	case related && r.refusal != nil:
 		return r.fail(ctx, r.refusal)
-	case user.Deleted && related && r.binding.Status.Claim.RevocationAcceptedTime == nil:
+	case user.Deleted && (related || !user.RelationsListed) && r.binding.Status.Claim.RevocationAcceptedTime == nil:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
 			"User %q is deleted, but would have the relation again if restored: the Delos API did not accept its removal", spec.UserUUID)})
+	case user.Deleted && related && !r.accepted:
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: fmt.Sprintf(
+			"User %q is deleted, but would have the relation if restored, although the Delos API accepted its removal: that is sent again", spec.UserUUID)})
 	case user.Deleted:
 		return r.revoked(ctx, fmt.Sprintf("User %q is deleted, and the relation with client %q was removed", spec.UserUUID, spec.CUID))
 	case related && r.binding.Status.Claim.RevocationAcceptedTime == nil:

@@ -29,6 +29,8 @@ type lateCall struct {
 
 // ServeHTTP stands before the platform. The walk may lose or delay what comes by.
 func (w *walk) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
+	w.handOver()
+	defer w.handOver()
 	body, err := io.ReadAll(request.Body)
 	// What the dead still send, and net/http on its own account when it repeats a call, reaches nobody.
 	if err != nil || request.UserAgent() != w.serving.Load() {
@@ -105,6 +107,7 @@ func (w *walk) deliver(call *lateCall) {
 
 // called is told of each call that the platform has carried out, before its answer goes out.
 func (w *walk) called(call delossim.Call) {
+	defer w.handOver()
 	w.watched(func() {
 		w.calls++
 		w.platform.ResetCalls()

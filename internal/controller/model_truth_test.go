@@ -38,14 +38,14 @@ type moment struct {
 type level string
 
 const (
-	nothing  level = "none"
-	standard level = "standard"
-	owner    level = "owner"
+	nothing    level = "none"
+	standard   level = "standard"
+	ownerLevel level = "owner"
 )
 
 func levelOf(isOwner bool) level {
 	if isOwner {
-		return owner
+		return ownerLevel
 	}
 	return standard
 }

@@ -86,7 +86,7 @@ demo: need-go ## See it work: API server, simulated API, operator and samples (O
 	@bin/demo $(if $(ONCE),--once)
 
 .PHONY: bench
-bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: in one or two; SCENARIOS="rate …")
+bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: in three; SCENARIOS="rate …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench
 	@bin/bench $(if $(SHORT),--short) $(SCENARIOS)
 

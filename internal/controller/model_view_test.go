@@ -112,9 +112,9 @@ func (i identities) hide(object client.Object) {
 
 // reveal puts back what the API server drew, since a write may name it.
 func (i identities) reveal(object client.Object) {
-	for real, identity := range i.known {
+	for drawn, identity := range i.known {
 		if identity.uid == object.GetUID() {
-			object.SetUID(real)
+			object.SetUID(drawn)
 		}
 	}
 }

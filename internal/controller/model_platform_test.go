@@ -67,8 +67,11 @@ func (w *walk) meets(request *http.Request, body []byte) (becomes fate) {
 	return becomes
 }
 
-// path is a path without what is the same for all of a walk.
+// path is a path without what is the same for all of a walk, and without what no two walks share: a refresh token.
 func (w *walk) path(path string) string {
+	if before, _, found := strings.Cut(path, "/auth/refresh/"); found {
+		return strings.TrimPrefix(before, "/v2") + "auth/refresh"
+	}
 	return strings.ReplaceAll(strings.TrimPrefix(path, "/v2/"), w.users[0][:strings.LastIndex(w.users[0], "-")+1], "")
 }
 

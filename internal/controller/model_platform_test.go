@@ -3,6 +3,7 @@ package controller
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -96,7 +97,8 @@ func (w *walk) deliver(call *lateCall) {
 	func() {
 		// What a fault makes of the answer is of no interest.
 		defer func() {
-			if what := recover(); what != nil && what != http.ErrAbortHandler {
+			what := recover()
+			if err, isError := what.(error); what != nil && (!isError || !errors.Is(err, http.ErrAbortHandler)) {
 				panic(what)
 			}
 		}()

@@ -94,7 +94,7 @@ func (p *process) end(how string) {
 	p.log("the operator %s", how)
 	p.dead = true
 	p.serving.Store("")
-	p.walk.operator = nil
+	p.operator = nil
 }
 
 // killed is how a process that was killed leaves its code.

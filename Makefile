@@ -58,8 +58,8 @@ $(GOLANGCI_LINT): hack/tools/lint/go.mod hack/tools/lint/go.sum
 .PHONY: test
 test: need-go need-cc ## Run all tests with the race detector, against a real API server
 	@assets=$$(go run ./hack/controlplane --with=$(CONTROLLERS)) || exit 1; \
-	echo "KUBEBUILDER_ASSETS=$$assets go test -race ./..."; \
-	KUBEBUILDER_ASSETS="$$assets" go test -race ./...
+	echo "KUBEBUILDER_ASSETS=$$assets go test -race -timeout 30m ./..."; \
+	KUBEBUILDER_ASSETS="$$assets" go test -race -timeout 30m ./...
 
 FUZZTIME ?= 5s
 

@@ -173,8 +173,12 @@ func (r *run) clearFinalizer(ctx context.Context, note string) error {
 			return err
 		}
 	}
-	if err := r.patchFinalizer(ctx, controllerutil.RemoveFinalizer); client.IgnoreNotFound(err) != nil {
+	err := r.patchFinalizer(ctx, controllerutil.RemoveFinalizer)
+	if client.IgnoreNotFound(err) != nil {
 		return err
+	}
+	if err != nil {
+		r.news = nil // It was let go before, and that was told then.
 	}
 	r.released = true
 	return r.conclude(outcome{})

@@ -59,8 +59,8 @@ $(GOLANGCI_LINT): hack/tools/lint/go.mod hack/tools/lint/go.sum
 .PHONY: test
 test: need-go need-cc ## Run all tests with the race detector, against a real API server
 	@assets=$$(go run ./hack/controlplane --with=$(CONTROLLERS)) || exit 1; \
-	echo "KUBEBUILDER_ASSETS=$$assets go test -race ./..."; \
-	KUBEBUILDER_ASSETS="$$assets" go test -race ./...
+	echo "KUBEBUILDER_ASSETS=$$assets go test -race -timeout 30m ./..."; \
+	KUBEBUILDER_ASSETS="$$assets" go test -race -timeout 30m ./...
 
 FUZZTIME ?= 5s
 
@@ -97,7 +97,7 @@ e2e-argocd: need-go need-redis ## Try config/argocd and the operator with the re
 	@bin/e2e-argocd $(if $(SHOW),--show)
 
 .PHONY: bench
-bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: in one or two; SCENARIOS="rate …")
+bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: in three; SCENARIOS="rate …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench
 	@bin/bench $(if $(SHORT),--short) $(SCENARIOS)
 

@@ -244,6 +244,7 @@ type RevocationStatus struct {
 	// recent are the revocations that count against spec.revocations, the oldest first.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
 	Recent []RevocationCount `json:"recent,omitempty"`
 

@@ -14,8 +14,9 @@ import (
 const (
 	// beforeFirst is how long there is from now to the first deadline: time to write them all down.
 	beforeFirst = 10 * time.Second
-	// deadlinesOver is over how long the deadlines of a group are spread, one whole second after the other.
-	deadlinesOver = 10
+	// deadlinesOver is over how many seconds the deadlines of a group are spread. An end takes five writes to the API
+	// server; more in a second than that one can take would tell of the machine, and not of the operator's timers.
+	deadlinesOver = 20
 	// medianLate and worstLate are what is promised of access that has an end.
 	medianLate, worstLate = time.Second, 5 * time.Second
 	// stopAhead is how long before a deadline the operator is stopped that must not see it pass.

@@ -29,8 +29,12 @@ func newReads(read func(context.Context, string) (*delos.User, error)) *reads {
 	return &reads{read: read, next: map[string]*sharedRead{}}
 }
 
-// user reads a user. A caller whose context ends leaves the others waiting, and the read under way.
+// user reads a user. A caller whose context ends leaves the others waiting, and the read under way; one whose context
+// has ended begins none.
 func (r *reads) user(ctx context.Context, uuid string) (*delos.User, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	shared := r.join(context.WithoutCancel(ctx), uuid)
 	select {
 	case <-shared.done:

@@ -132,6 +132,20 @@ func TestReadsOfDifferentUsersDoNotWaitForEachOther(t *testing.T) {
 	})
 }
 
+func TestWhoeverHasGivenUpBeginsNoRead(t *testing.T) {
+	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {
+		ctx, giveUp := context.WithCancel(t.Context())
+		giveUp()
+
+		asked := ask(ctx, of, "john")
+
+		expectAnswers(t, "at once", []string{"context canceled"}, asked)
+		if len(api.began) > 0 {
+			t.Errorf("reads began: %q", api.began)
+		}
+	})
+}
+
 func TestErrorsOfAReadAreShared(t *testing.T) {
 	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {
 		first, second, third := ask(t.Context(), of, "john"), ask(t.Context(), of, "john"), ask(t.Context(), of, "john")
@@ -159,14 +173,14 @@ func TestWhoeverGivesUpTakesNobodyAlong(t *testing.T) {
 
 func TestReadIsNotCanceledWithItsAsker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
+		asker, giveUp := context.WithCancel(t.Context())
 		read := make(chan error, 1)
 		of := newReads(func(ctx context.Context, _ string) (*delos.User, error) {
+			giveUp()
 			read <- ctx.Err()
 			return &delos.User{}, nil
 		})
-		_, _ = of.user(ctx, "john")
+		_, _ = of.user(asker, "john")
 		if err := <-read; err != nil {
 			t.Errorf("the read got a context that is %v", err)
 		}

@@ -103,6 +103,8 @@ type run struct {
 	released bool
 	// noHeir: nobody else declared the relation when this run began to revoke it.
 	noHeir bool
+	// accepted: the API accepted the removal of the relation during this run.
+	accepted bool
 	// refusal is why the API did not remove the relation, perhaps because there is none.
 	refusal error
 	news    []news

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/http"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -70,7 +69,7 @@ func (r *run) audit(ctx context.Context, record auditRecord, operation delos.Ope
 			return
 		}
 		record.requestID, record.failure, record.outcome = failure.RequestID, failure.Kind.String(), auditUnknown
-		if failure.Status >= http.StatusBadRequest && failure.Status < http.StatusInternalServerError {
+		if failure.Declined() {
 			record.outcome = auditRefused
 		}
 	}

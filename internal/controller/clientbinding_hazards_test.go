@@ -462,3 +462,74 @@ func TestSuspensionDuringAChange(t *testing.T) {
 	expectEqual(t, "reason when it shows", "Suspended", w.reason())
 	expectEqual(t, "calls", operations{opUser, opUser}, w.calls())
 }
+
+// TestHandoverWaitsForAGrantUnderWay: whoever takes the relation over knows nothing of a grant that the other one sent
+// without seeing an answer. It could be gone itself before that arrives.
+func TestHandoverWaitsForAGrantUnderWay(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.Inject(delossim.Fault{Op: opRelate, Times: 1, Failure: delossim.Reset{}})
+	w.bind(nil)
+	w.reconcile()
+	second := w.rivalIn(w.namespace, "second", nil)
+	w.delete()
+	w.clock.Advance(time.Second)
+	second.reconcile()
+	expectEqual(t, "reason of the heir", "Bound", second.ready().Reason)
+	w.clock.Advance(time.Second)
+
+	wait := w.reconcile()
+	expectEqual(t, "gone while the grant may still arrive", false, w.gone())
+	if err := w.kube.Delete(t.Context(), second.get()); err != nil {
+		t.Fatal(err)
+	}
+	second.reconcile()
+	w.platform.SetRelation(john, acme, false) // It arrives.
+	w.clock.Advance(wait)
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestDeletedUserWhoWasGivenAccessAgain: the removal was accepted, but what Get user lists would give access again if
+// the user were restored.
+func TestDeletedUserWhoWasGivenAccessAgain(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.clock.Advance(time.Minute)
+	w.delete()
+	w.platform.Inject(delossim.Fault{Op: opUser, Times: 1, Failure: delossim.Answer{Status: 500}})
+	w.reconcile()
+	w.platform.SetRelation(john, acme, true)
+	w.platform.SoftDeleteUser(john)
+	w.clock.Advance(2 * time.Second)
+
+	w.reconcile()
+	expectEqual(t, "gone", false, w.gone())
+	w.clock.Advance(time.Minute)
+	w.reconcile()
+
+	expectEqual(t, "gone at last", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestDeletedUserWhoseRelationsAreNotListed: that a user is deleted is no proof that the relation was removed.
+func TestDeletedUserWhoseRelationsAreNotListed(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.clock.Advance(time.Minute)
+	w.platform.SoftDeleteUser(john)
+	w.platform.Inject(delossim.Fault{Op: opUnrelate, Failure: delossim.Answer{Status: 404, Body: `{"error":"User not found: ` + john + `"}`}})
+	w.platform.Inject(delossim.Fault{Op: opUser, Failure: delossim.Answer{Body: `{"item":{"uuid":"` + john + `","isDeleted":true}}`}})
+	w.delete()
+
+	w.reconcile()
+
+	expectEqual(t, "gone", false, w.gone())
+	expectEqual(t, "reason", "RevocationBlocked", w.reason())
+}

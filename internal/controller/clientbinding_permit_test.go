@@ -91,7 +91,7 @@ func (w *world) deniesOwners() string {
 // TestPermit shows that nothing is read or granted, and no finalizer set, for whom a connection does not allow.
 func TestPermit(t *testing.T) {
 	closed := (*rival).closed
-	client := func(r *rival) string { return r.deniesClient() }
+	cuid := func(r *rival) string { return r.deniesClient() }
 	owners := func(r *rival) string { return r.deniesOwners() }
 	for _, test := range []struct {
 		reason  string
@@ -105,11 +105,11 @@ func TestPermit(t *testing.T) {
 		{"a selector that matches", &v1alpha1.Allowed{Namespaces: division("bank")}, nil, nil},
 		{"a selector that does not match", &v1alpha1.Allowed{Namespaces: division("sales")}, nil, closed},
 		{"a glob of the client", &v1alpha1.Allowed{Namespaces: allNamespaces(), CUIDs: []string{"cust_*"}}, nil, nil},
-		{"other clients", &v1alpha1.Allowed{Namespaces: allNamespaces(), CUIDs: []string{"other_*", "cust_7"}}, nil, client},
+		{"other clients", &v1alpha1.Allowed{Namespaces: allNamespaces(), CUIDs: []string{"other_*", "cust_7"}}, nil, cuid},
 		{"no owners", &v1alpha1.Allowed{Namespaces: allNamespaces(), Owner: ref(false)}, owner, owners},
 		{"no owners, for one who is not to be", &v1alpha1.Allowed{Namespaces: allNamespaces(), Owner: ref(false)}, nil, nil},
 		{"suspended, which would show the user", nil, suspended, closed},
-		{"suspended, for a client of others", &v1alpha1.Allowed{Namespaces: allNamespaces(), CUIDs: []string{"other_*"}}, suspended, client},
+		{"suspended, for a client of others", &v1alpha1.Allowed{Namespaces: allNamespaces(), CUIDs: []string{"other_*"}}, suspended, cuid},
 		{"expired, which would show the user", nil, until(-time.Minute), closed},
 	} {
 		t.Run(test.reason, func(t *testing.T) {

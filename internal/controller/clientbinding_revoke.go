@@ -49,7 +49,7 @@ func (r *run) remove(ctx context.Context) error {
 	var failure *delos.Error
 	switch {
 	case err == nil:
-		claim.RevocationAcceptedTime = &r.now
+		claim.RevocationAcceptedTime, r.accepted = &r.now, true
 		return nil
 	case errors.As(err, &failure) && failure.MayMeanGone():
 		return nil
@@ -97,20 +97,19 @@ func (r *run) confirmGone(ctx context.Context) error {
 	}
 	r.see(user)
 	_, related := user.Relation(spec.CUID)
-	settled := r.settledBy()
-	switch {
-	case related && r.refusal != nil:
+	if related && r.refusal != nil {
 		return r.fail(ctx, r.refusal)
-	case user.Deleted && related && r.binding.Status.Claim.RevocationAcceptedTime == nil:
-		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
-			"User %q is deleted, but would have the relation again if restored: the Delos API did not accept its removal", spec.UserUUID)})
-	case user.Deleted:
-		return r.revoked(ctx, fmt.Sprintf("User %q is deleted, and the relation with client %q was removed", spec.UserUUID, spec.CUID))
-	case related && r.binding.Status.Claim.RevocationAcceptedTime == nil:
+	}
+	if user.Deleted {
+		return r.confirmDeleted(ctx, related)
+	}
+	settled, accepted := r.settledBy(), r.binding.Status.Claim.RevocationAcceptedTime != nil
+	switch {
+	case related && !accepted:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: "The Delos API found nothing to remove, but " + r.shown()})
 	case related:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: "The Delos API accepted the removal, which does not show yet. " + r.shown()})
-	case !user.RelationsListed && r.binding.Status.Claim.RevocationAcceptedTime == nil:
+	case !user.RelationsListed && !accepted:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
 			"The Delos API did not accept the removal, and Get user shows user %q without a list of clients, which proves nothing", spec.UserUUID)})
 	case r.now.Time.Before(settled):
@@ -118,6 +117,22 @@ func (r *run) confirmGone(ctx context.Context) error {
 			"%s, but a grant whose answer was not seen may still arrive, and the removal is then sent once more", r.shown())})
 	default:
 		return r.revoked(ctx, r.shown())
+	}
+}
+
+// confirmDeleted decides for a deleted user: there is no access, but what was not removed would be there again if the
+// user were restored.
+func (r *run) confirmDeleted(ctx context.Context, related bool) error {
+	user, listed := r.binding.Spec.UserUUID, r.user.RelationsListed
+	switch {
+	case (related || !listed) && r.binding.Status.Claim.RevocationAcceptedTime == nil:
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
+			"User %q is deleted, but would have the relation again if restored: the Delos API did not accept its removal", user)})
+	case related && !r.accepted:
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: fmt.Sprintf(
+			"User %q is deleted, but would have the relation if restored, although the Delos API accepted its removal: that is sent again", user)})
+	default:
+		return r.revoked(ctx, fmt.Sprintf("User %q is deleted, and the relation with client %q was removed", user, r.binding.Spec.CUID))
 	}
 }
 
@@ -158,8 +173,12 @@ func (r *run) clearFinalizer(ctx context.Context, note string) error {
 			return err
 		}
 	}
-	if err := r.patchFinalizer(ctx, controllerutil.RemoveFinalizer); client.IgnoreNotFound(err) != nil {
+	err := r.patchFinalizer(ctx, controllerutil.RemoveFinalizer)
+	if client.IgnoreNotFound(err) != nil {
 		return err
+	}
+	if err != nil {
+		r.news = nil // It was let go before, and that was told then.
 	}
 	r.released = true
 	return r.conclude(outcome{})

@@ -1,9 +1,12 @@
 package controller
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -249,4 +252,32 @@ func TestBlockedRevocationStallsAndGoesOn(t *testing.T) {
 	w.reconcile()
 	expectEqual(t, "gone", true, w.gone())
 	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestWhatWasLetGoIsToldOnce: a run that comes before the cache has learned that the object is gone tells nothing again.
+func TestWhatWasLetGoIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.delete()
+	binding := w.binding()
+	w.edit(binding, func() { binding.Spec.DeletionPolicy = v1alpha1.DeletionPolicyOrphan })
+	stale := w.binding()
+	w.reconcile()
+	w.events()
+	reconciler := w.bindings()
+	reconciler.Kube = interceptor.NewClient(clusterKube, interceptor.Funcs{
+		Get: func(_ context.Context, _ client.WithWatch, _ client.ObjectKey, object client.Object, _ ...client.GetOption) error {
+			stale.DeepCopyInto(object.(*v1alpha1.ClientBinding))
+			return nil
+		},
+	})
+
+	_, err := reconciler.Reconcile(t.Context(), w.request("john"))
+
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectEqual(t, "events", []string(nil), w.events())
 }

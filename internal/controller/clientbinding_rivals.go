@@ -64,6 +64,10 @@ func (r *run) handOver(ctx context.Context) error {
 		return err
 	}
 	heir := &rivals[0]
+	if settled := r.settledBy(); r.inherited(heir) && r.now.Time.Before(settled) {
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, wait: settled.Sub(r.now.Time), message: fmt.Sprintf(
+			"Handed the relation over to %s, but a grant whose answer was not seen may still arrive", r.named(heir))})
+	}
 	if r.inherited(heir) {
 		return r.letGo(ctx, "HandedOver", fmt.Sprintf("Nothing was revoked: the relation of user %q and client %q is held by %s",
 			r.binding.Spec.UserUUID, r.binding.Spec.CUID, r.named(heir)))

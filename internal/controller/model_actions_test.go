@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -37,6 +38,7 @@ var actions = []action{
 	{5, (*walk).connectionsChange},
 	{3, (*walk).credentialsChange},
 	{6, (*walk).killOrStart},
+	{3, (*walk).approve},
 	{6, (*walk).fallBehind},
 	{8, (*walk).delayNext},
 	{6, (*walk).arrive},
@@ -143,7 +145,7 @@ func (w *walk) describe(binding *v1alpha1.ClientBinding) string {
 		text += ", " + string(spec.DeletionPolicy)
 	}
 	if spec.ConnectionRef != nil {
-		text += ", through " + connectionName(binding).Name
+		text += ", through " + Connections{}.Declared(binding).Name
 	}
 	if len(binding.Finalizers) > 0 {
 		text += fmt.Sprintf(", finalizers %v", binding.Finalizers)
@@ -273,6 +275,9 @@ func (w *walk) connectionNames(namespace string) []string {
 	return []string{"default"}
 }
 
+// brakeSpan is how long a revocation counts in a walk.
+const brakeSpan = 10 * time.Minute
+
 // interval is that of all connections of a walk.
 const interval = 10 * time.Minute
 
@@ -283,7 +288,7 @@ func (w *walk) createConnections(namespace string) {
 }
 
 func (w *walk) createConnection(namespace, name, host string) {
-	w.create(&v1alpha1.APIConnection{
+	connection := &v1alpha1.APIConnection{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
 		Spec: v1alpha1.APIConnectionSpec{
 			URL:         "http://" + host,
@@ -291,7 +296,11 @@ func (w *walk) createConnection(namespace, name, host string) {
 			Interval:    duration(interval),
 			RateLimit:   &v1alpha1.RateLimit{RequestsPerSecond: 5, Burst: 10},
 		},
-	})
+	}
+	if w.chance(50) {
+		connection.Spec.Revocations = &v1alpha1.RevocationLimit{Max: ref(int32(2)), Per: duration(brakeSpan)}
+	}
+	w.create(connection)
 }
 
 // nowhere is where no API is.
@@ -305,6 +314,11 @@ func (w *walk) connectionsChange() {
 	key := types.NamespacedName{Namespace: namespace, Name: name}
 	if w.seen.connections[key] != nil {
 		w.must(w.kube.Get(w.t.Context(), key, connection))
+		if w.chance(50) {
+			w.loseConnection(connection)
+			w.log("connection %s is lost", w.short(key))
+			return
+		}
 		w.delete(connection)
 		w.log("delete connection %s", w.short(key))
 		return
@@ -315,6 +329,29 @@ func (w *walk) connectionsChange() {
 	}
 	w.createConnection(namespace, name, host)
 	w.log("create connection %s to %s", w.short(key), host)
+}
+
+// loseConnection takes a connection away although bindings may need it, as somebody does who takes its finalizer away.
+func (w *walk) loseConnection(connection *v1alpha1.APIConnection) {
+	w.must(w.kube.Get(w.t.Context(), client.ObjectKeyFromObject(connection), connection))
+	w.must(w.edit(connection, func() { connection.Finalizers = nil }))
+	w.delete(connection)
+}
+
+// approve approves revocations that the brake of a connection holds, or will hold.
+func (w *walk) approve() {
+	keys := sortedKeys(w.seen.connections)
+	if len(keys) == 0 {
+		return
+	}
+	connection := &v1alpha1.APIConnection{}
+	key := pick(w, keys)
+	w.must(w.kube.Get(w.t.Context(), key, connection))
+	value := fmt.Sprintf("%d@%s", w.rand.IntN(4), w.clock.Now().UTC().Format(time.RFC3339Nano))
+	w.must(w.edit(connection, func() {
+		metav1.SetMetaDataAnnotation(&connection.ObjectMeta, v1alpha1.ApprovedRevocationsAnnotation, value)
+	}))
+	w.log("approve %s on connection %s", value, w.short(key))
 }
 
 // credentialsChange makes the password of a namespace wrong, or right again.

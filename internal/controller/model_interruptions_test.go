@@ -60,7 +60,7 @@ func (p *process) interrupt(at occasion) fate {
 // draw draws what happens during the next run; mostly nothing.
 func (w *walk) drawInterruption(it item) *interruption {
 	often := 20
-	if it.connection {
+	if it.of != ofBindings {
 		often = 5
 	}
 	if w.calm || !w.chance(often) {
@@ -80,7 +80,7 @@ func (w *walk) drawInterruption(it item) *interruption {
 		{what: "a second worker", suits: among(beforeKubeRead, afterKubeRead, beforeKubeWrite, afterKubeWrite, beforeAPIWrite, afterAPIWrite), do: (*process).secondWorker},
 	})
 	drawn.after = 1 + w.rand.IntN(10)
-	if it.connection {
+	if it.of != ofBindings {
 		drawn.after = 1 + w.rand.IntN(4)
 	}
 	return drawn

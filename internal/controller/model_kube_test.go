@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -64,8 +66,11 @@ func (k *processKube) List(ctx context.Context, list client.ObjectList, options 
 	case *v1alpha1.ClientBindingList:
 		for _, key := range sortedKeys(cache.bindings) {
 			binding := cache.bindings[key]
-			if matches(key, fields.Set{
-				userField: binding.Spec.UserUUID, cuidField: binding.Spec.CUID, connectionIndex: connectionName(binding).String(),
+			// A binding may be indexed under several connections.
+			if slices.ContainsFunc((Connections{}).Of(binding), func(connection types.NamespacedName) bool {
+				return matches(key, fields.Set{
+					userField: binding.Spec.UserUUID, cuidField: binding.Spec.CUID, connectionIndex: connection.String(),
+				})
 			}) {
 				list.Items = append(list.Items, *binding.DeepCopy())
 			}
@@ -112,12 +117,13 @@ func (k *processKube) write(what string, object client.Object, send func() error
 		p.log("    %s %s: lost", what, p.short(key))
 		return errNoAnswer
 	}
+	p.identities.reveal(object)
 	err := send()
 	p.identities.hide(object)
 	switch object.(type) {
 	case *v1alpha1.ClientBinding:
 		p.stale.bindings = true
-	case *v1alpha1.APIConnection, *corev1.Secret:
+	case *v1alpha1.APIConnection, *corev1.Secret, *metav1.PartialObjectMetadata:
 		p.stale.connections = true
 	}
 	p.log("    %s %s%s", what, p.short(key), failed(err))

@@ -3,6 +3,7 @@ package controller
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -29,6 +30,8 @@ type lateCall struct {
 
 // ServeHTTP stands before the platform. The walk may lose or delay what comes by.
 func (w *walk) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
+	w.handOver()
+	defer w.handOver()
 	body, err := io.ReadAll(request.Body)
 	// What the dead still send, and net/http on its own account when it repeats a call, reaches nobody.
 	if err != nil || request.UserAgent() != w.serving.Load() {
@@ -65,8 +68,11 @@ func (w *walk) meets(request *http.Request, body []byte) (becomes fate) {
 	return becomes
 }
 
-// path is a path without what is the same for all of a walk.
+// path is a path without what is the same for all of a walk, and without what no two walks share: a refresh token.
 func (w *walk) path(path string) string {
+	if before, _, found := strings.Cut(path, "/auth/refresh/"); found {
+		return strings.TrimPrefix(before, "/v2") + "auth/refresh"
+	}
 	return strings.ReplaceAll(strings.TrimPrefix(path, "/v2/"), w.users[0][:strings.LastIndex(w.users[0], "-")+1], "")
 }
 
@@ -91,7 +97,8 @@ func (w *walk) deliver(call *lateCall) {
 	func() {
 		// What a fault makes of the answer is of no interest.
 		defer func() {
-			if what := recover(); what != nil && what != http.ErrAbortHandler {
+			what := recover()
+			if err, isError := what.(error); what != nil && (!isError || !errors.Is(err, http.ErrAbortHandler)) {
 				panic(what)
 			}
 		}()
@@ -105,6 +112,7 @@ func (w *walk) deliver(call *lateCall) {
 
 // called is told of each call that the platform has carried out, before its answer goes out.
 func (w *walk) called(call delossim.Call) {
+	defer w.handOver()
 	w.watched(func() {
 		w.calls++
 		w.platform.ResetCalls()

@@ -38,16 +38,24 @@ type process struct {
 
 	bindings    *ClientBindingReconciler
 	connections *APIConnectionReconciler
+	usage       *UsageReconciler
 	// watches finds who is woken, with a client to which nothing happens.
-	watches            *ClientBindingReconciler
-	watchesConnections *APIConnectionReconciler
+	watches *ClientBindingReconciler
 }
 
-// item is an object in the queue.
+// item is an object in the queue of one of the reconcilers.
 type item struct {
-	connection bool
-	key        types.NamespacedName
+	of  reconciler
+	key types.NamespacedName
 }
+
+type reconciler int
+
+const (
+	ofConnections reconciler = iota
+	ofUsage
+	ofBindings
+)
 
 // start starts the operator, which then has everything to look at.
 func (w *walk) start() {
@@ -61,13 +69,15 @@ func (w *walk) start() {
 	}
 	p.ctx, p.stop = context.WithCancel(ctrl.LoggerInto(w.t.Context(), logr.Discard()))
 	p.pool = connection.NewPool(connection.Options{
-		AllowHTTPLoopback: true, UserAgent: p.name, Now: w.clock.Now, Metrics: metrics.New(prometheus.NewRegistry()),
+		AllowHTTPLoopback: true, UserAgent: p.name, Now: w.now, Metrics: metrics.New(prometheus.NewRegistry()),
 	})
 	schedule := Schedule{Now: w.clock.Now, StallAfter: 10 * time.Minute, Jitter: func(wait time.Duration) time.Duration { return wait }}
 	kube, watching := &processKube{Client: w.kube, process: p}, &processKube{Client: w.kube, process: p, undisturbed: true}
-	p.bindings = &ClientBindingReconciler{Kube: kube, Pool: p.pool, Events: p.recorder, Schedule: schedule}
+	brake := &Brake{Kube: kube, Events: p.recorder}
+	p.bindings = &ClientBindingReconciler{Kube: kube, Pool: p.pool, Events: p.recorder, Schedule: schedule, Brake: brake}
 	p.connections = &APIConnectionReconciler{Kube: kube, Pool: p.pool, Events: p.recorder, Schedule: schedule}
-	p.watches, p.watchesConnections = &ClientBindingReconciler{Kube: watching}, &APIConnectionReconciler{Kube: watching}
+	p.usage = &UsageReconciler{Kube: kube, Secrets: kube, Brake: brake, Events: p.recorder, Now: w.clock.Now}
+	p.watches = &ClientBindingReconciler{Kube: watching, Schedule: schedule}
 	w.operator = p
 	w.serving.Store(p.name)
 	w.log("the operator starts")
@@ -84,7 +94,7 @@ func (p *process) end(how string) {
 	p.log("the operator %s", how)
 	p.dead = true
 	p.serving.Store("")
-	p.walk.operator = nil
+	p.operator = nil
 }
 
 // killed is how a process that was killed leaves its code.
@@ -131,12 +141,17 @@ func (p *process) reconcile(it item) (result ctrl.Result, err error) {
 		}
 	}()
 	request := ctrl.Request{NamespacedName: it.key}
-	if it.connection {
+	switch it.of {
+	case ofConnections:
 		p.log("> apiconnection %s", p.short(it.key))
 		return p.connections.Reconcile(p.ctx, request)
+	case ofUsage:
+		p.log("> usage of %s", p.short(it.key))
+		return p.usage.Reconcile(p.ctx, request)
+	default:
+		p.log("> binding %s", p.short(it.key))
+		return p.bindings.Reconcile(p.ctx, request)
 	}
-	p.log("> binding %s", p.short(it.key))
-	return p.bindings.Reconcile(p.ctx, request)
 }
 
 // hearTroubles wakes connections whose session closed itself.
@@ -144,7 +159,7 @@ func (p *process) hearTroubles() {
 	for {
 		select {
 		case trouble := <-p.pool.Troubled():
-			p.enqueue(item{connection: true, key: trouble.Object}, 0)
+			p.enqueue(connectionItem(trouble.Object), 0)
 		default:
 			return
 		}
@@ -162,6 +177,8 @@ func (p *process) enqueue(it item, wait time.Duration) {
 	}
 }
 
-func bindingItem(key types.NamespacedName) item { return item{key: key} }
+func bindingItem(key types.NamespacedName) item { return item{ofBindings, key} }
 
-func connectionItem(key types.NamespacedName) item { return item{connection: true, key: key} }
+func usageItem(key types.NamespacedName) item { return item{ofUsage, key} }
+
+func connectionItem(key types.NamespacedName) item { return item{ofConnections, key} }

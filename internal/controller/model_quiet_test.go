@@ -5,6 +5,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -63,6 +64,7 @@ func (w *walk) setRight() {
 	for _, key := range sortedKeys(w.seen.bindings) {
 		if binding := w.binding(key); binding != nil {
 			w.releaseForeign(binding)
+			w.endContest(binding)
 		}
 	}
 	for _, namespace := range w.namespaces {
@@ -76,15 +78,21 @@ func (w *walk) setRight() {
 func (w *walk) setConnectionRight(namespace, name string) {
 	connection := &v1alpha1.APIConnection{}
 	connection.Namespace, connection.Name = namespace, name
-	for _, present := range w.seen.connections {
-		if present.Namespace == namespace && present.Name == name {
-			if present.Spec.URL == "http://"+w.host {
-				return
-			}
-			w.delete(connection)
+	if present := w.seen.connections[types.NamespacedName{Namespace: namespace, Name: name}]; present != nil {
+		if present.Spec.URL == "http://"+w.host && present.DeletionTimestamp.IsZero() {
+			return
 		}
+		w.loseConnection(connection)
 	}
 	w.createConnection(namespace, name, w.host)
+}
+
+// endContest has a person ask for a binding over which somebody else fights with the operator.
+func (w *walk) endContest(binding *v1alpha1.ClientBinding) {
+	if contest := binding.Status.Contest; contest != nil {
+		value := "no contest at " + w.clock.Now().UTC().Format(time.RFC3339Nano)
+		w.must(w.edit(binding, func() { metav1.SetMetaDataAnnotation(&binding.ObjectMeta, v1alpha1.RequestedAtAnnotation, value) }))
+	}
 }
 
 // expiredOfLate reports whether some binding's access ended so recently that this need not be done yet.
@@ -100,7 +108,7 @@ func (w *walk) expiredOfLate() bool {
 
 // usable reports whether a binding may use its connection, at rest.
 func (w *walk) usable(binding *v1alpha1.ClientBinding) bool {
-	name := connectionName(binding)
+	name := Connections{}.Declared(binding)
 	return name.Namespace == binding.Namespace && w.seen.connections[name] != nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -33,9 +34,13 @@ func (p *process) learn() {
 		p.learnConnection(key, was.connections[key], is.connections[key])
 	}
 	for _, key := range changedKeys(was.secrets, is.secrets) {
-		secret := cmp.Or(is.secrets[key], was.secrets[key])
-		for _, request := range p.watchesConnections.connectionsOf(p.ctx, secret) {
+		former, secret := was.secrets[key], is.secrets[key]
+		protection := former == nil || secret == nil || protectionChanged().Update(event.UpdateEvent{ObjectOld: former, ObjectNew: secret})
+		for _, request := range connectionsOf(p.watches.Kube)(p.ctx, cmp.Or(secret, former)) {
 			p.enqueue(connectionItem(request.NamespacedName), 0)
+			if protection {
+				p.enqueue(usageItem(request.NamespacedName), 0)
+			}
 		}
 	}
 }
@@ -51,10 +56,15 @@ func changedKeys[V comparable](was, is map[types.NamespacedName]V) []types.Names
 }
 
 func (p *process) learnBinding(key types.NamespacedName, was, is *v1alpha1.ClientBinding) {
-	own, rivals := true, true
+	own, rivals, need := true, true, true
 	if was != nil && is != nil && was.UID == is.UID {
 		update := event.UpdateEvent{ObjectOld: was, ObjectNew: is}
-		own, rivals = edited().Update(update), standingChanged().Update(update)
+		own, rivals, need = edited().Update(update), standingChanged().Update(update), needChanged().Update(update)
+	}
+	if need {
+		for _, name := range (Connections{}).Of(cmp.Or(is, was)) {
+			p.enqueue(usageItem(name), 0)
+		}
 	}
 	if own {
 		p.enqueue(bindingItem(key), 0)
@@ -66,24 +76,27 @@ func (p *process) learnBinding(key types.NamespacedName, was, is *v1alpha1.Clien
 		if object == nil {
 			continue
 		}
-		for _, request := range p.watches.rivalsOf(p.ctx, object) {
-			p.enqueue(bindingItem(request.NamespacedName), 0)
+		for _, rival := range p.watches.rivalsOf(p.ctx, object) {
+			p.enqueue(bindingItem(client.ObjectKeyFromObject(rival)), 0)
 		}
 	}
 }
 
 func (p *process) learnConnection(key types.NamespacedName, was, is *v1alpha1.APIConnection) {
-	own, users := true, true
+	own, users, usage := true, true, true
 	if was != nil && is != nil && was.UID == is.UID {
 		update := event.UpdateEvent{ObjectOld: was, ObjectNew: is}
-		own, users = edited().Update(update), usabilityChanged().Update(update)
+		own, users, usage = edited().Update(update), usabilityChanged().Update(update), usageChanged().Update(update)
+	}
+	if usage {
+		p.enqueue(usageItem(key), 0)
 	}
 	if own {
 		p.enqueue(connectionItem(key), 0)
 	}
 	if users {
-		for _, request := range p.watches.bindingsOf(p.ctx, cmp.Or(is, was)) {
-			p.enqueue(bindingItem(request.NamespacedName), 0)
+		for _, binding := range p.watches.bindingsOf(p.ctx, cmp.Or(is, was)) {
+			p.enqueue(bindingItem(client.ObjectKeyFromObject(binding)), 0)
 		}
 	}
 }
@@ -129,13 +142,7 @@ func (p *process) dueItems() []item {
 		}
 	}
 	slices.SortFunc(due, func(a, b item) int {
-		if a.connection != b.connection {
-			if a.connection {
-				return -1
-			}
-			return 1
-		}
-		return strings.Compare(a.key.String(), b.key.String())
+		return cmp.Or(cmp.Compare(a.of, b.of), strings.Compare(a.key.String(), b.key.String()))
 	})
 	return due
 }

@@ -110,6 +110,15 @@ func (i identities) hide(object client.Object) {
 	}
 }
 
+// reveal puts back what the API server drew, since a write may name it.
+func (i identities) reveal(object client.Object) {
+	for drawn, identity := range i.known {
+		if identity.uid == object.GetUID() {
+			object.SetUID(drawn)
+		}
+	}
+}
+
 // create makes an object as people do.
 func (w *walk) create(object client.Object) {
 	object.SetLabels(w.labels())

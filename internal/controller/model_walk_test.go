@@ -8,8 +8,10 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jonboulle/clockwork"
 	corev1 "k8s.io/api/core/v1"
@@ -54,6 +56,8 @@ type walk struct {
 	late     []*lateCall
 	// delayed: the next write will be late.
 	delayed bool
+	// turn is whose turn it is: see handOver.
+	turn sync.Mutex
 	// serving is the name of the process whose calls are answered.
 	serving atomic.Value
 	// delivering: a call arrives that its sender no longer waits for.
@@ -196,6 +200,20 @@ func (w *walk) cleanUp() {
 			}
 		}
 	}
+}
+
+// handOver is called by whoever is about to let another goroutine go on with the walk, or was let go on: the operator
+// before and after each call, and the platform within it. Only one of them is at work at a time; this tells the race
+// detector, which cannot see that through a network connection.
+func (w *walk) handOver() {
+	w.turn.Lock()
+	defer w.turn.Unlock()
+}
+
+// now is the operator's clock, which it asks before and after each call.
+func (w *walk) now() time.Time {
+	w.handOver()
+	return w.clock.Now()
 }
 
 func (w *walk) chance(percent int) bool { return w.rand.IntN(100) < percent }

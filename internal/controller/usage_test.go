@@ -76,6 +76,17 @@ func TestWhoNeedsAConnectionHasItStay(t *testing.T) {
 			},
 			want: protection{unprotected, unprotected},
 		},
+		"a binding of others, whom it does not allow": {
+			arrange: func(w *world) { w.tenant(nil) },
+			want:    protection{unprotected, unprotected},
+		},
+		"a binding of others, whom it allows": {
+			arrange: func(w *world) {
+				w.share(&v1alpha1.Allowed{Namespaces: allNamespaces()})
+				w.tenant(nil)
+			},
+			want: protection{protected, protected}, bindings: 1,
+		},
 		"a binding that is being revoked": {
 			arrange: func(w *world) {
 				w.bind(nil)

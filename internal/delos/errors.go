@@ -142,6 +142,12 @@ func (e *Error) Refused() bool {
 	return (e.Kind == KindInvalid || e.Kind == KindUnexpected) && e.Status < 500 && e.Text != ""
 }
 
+// Declined reports whether the API answered by a status that says that it did nothing. One that fails may have done
+// what it was asked.
+func (e *Error) Declined() bool {
+	return e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError
+}
+
 // answersProbe reports whether an answer shows that the API is there and takes the session, although it
 // does not do what a probe asks for.
 func (e *Error) answersProbe() bool {

@@ -99,6 +99,10 @@ func (s *session) forgive() {
 // renew gets a new token, once for all callers. A caller that gives up leaves the others waiting, and
 // the renewal under way.
 func (s *session) renew(ctx context.Context) (string, error) {
+	givenUp := &Error{Operation: OperationLogin, Kind: KindUnreachable, Text: "given up by the caller"}
+	if givenUp.canceled = ctx.Err(); givenUp.canceled != nil {
+		return "", givenUp // Nobody would wait for the renewal.
+	}
 	done := s.flight.DoChan("", func() (any, error) {
 		return s.renewNow(context.WithoutCancel(ctx))
 	})
@@ -107,7 +111,8 @@ func (s *session) renew(ctx context.Context) (string, error) {
 		token, _ := result.Val.(string)
 		return token, result.Err
 	case <-ctx.Done():
-		return "", &Error{Operation: OperationLogin, Kind: KindUnreachable, Text: "given up by the caller", canceled: ctx.Err()}
+		givenUp.canceled = ctx.Err()
+		return "", givenUp
 	}
 }
 

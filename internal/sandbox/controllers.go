@@ -47,12 +47,12 @@ func (s *Sandbox) StartControllers(ctx context.Context, cluster *ControlPlane) e
 		// It lists every kind for each namespace that goes; as shipped, tests would wait for its limit.
 		"--kube-api-qps=200", "--kube-api-burst=400",
 	}, func(ctx context.Context) bool {
-		client, err := trusting(filepath.Join(certificates, ControllerManager+".crt"))
+		web, err := trusting(filepath.Join(certificates, ControllerManager+".crt"))
 		if err != nil {
 			return false // it has not written its certificate yet
 		}
-		defer client.CloseIdleConnections()
-		return answers(ctx, client, "https://"+address+"/healthz")
+		defer web.CloseIdleConnections()
+		return answers(ctx, web, "https://"+address+"/healthz")
 	})
 }
 

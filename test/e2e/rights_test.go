@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -168,13 +169,17 @@ func TestEveryRightIsNeeded(t *testing.T) {
 // cluster that is new, where nobody was the leader yet, and does not send lists as a stream, which takes the verb watch.
 func startAside(t *testing.T) *sandbox.Operator {
 	t.Helper()
-	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: operatorName + ".access.delos.financial"}}
-	if err := kube.Delete(t.Context(), lease); client.IgnoreNotFound(err) != nil {
+	endLead := func() error {
+		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: operatorName + ".access.delos.financial"}}
+		return client.IgnoreNotFound(kube.Delete(context.WithoutCancel(t.Context()), lease))
+	}
+	if err := endLead(); err != nil {
 		t.Fatal(err)
 	}
 	aside := operator.Aside(filepath.Join(t.TempDir(), "operator.log"), "KUBE_FEATURE_WatchListClient=false")
 	t.Cleanup(func() {
-		if err := aside.Kill(); err != nil {
+		// Without its rights it may not end by itself, and whoever comes next would wait for its lease to run out.
+		if err := errors.Join(aside.Kill(), endLead()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -150,7 +150,7 @@ func TestEveryRightIsNeeded(t *testing.T) {
 	}
 	t.Run("all of them", func(t *testing.T) {
 		aside := startAside(t)
-		if line := live(t, aside, func(log string) string { return lineWith(log, "is forbidden") }); line != "" {
+		if line := leadThrough(t, aside, func(log string) string { return lineWith(log, "is forbidden") }); line != "" {
 			t.Error("the operator was refused something: " + line)
 		}
 	})
@@ -158,7 +158,7 @@ func TestEveryRightIsNeeded(t *testing.T) {
 		t.Run(dropped.String(), func(t *testing.T) {
 			dropped.drop(t)
 			aside := startAside(t)
-			if line := live(t, aside, func(log string) string { return lineWith(log, dropped.refusal()) }); line == "" {
+			if line := leadThrough(t, aside, func(log string) string { return lineWith(log, dropped.refusal()) }); line == "" {
 				t.Errorf("the operator does without: nothing says %q", dropped.refusal())
 			}
 		})
@@ -189,9 +189,9 @@ func startAside(t *testing.T) *sandbox.Operator {
 	return aside
 }
 
-// live leads a binding through its life: granted, taken away by somebody else twice, read about by Prometheus, and
+// leadThrough leads a binding through its life: granted, taken away by somebody else twice, read about by Prometheus, and
 // deleted with all that belongs to it. It returns what the log is watched for, as soon as it is there.
-func live(t *testing.T, aside *sandbox.Operator, watch func(log string) string) (seen string) {
+func leadThrough(t *testing.T, aside *sandbox.Operator, watch func(log string) string) (seen string) {
 	t.Helper()
 	n := newTenant(t, crowd())
 	user, cuid := crowd().Users[0].UUID, crowd().Clients[0]

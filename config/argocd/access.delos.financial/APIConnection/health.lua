@@ -58,7 +58,7 @@ elseif is("Ready") then
   hs.status = "Healthy"
   hs.message = ready.message
   if held > 0 then
-    hs.message = hs.message .. ". spec.revocations holds " .. held .. " revocations: approve them if they are meant"
+    hs.message = hs.message .. ". Held by spec.revocations: " .. held .. ", to be approved if meant"
   end
 else
   -- Passing failures, too: Argo CD fails a sync for Degraded.

@@ -87,6 +87,11 @@ func looked(t *testing.T, object *unstructured.Unstructured) bool {
 	return false
 }
 
+// ours reports whether an object is of one of the operator's kinds.
+func ours(object *unstructured.Unstructured) bool {
+	return object.GroupVersionKind().Group == v1alpha1.GroupVersion.Group
+}
+
 // statusOf is what tools that wait for objects, such as Flux, make of one.
 func statusOf(t *testing.T, of *unstructured.Unstructured) string {
 	t.Helper()
@@ -113,7 +118,7 @@ func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 			within(t, 20*time.Second, func() string {
 				for _, sample := range samples {
 					object := live(t, sample)
-					if sample.GetKind() == "Secret" {
+					if !ours(sample) {
 						continue
 					}
 					if !looked(t, object) {
@@ -135,7 +140,7 @@ func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 			}
 			for _, sample := range samples {
 				object := live(t, sample)
-				if sample.GetKind() == "Secret" {
+				if !ours(sample) {
 					continue
 				}
 				if object.GetGeneration() != 1 {

@@ -197,7 +197,13 @@ func leadThrough(t *testing.T, aside *sandbox.Operator, watch func(log string) s
 	user, cuid := crowd().Users[0].UUID, crowd().Clients[0]
 	n.connect(t)
 	create(t, n.binding("cb", user, cuid, false))
-	t.Cleanup(func() { n.forget(t, "cb") })
+	t.Cleanup(func() {
+		// Or it would set the finalizer again.
+		if err := aside.Kill(); err != nil {
+			t.Error(err)
+		}
+		n.forget(t, "cb")
+	})
 	until := func(problem func() string) (over bool) {
 		within(t, 30*time.Second, func() string {
 			log, err := aside.Log()

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -70,13 +71,13 @@ func (s *stage) applySet(ctx context.Context) error {
 }
 
 func (s *stage) copyToRepository(dir string) error {
-	files := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	files, root := map[string]string{}, os.DirFS(dir)
+	err := fs.WalkDir(root, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		text, err := os.ReadFile(path)
-		files[path] = string(text)
+		text, err := fs.ReadFile(root, path)
+		files[filepath.Join(dir, path)] = string(text)
 		return err
 	})
 	if err != nil {
@@ -88,12 +89,11 @@ func (s *stage) copyToRepository(dir string) error {
 // appears waits until the ApplicationSet has made an Application.
 func (s *stage) appears(ctx context.Context, app string) error {
 	return s.within(ctx, limit, func(ctx context.Context) (string, error) {
-		if _, err := s.state(ctx, app); client.IgnoreNotFound(err) != nil {
-			return "", err
-		} else if err != nil {
+		_, err := s.state(ctx, app)
+		if apierrors.IsNotFound(err) {
 			return "no Application " + app, nil
 		}
-		return "", nil
+		return "", err
 	})
 }
 
@@ -135,7 +135,10 @@ func (s *stage) addAccount(ctx context.Context) error {
 	if err := s.becomes(ctx, "access-cust-456uvw", "Synced", "Healthy", ""); err != nil {
 		return err
 	}
-	return errors.Join(s.relation(ctx, john, "cust_456uvw", true), s.relation(ctx, maria, "cust_456uvw", false))
+	if err := errors.Join(s.relation(ctx, john, "cust_456uvw", true), s.relation(ctx, maria, "cust_456uvw", false)); err != nil {
+		return err
+	}
+	return s.print(ctx, "app", "list")
 }
 
 func (s *stage) removeAccount(ctx context.Context) error {

@@ -48,7 +48,7 @@ func (s *stage) create(ctx context.Context) error {
 		isOwner    bool
 	}{{john, cust, true}, {maria, cust, false}, {maria, doxd, true}} {
 		if owner, related := s.platform.Relations(relation.user)[relation.cuid]; !related || owner != relation.isOwner {
-			return fmt.Errorf("Argo CD says Healthy, but on the platform user %s and client %s: related %t, owner %t",
+			return fmt.Errorf("healthy in Argo CD, but on the platform user %s and client %s: related %t, owner %t",
 				relation.user, relation.cuid, related, owner)
 		}
 	}
@@ -119,7 +119,7 @@ func (s *stage) drift(ctx context.Context) error {
 			return "", err
 		}
 		if st.Status.Sync.Status != "Synced" {
-			return "", fmt.Errorf("Argo CD saw a difference: %s", st)
+			return "", fmt.Errorf("a difference was seen by Argo CD: %s", st)
 		}
 		if s.platform.Relations(john)[cust] {
 			return "", nil
@@ -135,36 +135,6 @@ func (s *stage) drift(ctx context.Context) error {
 	return s.event(ctx, johnOwns, "DriftCorrected")
 }
 
-// act runs an action, as a person does in the user interface.
-func (s *stage) act(ctx context.Context, app, action, kind, name string) error {
-	_, err := s.argo.run(ctx, "app", "actions", "run", app, action, "--kind", kind, "--resource-name", name)
-	return err
-}
-
-// actUntil has a binding looked at, again and again, until an error is gone: what has stalled is looked at slowly by
-// itself, and one look may not see yet what it has done.
-func (s *stage) actUntil(ctx context.Context, app, name string, problem func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	for {
-		if err := s.act(ctx, app, "reconcile", "ClientBinding", name); client.IgnoreNotFound(err) != nil {
-			return err
-		}
-		err := s.within(ctx, askAgainAfter, func(context.Context) (string, error) {
-			if err := problem(); err != nil {
-				return err.Error(), nil
-			}
-			return "", nil
-		})
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-	}
-}
-
-// askAgainAfter is when a look is asked for again. The time of a request is in whole seconds.
-const askAgainAfter = 3 * time.Second
-
 // lookedAgain waits until Argo CD has compared an application anew, and fails if it then is not Synced.
 func (s *stage) lookedAgain(ctx context.Context, app string, since time.Time) error {
 	if err := s.refresh(ctx, app, "hard"); err != nil {
@@ -177,11 +147,14 @@ func (s *stage) lookedAgain(ctx context.Context, app string, since time.Time) er
 		}
 		// Argo CD tells whole seconds.
 		at, err := time.Parse(time.RFC3339, st.Status.ReconciledAt)
-		if err != nil || !at.After(since) {
+		if err != nil {
+			return "", err
+		}
+		if !at.After(since) {
 			return "not compared since " + since.Format(time.RFC3339), nil
 		}
 		if st.Status.Sync.Status != "Synced" {
-			return "", fmt.Errorf("Argo CD sees a difference: %s", st)
+			return "", fmt.Errorf("a difference is seen by Argo CD: %s", st)
 		}
 		return "", nil
 	})

@@ -68,7 +68,8 @@ func start(ctx context.Context, out io.Writer, o options) error {
 	}
 	isolated, err := isolate(ctx, found)
 	if !isolated {
-		fmt.Fprintln(out, "Argo CD's application controller cannot be told where to serve its metrics: for as long as this lasts, the network can read them at a port of this machine")
+		fmt.Fprintf(out, "No network of its own (%v). Argo CD's application controller cannot be told where to serve its metrics: "+
+			"for as long as this lasts, the network can read them at a port of this machine\n", err)
 		return run(ctx, out, o, found)
 	}
 	return err

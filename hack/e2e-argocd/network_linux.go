@@ -18,13 +18,13 @@ var errToldAlready = errors.New("failed")
 const goodbye = time.Minute
 
 // isolate runs this program again in a network namespace of its own, where nothing but its own parts reaches what it
-// opens. It reports false where the system does not let it.
+// opens. Where the system does not let it, it reports false and why.
 func isolate(ctx context.Context, found parts) (isolated bool, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return false, nil
+		return false, err
 	}
-	cmd := exec.CommandContext(ctx, self, os.Args[1:]...)
+	cmd := exec.CommandContext(ctx, self, os.Args[1:]...) //nolint:gosec // it is this program, as it was called
 	cmd.Env = append(os.Environ(), found.environment()...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	// Asked to end it cleans up; a Ctrl-C in the terminal reaches it by way of this process alone.
@@ -39,7 +39,7 @@ func isolate(ctx context.Context, found parts) (isolated bool, err error) {
 		cmd.SysProcAttr.AmbientCaps = []uintptr{unix.CAP_NET_ADMIN}
 	}
 	if err := cmd.Start(); err != nil {
-		return false, nil
+		return false, err
 	}
 	err = cmd.Wait()
 	if ctx.Err() != nil {

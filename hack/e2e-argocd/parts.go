@@ -43,10 +43,10 @@ func partsFromEnvironment() (found parts, inside bool) {
 // prepare finds or builds all programs, and what the operator is built from: later there may be no network.
 func prepare(ctx context.Context, report *progress.Report) (found parts, err error) {
 	if found.redis, err = exec.LookPath("redis-server"); err != nil {
-		return parts{}, errors.New("Argo CD needs redis-server: install it, on Debian by `apt-get install redis-server`")
+		return parts{}, errors.New("redis-server is missing, which Argo CD needs: install it, on Debian by `apt-get install redis-server`")
 	}
 	if _, err = exec.LookPath("git"); err != nil {
-		return parts{}, errors.New("Argo CD needs git: install it, on Debian by `apt-get install git`")
+		return parts{}, errors.New("git is missing, which Argo CD needs: install it, on Debian by `apt-get install git`")
 	}
 	for _, step := range []struct {
 		what string

@@ -25,7 +25,7 @@ func (s *stage) playPauses(ctx context.Context) error {
 			if err := s.act(ctx, team, "reconcile", "ClientBinding", "john-uses-doxdeev"); err != nil {
 				return err
 			}
-			if err := s.shows(ctx, team, "ClientBinding", "john-uses-doxdeev", "Suspended", "owner access", "the operator would"); err != nil {
+			if err := s.shows(ctx, "ClientBinding", "john-uses-doxdeev", "Suspended", "owner access", "the operator would"); err != nil {
 				return err
 			}
 			if !s.platform.Relations(john)[doxd] {
@@ -54,7 +54,7 @@ func (s *stage) expire(ctx context.Context, file string) error {
 	if err := s.delivered(ctx, team, "Healthy", "john's access ends"); err != nil {
 		return err
 	}
-	if err := s.shows(ctx, team, "ClientBinding", "john-uses-doxdeev", "Healthy", "Expired at "+at, "no access"); err != nil {
+	if err := s.shows(ctx, "ClientBinding", "john-uses-doxdeev", "Healthy", "Expired at "+at, "no access"); err != nil {
 		return err
 	}
 	if err := s.unrelated(john, doxd); err != nil {

@@ -22,6 +22,7 @@ func (s *stage) playRemoval(ctx context.Context) error {
 	return s.steps(
 		step{"prune of one binding: the relation goes, then the object", func() error { return s.prune(ctx) }},
 		step{"a revocation that is blocked says why in Argo CD", func() error { return s.blocked(ctx) }},
+		step{"a revocation that the brake holds says so, and the action approves it", func() error { return s.held(ctx) }},
 		step{"deletion of the whole Application revokes everything", func() error { return s.deleteAll(ctx, team) }},
 		step{"the same without sync waves", func() error { return s.withoutWaves(ctx) }},
 		step{"everything pruned at once, without sync waves", func() error { return s.pruneAll(ctx) }},
@@ -66,29 +67,65 @@ func (s *stage) blocked(ctx context.Context) error {
 	if err := s.refresh(ctx, team, "normal"); err != nil {
 		return err
 	}
-	if err := s.shows(ctx, team, "ClientBinding", mariaUses, "Progressing", "RevocationBlocked: The access could not be removed yet", "maintenance"); err != nil {
+	if err := s.shows(ctx, "ClientBinding", mariaUses, "Progressing", "RevocationBlocked: The access could not be removed yet", "maintenance"); err != nil {
 		return err
 	}
-	if err := s.shows(ctx, team, "ClientBinding", mariaUses, "Degraded", "RevocationBlocked: The access could not be removed yet", "maintenance"); err != nil {
+	if err := s.shows(ctx, "ClientBinding", mariaUses, "Degraded", "RevocationBlocked: The access could not be removed yet", "maintenance"); err != nil {
 		return err
 	}
 	if err := s.print(ctx, "app", "get", team, "--output", "tree=detailed"); err != nil {
 		return err
 	}
 	fault.Remove()
-	if err := s.actUntil(ctx, team, mariaUses, func() error {
-		err := s.kube.Get(ctx, client.ObjectKey{Namespace: team, Name: mariaUses}, &v1alpha1.ClientBinding{})
-		if err == nil {
-			err = errors.New(mariaUses + " is still there")
-		}
-		return client.IgnoreNotFound(err)
-	}); err != nil {
+	leaving := &v1alpha1.ClientBinding{ObjectMeta: metav1.ObjectMeta{Namespace: team, Name: mariaUses}}
+	if err := s.actUntil(ctx, mariaUses, func(ctx context.Context) (string, error) { return s.there(ctx, leaving) }); err != nil {
 		return err
 	}
 	if err := s.becomes(ctx, team, "Synced", "Healthy", ""); err != nil {
 		return err
 	}
 	return s.unrelated(maria, cust)
+}
+
+// held prunes while the connection lets no deletion revoke that nobody approved.
+func (s *stage) held(ctx context.Context) error {
+	const brake = "spec:\n  revocations: {max: 0, per: 1h}\n"
+	connection := filepath.Join(team, "apiconnection.yaml")
+	if err := s.git.replace(connection, "spec:\n", brake); err != nil {
+		return err
+	}
+	if err := s.delivered(ctx, team, "Healthy", "No deletion revokes without approval"); err != nil {
+		return err
+	}
+	if err := s.git.replace(filepath.Join(team, "kustomization.yaml"), "- clientbinding_wrong_user.yaml\n", ""); err != nil {
+		return err
+	}
+	if _, err := s.git.commit(ctx, "The late arrival goes"); err != nil {
+		return err
+	}
+	if err := s.refresh(ctx, team, "normal"); err != nil {
+		return err
+	}
+	if err := errors.Join(
+		s.shows(ctx, "ClientBinding", nobodyUses, "Progressing", "RevocationHeld"),
+		s.shows(ctx, "APIConnection", v1alpha1.DefaultConnectionName, "Healthy", "Held by spec.revocations: 1"),
+	); err != nil {
+		return err
+	}
+	if err := s.relation(ctx, nobody, cust, false); err != nil {
+		return err
+	}
+	if err := s.act(ctx, team, "approve-revocations", "APIConnection", v1alpha1.DefaultConnectionName); err != nil {
+		return err
+	}
+	leaving := &v1alpha1.ClientBinding{ObjectMeta: metav1.ObjectMeta{Namespace: team, Name: nobodyUses}}
+	if err := errors.Join(s.isGone(ctx, leaving), s.unrelated(nobody, cust)); err != nil {
+		return err
+	}
+	if err := s.git.replace(connection, brake, "spec:\n"); err != nil {
+		return err
+	}
+	return s.delivered(ctx, team, "Healthy", "No brake")
 }
 
 // deleteAll deletes an Application, and waits until it and its namespace are gone.

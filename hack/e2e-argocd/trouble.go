@@ -34,7 +34,7 @@ func (s *stage) wrongUser(ctx context.Context) error {
 	if err := s.delivered(ctx, team, "Progressing", "A wrong user id"); err != nil {
 		return err
 	}
-	if err := s.shows(ctx, team, "ClientBinding", nobodyUses, "Progressing", "UserNotFound", nobody, "Next try at"); err != nil {
+	if err := s.shows(ctx, "ClientBinding", nobodyUses, "Progressing", "UserNotFound", nobody, "Next try at"); err != nil {
 		return err
 	}
 	return s.within(ctx, limit, func(ctx context.Context) (string, error) {
@@ -53,11 +53,11 @@ func (s *stage) wrongUser(ctx context.Context) error {
 
 func (s *stage) stalls(ctx context.Context) error {
 	began := time.Now()
-	if err := s.shows(ctx, team, "ClientBinding", nobodyUses, "Degraded", "UserNotFound: The Delos API knows no user", nobody); err != nil {
+	if err := s.shows(ctx, "ClientBinding", nobodyUses, "Degraded", "UserNotFound: The Delos API knows no user", nobody); err != nil {
 		return err
 	}
 	if time.Since(began) < stallAfter/4 {
-		return fmt.Errorf("Degraded after %s only", time.Since(began))
+		return fmt.Errorf("called Degraded after %s only", time.Since(began))
 	}
 	if err := s.becomes(ctx, team, "Synced", "Degraded", ""); err != nil {
 		return err
@@ -67,12 +67,12 @@ func (s *stage) stalls(ctx context.Context) error {
 
 func (s *stage) userComes(ctx context.Context) error {
 	s.platform.AddUser(delossim.User{UUID: nobody, Username: "late.arrival"})
-	if err := s.actUntil(ctx, team, nobodyUses, func() error {
-		found, err := s.health(ctx, team, "ClientBinding", nobodyUses)
-		if err == nil && found.Status != "Healthy" {
-			err = errors.New(found.String())
+	if err := s.actUntil(ctx, nobodyUses, func(ctx context.Context) (string, error) {
+		found, err := s.health(ctx, "ClientBinding", nobodyUses)
+		if err != nil || found.Status == "Healthy" {
+			return "", err
 		}
-		return err
+		return found.String(), nil
 	}); err != nil {
 		return err
 	}
@@ -97,10 +97,10 @@ func (s *stage) outage(ctx context.Context) error {
 	if err := s.delivered(ctx, team, "Progressing", "john uses doxdeev"); err != nil {
 		return err
 	}
-	if err := s.shows(ctx, team, "ClientBinding", late, "Progressing", "maintenance"); err != nil {
+	if err := s.shows(ctx, "ClientBinding", late, "Progressing", "maintenance"); err != nil {
 		return err
 	}
-	if err := s.shows(ctx, team, "ClientBinding", johnOwns, "Healthy"); err != nil {
+	if err := s.shows(ctx, "ClientBinding", johnOwns, "Healthy"); err != nil {
 		return err
 	}
 	fault.Remove()

@@ -3,7 +3,6 @@ package config_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,10 +17,12 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"github.com/delos-financial/clientbinding-operator/internal/apiservertest"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
@@ -35,48 +36,33 @@ const (
 var kube client.Client
 
 func TestMain(m *testing.M) {
-	code, err := withAPIServer(m.Run)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func withAPIServer(run func() int) (code int, err error) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return 0, errors.New(`these tests need an API server: run "make test", or export KUBEBUILDER_ASSETS="$(go run ./hack/controlplane)"`)
-	}
 	environment := &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("crd", "bases")},
 		ErrorIfCRDPathMissing: true,
 	}
 	// As in a real cluster, a pod needs its ServiceAccount.
 	environment.ControlPlane.GetAPIServer().Configure().Disable("disable-admission-plugins")
-	// A start that fails half-way leaves processes behind, too.
-	defer func() { err = errors.Join(err, environment.Stop()) }()
-	cluster, err := environment.Start()
-	if err != nil {
-		return 0, fmt.Errorf("starting the API server: %w", err)
-	}
+	os.Exit(apiservertest.Run(m, environment, prepare))
+}
 
-	kube, err = client.New(cluster, client.Options{})
+func prepare(cluster *rest.Config) error {
+	strict, err := client.New(cluster, client.Options{})
 	if err != nil {
-		return 0, err
+		return err
 	}
-	kube = client.WithFieldOwner(client.WithFieldValidation(kube, "Strict"), "test")
+	kube = client.WithFieldOwner(client.WithFieldValidation(strict, "Strict"), "test")
 	for _, directory := range []string{"default", "samples"} {
 		manifests, err := sandbox.Render(context.Background(), "config/"+directory)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		for _, namespace := range manifests.Kind("Namespace") {
 			if err := kube.Create(context.Background(), namespace); err != nil {
-				return 0, err
+				return err
 			}
 		}
 	}
-	return run(), nil
+	return nil
 }
 
 func render(t *testing.T, directory string) sandbox.Manifests {

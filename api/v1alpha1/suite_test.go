@@ -3,7 +3,6 @@ package v1alpha1_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -19,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/apiservertest"
 )
 
 var crds = filepath.Join("..", "..", "config", "crd", "bases")
@@ -35,36 +35,19 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	code, err := withAPIServer(m.Run)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func withAPIServer(run func() int) (code int, err error) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return 0, errors.New(`these tests need an API server: run "make test", or export KUBEBUILDER_ASSETS="$(go run ./hack/controlplane)"`)
-	}
 	environment := &envtest.Environment{CRDDirectoryPaths: []string{crds}, ErrorIfCRDPathMissing: true}
-	// A start that fails half-way leaves processes behind, too.
-	defer func() { err = errors.Join(err, environment.Stop()) }()
-	cluster, err = environment.Start()
-	if err != nil {
-		return 0, fmt.Errorf("starting the API server: %w", err)
-	}
-
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return 0, err
-	}
-	kube, err = client.New(cluster, client.Options{Scheme: scheme})
-	if err != nil {
-		return 0, err
-	}
-	kube = client.WithFieldValidation(kube, "Strict")
-	return run(), nil
+	os.Exit(apiservertest.Run(m, environment, func(config *rest.Config) error {
+		scheme := runtime.NewScheme()
+		if err := v1alpha1.AddToScheme(scheme); err != nil {
+			return err
+		}
+		strict, err := client.New(config, client.Options{Scheme: scheme})
+		if err != nil {
+			return err
+		}
+		cluster, kube = config, client.WithFieldValidation(strict, "Strict")
+		return nil
+	}))
 }
 
 // object is what somebody typed: a kind, and a spec as YAML. It is not made through the Go types,

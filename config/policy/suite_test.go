@@ -19,12 +19,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/apiservertest"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // What all tests of this package share.
 var (
-	environment *envtest.Environment
+	environment = &envtest.Environment{}
 	cluster     *rest.Config
 	// kube acts as an administrator of the group system:masters, whom no policy of ours binds.
 	kube   client.Client
@@ -35,7 +36,7 @@ var (
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
-	code, err := withPolicies(m.Run)
+	code, err := withAuditLog(func() int { return apiservertest.Run(m, environment, prepare) })
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
@@ -43,45 +44,37 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// withPolicies runs the tests against an API server on which config/default is in force.
-func withPolicies(run func() int) (code int, err error) {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		return 0, errors.New(`these tests need an API server: run "make test", or export KUBEBUILDER_ASSETS="$(go run ./hack/controlplane)"`)
-	}
+// withAuditLog has the API server of what is run write an audit log.
+func withAuditLog(run func() int) (code int, err error) {
 	directory, err := os.MkdirTemp("", "policy-test-")
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
-	environment = &envtest.Environment{}
-	if err := writeAuditLog(environment, directory); err != nil {
-		return 0, err
-	}
-	// A start that fails half-way leaves processes behind, too.
-	defer func() { err = errors.Join(err, environment.Stop()) }()
-	cluster, err = environment.Start()
-	if err != nil {
-		return 0, fmt.Errorf("starting the API server: %w", err)
-	}
-	// Tests change policies and roles one after the other, and should not wait for a turn.
-	cluster.QPS = -1
-
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return 0, err
-	}
-	kube, err = client.New(cluster, client.Options{Scheme: scheme})
-	if err != nil {
-		return 0, err
-	}
-	kube = client.WithFieldValidation(kube, "Strict")
-	if err := install(context.Background()); err != nil {
+	if err := writeAuditLog(directory); err != nil {
 		return 0, err
 	}
 	return run(), nil
 }
 
+// prepare puts config/default in force.
+func prepare(config *rest.Config) error {
+	cluster = config
+	// Tests change policies and roles one after the other, and should not wait for a turn.
+	cluster.QPS = -1
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return err
+	}
+	strict, err := client.New(cluster, client.Options{Scheme: scheme})
+	if err != nil {
+		return err
+	}
+	kube = client.WithFieldValidation(strict, "Strict")
+	return install(context.Background())
+}
+
 // writeAuditLog has the API server write the metadata of all writes to our kinds into a file.
-func writeAuditLog(environment *envtest.Environment, directory string) error {
+func writeAuditLog(directory string) error {
 	policy := filepath.Join(directory, "audit-policy.yaml")
 	auditLog = filepath.Join(directory, "audit.log")
 	content := `

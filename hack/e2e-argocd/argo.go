@@ -164,6 +164,7 @@ func (s *stage) argoEnvironment() ([]string, error) {
 		// There is no pod around it.
 		"ARGOCD_FAKE_IN_CLUSTER=true",
 		"ARGOCD_GPG_ENABLED=false",
+		"ARGOCD_ASK_PASS_SOCK=" + filepath.Join(s.box.Dir(), "argocd-ask-pass.sock"),
 	}
 	for _, name := range []string{"HOME", "TMPDIR", "ARGOCD_GNUPGHOME", "ARGOCD_GPG_DATA_PATH", "ARGOCD_TLS_DATA_PATH", "ARGOCD_SSH_DATA_PATH", "ARGOCD_PLUGINSOCKFILEPATH"} {
 		dir := filepath.Join(s.box.Dir(), "argocd", strings.ToLower(name))

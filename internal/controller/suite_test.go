@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http/httptest"
@@ -30,6 +31,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/apiservertest"
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
@@ -47,42 +49,23 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", "8"); err != nil {
 		panic(err)
 	}
-	os.Exit(withCluster(m.Run))
-}
-
-func withCluster(run func() int) int {
-	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
-		fmt.Fprintln(os.Stderr, `these tests need an API server: run "make test", or export KUBEBUILDER_ASSETS="$(go run ./hack/controlplane)"`)
-		return 1
-	}
-	environment := &envtest.Environment{
+	ctrl.SetLogger(logr.Discard())
+	os.Exit(apiservertest.Run(m, &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
-	}
-	// A start that fails half-way leaves processes behind, too.
-	defer environment.Stop() //nolint:errcheck // the test run ends with it
-	config, err := environment.Start()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "starting the API server:", err)
-		return 1
-	}
-	ctrl.SetLogger(logr.Discard())
+	}, prepare))
+}
+
+func prepare(config *rest.Config) (err error) {
 	// The tests are many clients in one process.
 	config.QPS = -1
 	cluster = config
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(clusterScheme); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+	if err := errors.Join(corev1.AddToScheme(clusterScheme), v1alpha1.AddToScheme(clusterScheme)); err != nil {
+		return err
 	}
 	// One for all, since each would ask the API server for everything that it serves.
 	clusterKube, err = client.NewWithWatch(cluster, client.Options{Scheme: clusterScheme})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return run()
+	return err
 }
 
 // The users and clients of most tests.

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -20,6 +22,7 @@ import (
 // restricted is an operator that serves some namespaces only, on a control plane of its own: there is nothing but
 // config/namespaced from which it could have rights.
 type restricted struct {
+	box      *sandbox.Sandbox
 	kube     client.Client
 	cluster  *sandbox.ControlPlane
 	operator *sandbox.Operator
@@ -42,7 +45,7 @@ func newRestricted(t *testing.T) *restricted {
 			t.Error(err)
 		}
 	})
-	r := &restricted{}
+	r := &restricted{box: own}
 	r.cluster, err = own.StartControlPlane(t.Context(), cluster.Assets)
 	must(err)
 	r.kube, err = client.New(r.cluster.Config, client.Options{Scheme: kube.Scheme()})
@@ -181,18 +184,22 @@ func (r *restricted) mayNot(t *testing.T) {
 		{authorizationv1.ResourceAttributes{Verb: "list", Group: v1alpha1.GroupVersion.Group, Resource: "clientbindings"}, false},
 		{authorizationv1.ResourceAttributes{Namespace: "elsewhere", Verb: "patch", Group: v1alpha1.GroupVersion.Group, Resource: "clientbindings"}, false},
 	} {
-		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User:               "system:serviceaccount:clientbinding-system:clientbinding-operator",
-			Groups:             []string{"system:serviceaccounts", "system:authenticated"},
-			ResourceAttributes: &asked.ResourceAttributes,
-		}}
-		if err := r.kube.Create(t.Context(), review); err != nil {
-			t.Fatal(err)
-		}
-		if review.Status.Allowed != asked.want {
-			t.Errorf("%s %s in %q: allowed is %t, want %t", asked.Verb, asked.Resource, asked.Namespace, review.Status.Allowed, asked.want)
+		if allowed := r.may(t, asked.ResourceAttributes); allowed != asked.want {
+			t.Errorf("%s %s in %q: allowed is %t, want %t", asked.Verb, asked.Resource, asked.Namespace, allowed, asked.want)
 		}
 	}
+}
+
+// may asks the API server whether the operator may do something.
+func (r *restricted) may(t *testing.T, asked authorizationv1.ResourceAttributes) bool {
+	t.Helper()
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User:               "system:serviceaccount:clientbinding-system:clientbinding-operator",
+		Groups:             []string{"system:serviceaccounts", "system:authenticated"},
+		ResourceAttributes: &asked,
+	}}
+	r.create(t, review)
+	return review.Status.Allowed
 }
 
 // withoutLabels takes the right to read the labels of team-a away, and has a binding looked at.
@@ -219,5 +226,67 @@ func (r *restricted) withoutLabels(t *testing.T) {
 	}
 	if line := lineWith(log, "since labels cannot be read"); !strings.Contains(line, `cannot get resource \"namespaces\"`) {
 		t.Errorf("the log does not say why: %s", line)
+	}
+}
+
+// A namespace is deleted, and of its objects the operator's rights go first: it hangs, since nobody can revoke. The
+// way out of docs/operations.md, rights for the whole cluster, lets the operator finish, without a restart.
+func TestNamespaceThatLostItsRightsFirst(t *testing.T) {
+	r := newRestricted(t)
+	if err := r.box.StartControllers(t.Context(), r.cluster); err != nil {
+		t.Fatal(err)
+	}
+	r.connect(t, "team-a")
+	r.bind(t, "team-a", "john", "team-a")
+	within(t, 30*time.Second, func() string { return r.is(t, "john", metav1.ConditionTrue, v1alpha1.ReasonBound) })
+
+	// Which goes first is chance in a deleted namespace, and here it is not.
+	rights := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Name: "clientbinding-operator"}}
+	if err := r.kube.Delete(t.Context(), rights); err != nil {
+		t.Fatal(err)
+	}
+	release := authorizationv1.ResourceAttributes{Namespace: "team-a", Verb: "patch", Group: v1alpha1.GroupVersion.Group, Resource: "clientbindings"}
+	within(t, 30*time.Second, func() string {
+		if r.may(t, release) {
+			return "the operator still may release bindings"
+		}
+		return ""
+	})
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team-a"}}
+	if err := r.kube.Delete(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 30*time.Second, func() string {
+		if err := r.kube.Get(t.Context(), client.ObjectKeyFromObject(namespace), namespace); err != nil {
+			t.Fatal(err)
+		}
+		for _, condition := range namespace.Status.Conditions {
+			if condition.Type == corev1.NamespaceFinalizersRemaining && condition.Status == corev1.ConditionTrue {
+				return ""
+			}
+		}
+		return "the namespace does not say yet what it waits for"
+	})
+	if _, related := r.platform.Relations("john")["acme"]; !related {
+		t.Fatal("the access is gone already: this was no test of the way out")
+	}
+
+	for _, file := range []string{"role.yaml", "role_binding.yaml"} {
+		if _, err := r.cluster.Kubectl(t.Context(), "", "apply", "-f", filepath.Join("..", "..", "config", "rbac", file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, time.Minute, func() string {
+		err := r.kube.Get(t.Context(), client.ObjectKeyFromObject(namespace), namespace)
+		if apierrors.IsNotFound(err) {
+			return ""
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("the namespace is still there: %+v", namespace.Status.Conditions)
+	})
+	if relations := r.platform.Relations("john"); len(relations) > 0 {
+		t.Errorf("john still has %v", relations)
 	}
 }

@@ -187,3 +187,21 @@ func TestNewObjectRenewsAnExpiredOne(t *testing.T) {
 	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
 	expectEqual(t, "calls", operations(nil), w.calls())
 }
+
+func TestExpiryOfABindingThatOnlyLooked(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.SetRelation(john, acme, false)
+	w.bind(func(b *v1alpha1.ClientBinding) {
+		until(time.Minute)(b)
+		b.Spec.Suspend = ref(true)
+	})
+	w.reconcile()
+	expectEqual(t, "reason before", "Bound", w.reason())
+	w.clock.Advance(2 * time.Minute)
+
+	w.reconcile()
+
+	expectEqual(t, "reason", "Expired", w.reason())
+	expectEqual(t, "ready", false, w.ready())
+}

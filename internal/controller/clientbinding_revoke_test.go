@@ -2,12 +2,16 @@ package controller
 
 import (
 	"context"
+	"strconv"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/jonboulle/clockwork"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
@@ -280,4 +284,74 @@ func TestWhatWasLetGoIsToldOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectEqual(t, "events", []string(nil), w.events())
+}
+
+func TestRevokedBindingThatAnotherFinalizerKeeps(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(func(b *v1alpha1.ClientBinding) { b.Finalizers = []string{"example.com/kept"} })
+	w.reconcile()
+	w.delete()
+	w.clock.Advance(time.Second)
+
+	w.reconcile()
+
+	expectEqual(t, "finalizers", []string{"example.com/kept"}, w.binding().Finalizers)
+	expectEqual(t, "ready", false, w.ready())
+	expectEqual(t, "relation", (*v1alpha1.Relation)(nil), w.binding().Status.Relation)
+}
+
+func TestRemovalIsRepeatedAlthoughTheClockWasSetBack(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.clock.Advance(24 * time.Hour)
+	w.bind(nil)
+	w.reconcile()
+	w.clock.Advance(time.Minute)
+	w.delete()
+	lost := w.platform.Inject(delossim.Fault{Op: opUnrelate, Failure: delossim.Answer{Status: 200}})
+	w.reconcile()
+	lost.Remove()
+	w.clock = clockwork.NewFakeClockAt(start)
+
+	w.reconcile()
+
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestRemovalThatIsRefusedBecauseNothingIsThere: under which status the API says that there is nothing to remove is not
+// documented, and so not the words either. Get user tells whether there is.
+func TestRemovalThatIsRefusedBecauseNothingIsThere(t *testing.T) {
+	for _, status := range []int{200, 400, 404, 409, 422} {
+		t.Run(strconv.Itoa(status), func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			w.platform.Adjust(func(s *delossim.Settings) { s.RefuseAbsent, s.NotFoundStatus = true, status })
+			w.bind(nil)
+			w.reconcile()
+			w.platform.RemoveRelation(john, acme)
+			w.clock.Advance(time.Minute)
+			w.delete()
+
+			w.reconcile()
+
+			expectEqual(t, "gone", true, w.gone())
+		})
+	}
+}
+
+func TestRemovalThatIsRefusedAlthoughSomethingIsThere(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.clock.Advance(time.Minute)
+	w.platform.Inject(delossim.Fault{Op: opUnrelate, Failure: delossim.Answer{Status: 400, Body: `{"error": "Not today"}`}})
+	w.delete()
+
+	w.reconcile()
+
+	expectEqual(t, "gone", false, w.gone())
+	expectEqual(t, "message", "The access could not be removed yet. The Delos API calls the request invalid (HTTP 400): Not today. Next try at 2026-03-01T12:01:02Z",
+		meta.FindStatusCondition(w.binding().Status.Conditions, v1alpha1.ConditionReady).Message)
 }

@@ -489,3 +489,9 @@ func (w *world) connectionReason() string {
 	w.t.Helper()
 	return meta.FindStatusCondition(w.connection().Status.Conditions, v1alpha1.ConditionReady).Reason
 }
+
+// ready reports whether the binding says that all is as declared.
+func (w *world) ready() bool {
+	w.t.Helper()
+	return meta.IsStatusConditionTrue(w.binding().Status.Conditions, v1alpha1.ConditionReady)
+}

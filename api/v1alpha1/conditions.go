@@ -28,7 +28,8 @@ const (
 	ReasonExpired = "Expired"
 
 	// ReasonConfirming (Reconciling, later Stalled): the API accepted the grant, but Get user does
-	// not show it yet. The operator reads again; nobody has to act unless it lasts.
+	// not show it yet, or what it shows may be what was before another ClientBinding changed it a moment ago. The
+	// operator reads again; nobody has to act unless it lasts.
 	ReasonConfirming = "Confirming"
 
 	// ReasonSuspended (Ready=False): spec.suspend is true and the relation is not as declared. The

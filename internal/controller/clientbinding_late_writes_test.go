@@ -163,3 +163,38 @@ func TestSuspensionDuringAChange(t *testing.T) {
 	expectEqual(t, "reason when it shows", "Suspended", w.reason())
 	expectEqual(t, "calls", operations{opUser, opUser}, w.calls())
 }
+
+// TestReadThatIsOlderThanAnothersChange: what Get user shows may be what was before another binding of the relation
+// removed or changed it, and is then neither adopted nor called confirmed.
+func TestReadThatIsOlderThanAnothersChange(t *testing.T) {
+	for name, change := range map[string]func(*world){
+		"removal": (*world).delete,
+		"promotion": func(w *world) {
+			binding := w.binding()
+			w.edit(binding, func() { binding.Spec.IsOwner = true })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			// Older, but it enforces nothing.
+			other := w.rivalIn(w.namespace, "another", func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
+			w.bind(nil)
+			w.reconcile()
+			w.clock.Advance(time.Minute)
+			w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 5 * time.Second })
+			change(w)
+			w.reconcile()
+
+			other.reconcile()
+
+			want := ready("False", "Confirming", "Another ClientBinding has just changed this relation, which may not show yet. "+
+				boundMessage+". Next try at 2026-03-01T12:01:02Z", time.Minute)
+			want.ObservedGeneration = 1
+			expectEqual(t, "at once", want, other.ready())
+			w.clock.Advance(6 * time.Second)
+			other.reconcile()
+			expectEqual(t, "when it shows", "Suspended", other.ready().Reason)
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -42,7 +43,7 @@ func (r *run) releaseUnclaimed(ctx context.Context) error {
 func (r *run) remove(ctx context.Context) error {
 	claim := r.binding.Status.Claim
 	if accepted := claim.RevocationAcceptedTime; accepted != nil &&
-		r.within(accepted, visibleWithin) && !accepted.Time.Before(r.settledBy()) {
+		r.recent(accepted) && !accepted.Time.Before(r.settledBy()) {
 		return nil
 	}
 	err := r.sendUnrelate(ctx, r.binding.Status.Relation)
@@ -69,8 +70,8 @@ func (r *run) settledBy() time.Time {
 		return time.Time{}
 	}
 	unseen := claim.UnseenWriteTime
-	if r.unconfirmed() {
-		unseen = claim.LastWriteTime
+	if written := unconfirmedWrite(r.binding); written != nil {
+		unseen = written
 	}
 	if unseen == nil {
 		return time.Time{}
@@ -78,10 +79,13 @@ func (r *run) settledBy() time.Time {
 	return unseen.Add(2 * connection.Timeout(r.connection.Spec))
 }
 
-// unconfirmed reports whether the last write was not confirmed.
-func (r *run) unconfirmed() bool {
-	written, confirmed := r.binding.Status.Claim.LastWriteTime, r.binding.Status.LastConfirmedTime
-	return written != nil && (confirmed == nil || confirmed.Before(written))
+// unconfirmedWrite is when the last write of a binding that has a claim was begun, if it was not confirmed.
+func unconfirmedWrite(binding *v1alpha1.ClientBinding) *metav1.Time {
+	written, confirmed := binding.Status.Claim.LastWriteTime, binding.Status.LastConfirmedTime
+	if written != nil && (confirmed == nil || confirmed.Before(written)) {
+		return written
+	}
+	return nil
 }
 
 // confirmGone reads back whether the relation is gone, and only then lets the object go.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -119,6 +120,29 @@ func (r *run) disturbed(ctx context.Context) (bool, error) {
 		}
 		wrote := claim.LastWriteTime != nil && !claim.LastWriteTime.Before(r.was.LastConfirmedTime)
 		return wrote || !other.DeletionTimestamp.IsZero() || expired(&other, r.now.Time)
+	}), nil
+}
+
+// changedBeside reports whether what Get user shows may be what was before another binding changed it, a moment ago and
+// after this one last did.
+func (r *run) changedBeside(ctx context.Context) (bool, error) {
+	same, err := r.sameRelation(ctx)
+	if err != nil {
+		return false, err
+	}
+	host, own := connection.Host(r.connection.Spec), r.binding.Status.Claim
+	return slices.ContainsFunc(same, func(other v1alpha1.ClientBinding) bool {
+		claim := other.Status.Claim
+		if claim == nil || claim.Connection.Host != host {
+			return false
+		}
+		for _, at := range []*metav1.Time{claim.RevocationAcceptedTime, unconfirmedWrite(&other)} {
+			later := own == nil || own.LastWriteTime == nil || own.LastWriteTime.Before(at)
+			if at != nil && r.recent(at) && later {
+				return true
+			}
+		}
+		return false
 	}), nil
 }
 

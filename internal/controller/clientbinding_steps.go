@@ -143,11 +143,11 @@ func (r *run) overdue() bool {
 	return confirmed != nil && !r.now.Time.Before(confirmed.Add(unverifiedAfter*r.interval()))
 }
 
-// within reports whether a time was less than a while ago. One that is still to come, since the clock was set
-// back, was not.
-func (r *run) within(at *metav1.Time, while time.Duration) bool {
+// recent reports whether a write at a time may still be about to show. One at a time that is still to come, since the
+// clock was set back, counts as old.
+func (r *run) recent(at *metav1.Time) bool {
 	ago := r.now.Sub(at.Time)
-	return ago >= 0 && ago < while
+	return ago >= 0 && ago < visibleWithin
 }
 
 // observe reads what is.
@@ -207,7 +207,16 @@ func (r *run) asDeclared() bool {
 
 // compare ends the run when there is nothing to do. A relation that was there before and is as declared
 // is adopted by the next steps, unless the binding is suspended.
-func (r *run) compare(context.Context) error {
+func (r *run) compare(ctx context.Context) error {
+	if r.asDeclared() {
+		changed, err := r.changedBeside(ctx)
+		if err != nil {
+			return err
+		}
+		if changed {
+			return r.conclude(outcome{reason: v1alpha1.ReasonConfirming, message: "Another ClientBinding has just changed this relation, which may not show yet. " + r.shown()})
+		}
+	}
 	if r.asDeclared() && r.overtaken() {
 		if r.suspended() {
 			return r.conclude(r.confirming())
@@ -224,12 +233,12 @@ func (r *run) compare(context.Context) error {
 // declaration, as far as is known, and was not seen. Only another write comes after it for sure.
 func (r *run) overtaken() bool {
 	claim := r.binding.Status.Claim
-	if claim == nil || !r.unconfirmed() {
+	if claim == nil || unconfirmedWrite(r.binding) == nil {
 		return false
 	}
 	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
 	other := ready == nil || ready.ObservedGeneration != r.binding.Generation
-	return other && (r.within(claim.LastWriteTime, visibleWithin) || r.now.Time.Before(r.settledBy()))
+	return other && (r.recent(claim.LastWriteTime) || r.now.Time.Before(r.settledBy()))
 }
 
 // held reports whether the deletion of the object is sure to revoke.
@@ -317,7 +326,7 @@ func (r *run) claim(ctx context.Context) error {
 	switch {
 	case !r.now.Time.Before(r.settledBy()):
 		status.Claim.UnseenWriteTime = nil
-	case r.unconfirmed():
+	case unconfirmedWrite(r.binding) != nil:
 		status.Claim.UnseenWriteTime = status.Claim.LastWriteTime
 	}
 	status.Claim.LastWriteTime, status.LastConfirmedTime = &r.now, nil
@@ -329,7 +338,7 @@ func (r *run) awaited() bool {
 	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
 	written := r.binding.Status.Claim.LastWriteTime
 	return ready != nil && ready.Reason == v1alpha1.ReasonConfirming && ready.ObservedGeneration == r.binding.Generation &&
-		written != nil && r.within(written, visibleWithin)
+		written != nil && r.recent(written)
 }
 
 func (r *run) confirming() outcome {

@@ -17,14 +17,12 @@ import (
 type episode struct {
 	// saw is how relations were whenever the operator read their user.
 	saw map[relationKey][]moment
-	// shown is what they were shown as.
-	shown map[relationKey][]level
 	// disturbed: others acted in the middle of the run.
 	disturbed bool
 }
 
 func newEpisode() episode {
-	return episode{saw: map[relationKey][]moment{}, shown: map[relationKey][]level{}}
+	return episode{saw: map[relationKey][]moment{}}
 }
 
 func keyOf(binding *v1alpha1.ClientBinding) relationKey {
@@ -101,13 +99,12 @@ func (w *walk) checkReady(binding, former *v1alpha1.ClientBinding) {
 	switch ready.Reason {
 	case v1alpha1.ReasonBound:
 		is := levelOf(declared.IsOwner)
-		// What another object has just written may not show yet.
-		seemed := slices.Contains(w.current.shown[keyOf(binding)], is) && w.writtenBeside(binding)
-		if !wasReally(is) && !seemed {
+		if !wasReally(is) {
 			w.violated(binding, "Bound, and the platform did not have the relation as declared when it was read: %s", relation.tell())
 		}
 	case v1alpha1.ReasonExpired:
-		if !wasReally(nothing) && !w.declaredBeside(binding) {
+		// Who declared it when the run looked may be gone since; the run that this causes tells the truth.
+		if !wasReally(nothing) && !w.declaredBeside(binding) && !w.current.disturbed {
 			w.violated(binding, "Expired, and the platform had the relation when it was read: %s", relation.tell())
 		}
 	default:
@@ -161,18 +158,6 @@ func (w *walk) checkLetGo(former, binding *v1alpha1.ClientBinding) {
 func (w *walk) answeredFor(key relationKey, but types.UID) bool {
 	for _, other := range w.seen.bindings {
 		if keyOf(other) == key && other.UID != but && other.Status.Claim != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// writtenBeside reports whether another object of the same relation wrote a short while ago.
-func (w *walk) writtenBeside(binding *v1alpha1.ClientBinding) bool {
-	for _, other := range w.seen.bindings {
-		claim := other.Status.Claim
-		if keyOf(other) == keyOf(binding) && other.UID != binding.UID && claim != nil && claim.LastWriteTime != nil &&
-			w.clock.Now().Sub(claim.LastWriteTime.Time) <= visibleWithin {
 			return true
 		}
 	}

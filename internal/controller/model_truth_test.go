@@ -119,19 +119,9 @@ func (w *walk) noteCall(call delossim.Call) {
 			key := relationKey{call.User, cuid}
 			if known := w.truth.relations[key]; known != nil {
 				w.current.saw[key] = append(w.current.saw[key], known.now())
-				w.current.shown[key] = append(w.current.shown[key], w.shown(key))
 			}
 		}
 	}
-}
-
-// shown is what Get user shows of a relation, which may lag behind.
-func (w *walk) shown(key relationKey) level {
-	isOwner, related := w.platform.Shown(key.user)[key.cuid]
-	if !related {
-		return nothing
-	}
-	return levelOf(isOwner)
 }
 
 // within reports whether a relation was ever as told within the second that a status calls by its beginning.

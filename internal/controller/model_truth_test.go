@@ -98,12 +98,16 @@ func (w *walk) record(key relationKey, is moment) {
 		known.owed, known.lied = false, false
 	}
 	if was.relation == nothing && is.relation != nothing {
-		known.owed = is.cause == byOperator
+		known.owed = is.cause == byOperator || is.cause == byLateCall
 	}
 }
 
-// byOperator is the cause of what the operator's calls changed.
-const byOperator = "by the operator"
+const (
+	// byOperator is the cause of what the operator's calls changed.
+	byOperator = "by the operator"
+	// byLateCall is the cause of what one of them changed that arrived when nobody waited for it any more.
+	byLateCall = "by a late call of the operator"
+)
 
 // noteCall records what a call changed and showed.
 func (w *walk) noteCall(call delossim.Call) {
@@ -113,7 +117,11 @@ func (w *walk) noteCall(call delossim.Call) {
 		if call.Op == delossim.OpUnrelate && !call.Applied && call.Status/100 == 2 && w.truth.relations[key] != nil {
 			w.truth.relations[key].lied = true
 		}
-		w.note(byOperator)
+		if w.delivering {
+			w.note(byLateCall)
+		} else {
+			w.note(byOperator)
+		}
 	case delossim.OpUser:
 		for _, cuid := range w.clients {
 			key := relationKey{call.User, cuid}

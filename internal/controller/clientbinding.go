@@ -76,7 +76,7 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 			run.connect, run.enter, run.remove, run.confirmGone)
 	default:
 		err = run.perform(ctx, run.locate, run.permit, run.stay, run.contend, run.rest, run.connect, run.protect, run.enter,
-			run.observe, run.follow, run.yield, run.compare, run.hold, run.claim, run.relate, run.confirm)
+			run.observe, run.follow, run.yield, run.await, run.compare, run.hold, run.claim, run.relate, run.confirm)
 	}
 	if err != nil {
 		return retryConflict(err)

@@ -205,18 +205,23 @@ func (r *run) asDeclared() bool {
 	return relation != nil && relation.IsOwner == r.binding.Spec.IsOwner
 }
 
+// await ends the run when the relation seems to be as declared, but may have been read as it was before another binding
+// changed it.
+func (r *run) await(ctx context.Context) error {
+	if !r.asDeclared() {
+		return nil
+	}
+	changed, err := r.changedBeside(ctx)
+	if err != nil || !changed {
+		return err
+	}
+	return r.conclude(outcome{reason: v1alpha1.ReasonConfirming,
+		message: "Another ClientBinding has just changed this relation, which may not show yet. " + r.shown()})
+}
+
 // compare ends the run when there is nothing to do. A relation that was there before and is as declared
 // is adopted by the next steps, unless the binding is suspended.
-func (r *run) compare(ctx context.Context) error {
-	if r.asDeclared() {
-		changed, err := r.changedBeside(ctx)
-		if err != nil {
-			return err
-		}
-		if changed {
-			return r.conclude(outcome{reason: v1alpha1.ReasonConfirming, message: "Another ClientBinding has just changed this relation, which may not show yet. " + r.shown()})
-		}
-	}
+func (r *run) compare(context.Context) error {
 	if r.asDeclared() && r.overtaken() {
 		if r.suspended() {
 			return r.conclude(r.confirming())

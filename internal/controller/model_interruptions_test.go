@@ -126,7 +126,7 @@ func (p *process) meanwhile(occasion) fate {
 func (p *process) secondWorker(occasion) fate {
 	var others []item
 	for _, key := range sortedKeys(p.cache.bindings) {
-		if it := bindingItem(key); !p.busy[it] {
+		if it := bindingItem(key); !slices.Contains(p.busy, it) {
 			others = append(others, it)
 		}
 	}

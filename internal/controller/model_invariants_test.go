@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -131,7 +132,7 @@ func letsGo(former, binding *v1alpha1.ClientBinding) bool {
 func (w *walk) checkLetGo(former, binding *v1alpha1.ClientBinding) {
 	key := keyOf(former)
 	relation := w.truth.relations[key]
-	if former.Status.Claim == nil || w.answeredFor(key, former.UID) {
+	if former.Status.Claim == nil {
 		return
 	}
 	last := former
@@ -142,13 +143,16 @@ func (w *walk) checkLetGo(former, binding *v1alpha1.ClientBinding) {
 	givenUp := last.Spec.DeletionPolicy == v1alpha1.DeletionPolicyOrphan && !expired ||
 		// The finalizer was taken away by hand, and the object deleted.
 		!controllerutil.ContainsFinalizer(former, v1alpha1.RevokeFinalizer)
-	if givenUp {
-		relation.owed = false
-		for _, call := range w.late {
-			if call.about == key {
-				call.givenUp = true
-			}
+	alone := !w.answeredFor(key, former.UID)
+	for _, call := range w.late {
+		if givenUp && call.about == key && (alone || call.by == client.ObjectKeyFromObject(former)) {
+			call.givenUp = true
 		}
+	}
+	if givenUp && alone {
+		relation.owed = false
+	}
+	if givenUp || !alone {
 		return
 	}
 	sawNone := slices.ContainsFunc(w.current.saw[key], func(m moment) bool { return m.relation == nothing })

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
@@ -24,6 +26,8 @@ type lateCall struct {
 	body     []byte
 	deadline time.Time
 	about    relationKey
+	// by is the object for which it was made.
+	by types.NamespacedName
 	// givenUp: nobody answers any more for what it does.
 	givenUp bool
 }
@@ -60,7 +64,7 @@ func (w *walk) meets(request *http.Request, body []byte) (becomes fate) {
 		}
 		switch becomes {
 		case isLate:
-			w.delay(request, body)
+			w.delay(request, body, p.busy[len(p.busy)-1].key)
 		case isLost:
 			w.log("    %s %s: lost", request.Method, w.path(request.URL.Path))
 		}
@@ -80,9 +84,9 @@ func changes(request *http.Request) bool {
 	return request.Method == http.MethodPut || request.Method == http.MethodDelete
 }
 
-func (w *walk) delay(request *http.Request, body []byte) {
+func (w *walk) delay(request *http.Request, body []byte, by types.NamespacedName) {
 	call := &lateCall{request: request.Clone(context.WithoutCancel(request.Context())), body: body, deadline: w.clock.Now().Add(arrivesWithin)}
-	call.about = w.relationOf(request, body)
+	call.about, call.by = w.relationOf(request, body), by
 	w.late = append(w.late, call)
 	w.log("    %s %s: late", request.Method, w.path(request.URL.Path))
 }

@@ -28,8 +28,9 @@ type process struct {
 	cache  *view
 	frozen int
 	// due is when each object is looked at.
-	due  map[item]time.Time
-	busy map[item]bool
+	due map[item]time.Time
+	// busy are the objects that are looked at, each in the midst of the one before it.
+	busy []item
 	// dead processes make no call that reaches anybody.
 	dead bool
 	// Where the run under way is, and what happens to it there.
@@ -65,7 +66,6 @@ func (w *walk) start() {
 		name:     fmt.Sprintf("model/%d", w.processes),
 		recorder: events.NewFakeRecorder(10_000),
 		due:      map[item]time.Time{},
-		busy:     map[item]bool{},
 	}
 	p.ctx, p.stop = context.WithCancel(ctrl.LoggerInto(w.t.Context(), logr.Discard()))
 	p.pool = connection.NewPool(connection.Options{
@@ -103,8 +103,8 @@ type killed struct{}
 // run looks at one object.
 func (p *process) run(it item) {
 	p.runs++
-	p.busy[it] = true
-	defer delete(p.busy, it)
+	p.busy = append(p.busy, it)
+	defer func() { p.busy = p.busy[:len(p.busy)-1] }()
 	delete(p.due, it)
 	result, err := p.reconcile(it)
 	for len(p.recorder.Events) > 0 {

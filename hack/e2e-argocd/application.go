@@ -178,7 +178,11 @@ func (s *stage) there(ctx context.Context, object client.Object) (string, error)
 	if apierrors.IsNotFound(err) {
 		return "", nil
 	}
-	return fmt.Sprintf("%T %s is still there", object, object.GetName()), err
+	if err != nil {
+		return "", err
+	}
+	kind, err := s.kube.GroupVersionKindFor(object)
+	return fmt.Sprintf("%s %s is still there", kind.Kind, object.GetName()), err
 }
 
 // within waits until there is no problem any more.

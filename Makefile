@@ -28,6 +28,7 @@ help: ## List the targets
 generate: need-go ## Write the deepcopy code, CRDs and roles from the Go code, Argo CD's forms from the scripts
 	$(CONTROLLER_GEN) object paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
+	go run ./hack/crds config/crd/bases/*.yaml
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
 		output:rbac:artifacts:config=config/rbac
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -33,6 +34,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	reconcilers "github.com/delos-financial/clientbinding-operator/internal/controller"
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
+	"github.com/delos-financial/clientbinding-operator/internal/watchhealth"
 )
 
 // version is set by the build.
@@ -143,19 +145,67 @@ func run(ctx context.Context, s settings) error {
 		return fmt.Errorf("finding the cluster (see --kubeconfig): %w", err)
 	}
 	config.UserAgent = name + "/" + version
-	mgr, err := ctrl.NewManager(config, options(s))
+	settings := options(s)
+	watches, err := watchhealth.New(settings.Scheme, time.Now, watchedKinds(s)...)
 	if err != nil {
 		return err
 	}
+	settings.Cache.DefaultWatchErrorHandler = watches.WatchFailed
+	mgr, err := ctrl.NewManager(config, settings)
+	if err != nil {
+		return err
+	}
+	metricsregistry.Registry.MustRegister(metrics.NewWatches(watches.Kinds(), func() map[string]error {
+		return watches.Problems(ctx, mgr.GetCache())
+	}))
 	if err := errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),
-		mgr.AddReadyzCheck("ping", healthz.Ping),
+		mgr.AddReadyzCheck("watches", watches.Check(mgr.GetCache())),
 		register(ctx, mgr, s),
 	); err != nil {
 		return err
 	}
 	ctrl.Log.Info("starting", "version", version)
-	return mgr.Start(ctx)
+	return startAndEnd(ctx, mgr, watches)
+}
+
+// endWithin is how long after it was told to end the process does so in any case: later than the manager, which gives
+// running reconciles 30 seconds, and earlier than the Deployment's terminationGracePeriodSeconds.
+const endWithin = 35 * time.Second
+
+// startAndEnd runs the manager until the context ends. The manager alone would not end before its caches have filled
+// (runnableGroup.Start of controller-runtime), which may never happen. Nothing that takes time to end runs until then.
+func startAndEnd(ctx context.Context, mgr ctrl.Manager, watches *watchhealth.Health) error {
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	limit := endWithin
+	if !watches.Filled(context.WithoutCancel(ctx), mgr.GetCache()) {
+		ctrl.Log.Info("ending before the caches have filled")
+		limit = 0
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(limit):
+		return nil
+	}
+}
+
+// watchedKinds are the kinds of which the operator has to see every change. Secrets are not among them: a tenant who
+// keeps one from being read is not to make the operator not ready.
+func watchedKinds(s settings) []client.Object {
+	kinds := []client.Object{&v1alpha1.ClientBinding{}, &v1alpha1.APIConnection{}}
+	if len(s.connections.Namespaces) == 0 {
+		namespaces := &metav1.PartialObjectMetadata{}
+		namespaces.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+		kinds = append(kinds, namespaces)
+	}
+	return kinds
 }
 
 func options(s settings) ctrl.Options {

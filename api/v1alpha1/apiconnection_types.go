@@ -332,6 +332,10 @@ type APIConnection struct {
 	// +optional
 	// +kubebuilder:default:={"observedGeneration":-1}
 	Status APIConnectionStatus `json:"status,omitzero"`
+
+	// UnreadableFields are the fields of the stored object that do not decode and were left out. They are no part of
+	// the API.
+	UnreadableFields UnreadableFields `json:"-"` //nolint:kubeapilinter // not serialized: it tells what decoding met
 }
 
 // APIConnectionList is a list of APIConnections.

@@ -102,7 +102,7 @@ type ClientBindingSpec struct {
 	// a new ClientBinding renews the access.
 	// +optional
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=20
+	// +kubebuilder:validation:MaxLength=64
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
 	// suspend stops, when it is true, grants and corrections. The relation is still checked, and the
@@ -290,6 +290,10 @@ type ClientBinding struct {
 	// +optional
 	// +kubebuilder:default:={"observedGeneration":-1}
 	Status ClientBindingStatus `json:"status,omitzero"`
+
+	// UnreadableFields are the fields of the stored object that do not decode and were left out. They are no part of
+	// the API.
+	UnreadableFields UnreadableFields `json:"-"` //nolint:kubeapilinter // not serialized: it tells what decoding met
 }
 
 // ClientBindingList is a list of ClientBindings.

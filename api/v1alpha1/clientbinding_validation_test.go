@@ -35,6 +35,11 @@ const (
 		"create a new ClientBinding through the other connection and delete this one"
 )
 
+// utc is what the API server says to a time in another form.
+const utc = "spec.expiresAt in body should match '^(a time in UTC as in 2026-12-31T17:00:00Z){0}" +
+	"([12][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))" +
+	"|(1[26]00|2[048]00|[12][0-9](0[48]|[2468][048]|[13579][26]))-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$'"
+
 var clientBindingSpecs = []attempt{
 	{
 		reason: "user, client and level of access are all it takes",
@@ -289,17 +294,35 @@ justification: INC-4711, four eyes
 	},
 	{reason: "a time in UTC", is: relation + "expiresAt: '2026-12-31T17:00:00Z'"},
 	{reason: "a time that is moved before it has come", was: relation + "expiresAt: '2026-12-31T17:00:00Z'", is: relation + "expiresAt: '2027-12-31T17:00:00Z'"},
+	{reason: "the 29th of February of a leap year", is: relation + "expiresAt: '2028-02-29T23:59:59Z'"},
 	{
 		reason: "a time with an offset, which GitOps tools would see rewritten",
 		is:     relation + "expiresAt: '2026-12-31T18:00:00+01:00'",
-		want:   []string{"spec.expiresAt: Too long: may not be more than 20 bytes", unchecked},
+		want:   invalid("spec.expiresAt", "2026-12-31T18:00:00+01:00", utc),
+	},
+	{reason: "a date alone", is: relation + "expiresAt: '2026-12-31'", want: invalid("spec.expiresAt", "2026-12-31", utc)},
+	{
+		reason: "a time with fractions of a second",
+		is:     relation + "expiresAt: '2026-12-31T17:00:00.5Z'",
+		want:   invalid("spec.expiresAt", "2026-12-31T17:00:00.5Z", utc),
+	},
+	{reason: "a small z", is: relation + "expiresAt: '2026-12-31T17:00:00z'", want: invalid("spec.expiresAt", "2026-12-31T17:00:00z", utc)},
+	{
+		reason: "a day that there is not",
+		is:     relation + "expiresAt: '2027-02-29T17:00:00Z'",
+		want:   invalid("spec.expiresAt", "2027-02-29T17:00:00Z", utc),
 	},
 	{
-		reason: "a date alone",
-		is:     relation + "expiresAt: '2026-12-31'",
+		reason: "a list, which a schema with a format would let in",
+		is:     relation + "expiresAt: []",
 		want: []string{
-			`spec.expiresAt: Invalid value: "2026-12-31": spec.expiresAt in body must be of type date-time: "2026-12-31"`, unchecked,
+			`spec.expiresAt: Invalid value: "array": spec.expiresAt in body must be of type string: "array"`, unchecked,
 		},
+	},
+	{
+		reason: "a time of any length",
+		is:     relation + "expiresAt: " + longer(64),
+		want:   []string{"spec.expiresAt: Too long: may not be more than 64 bytes", unchecked},
 	},
 	{
 		reason: "suspended later",

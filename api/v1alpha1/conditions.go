@@ -121,6 +121,11 @@ const (
 	// what its contract does not know: a redirect, HTML, a body cut short, another user. Check the
 	// APIConnection's url and what stands between.
 	ReasonUnexpectedAnswer = "UnexpectedAnswer"
+
+	// ReasonInvalidSpec (Stalled): fields cannot be used, in a way that only the operator sees: url or caBundle of an
+	// APIConnection, or fields of either kind that were stored under an older CRD and cannot be read. The message says
+	// what to write instead. On a ClientBinding nothing is granted or corrected meanwhile, and its deletion revokes.
+	ReasonInvalidSpec = "InvalidSpec"
 )
 
 // Reasons of an APIConnection's conditions. The list is closed.
@@ -150,8 +155,4 @@ const (
 	// ReasonSecretInvalid (Stalled): the Secret lacks a key, or has an empty or contradictory one.
 	// The message names it.
 	ReasonSecretInvalid = "SecretInvalid"
-
-	// ReasonInvalidSpec (Stalled): url or caBundle cannot be used, in a way that only the operator
-	// sees. The message says what to write instead.
-	ReasonInvalidSpec = "InvalidSpec"
 )

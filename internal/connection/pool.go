@@ -133,12 +133,14 @@ func (p *Pool) Leave(key string) {
 	}
 }
 
-// Session returns the open session of a connection; nil when there is none.
+// Session returns the open session of a connection; nil when there is none, or when it is not known what the connection
+// says of its use.
 func (p *Pool) Session(connection *v1alpha1.APIConnection) *Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	session := p.sessions[types.NamespacedName{Namespace: connection.Namespace, Name: connection.Name}]
-	if session == nil || !session.open || session.uid != connection.UID {
+	unreadable := len(connection.UnreadableFields.Under("spec")) > 0
+	if session == nil || !session.open || session.uid != connection.UID || unreadable {
 		return nil
 	}
 	return session

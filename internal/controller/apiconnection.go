@@ -56,6 +56,12 @@ func (r *APIConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Re
 		// It does not tell yet that a login was refused.
 		return ctrl.Result{RequeueAfter: soonest}, nil
 	}
+	if unreadable := found.UnreadableFields.Under("spec"); len(unreadable) > 0 {
+		r.Pool.Close(request.NamespacedName)
+		ctrl.LoggerFrom(ctx).Info("the APIConnection has fields that cannot be read", "fields", unreadable.String())
+		return r.finish(ctx, found.DeepCopy(), found, outcome{reason: v1alpha1.ReasonInvalidSpec, stalled: true, woken: true,
+			message: fmt.Sprintf("Fields of this APIConnection cannot be read: %s. Correct them", unreadable)})
+	}
 	secret, end, err := r.secret(ctx, found)
 	if err != nil {
 		return ctrl.Result{}, err

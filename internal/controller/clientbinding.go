@@ -67,15 +67,15 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	case !binding.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(binding, v1alpha1.RevokeFinalizer):
 		return ctrl.Result{}, nil
 	case !binding.DeletionTimestamp.IsZero():
-		err = run.perform(ctx, run.releaseUnclaimed, run.releaseOrphan, run.locate, run.stay, run.handOver,
+		err = run.perform(ctx, run.readClaim, run.releaseUnclaimed, run.releaseOrphan, run.locate, run.stay, run.handOver,
 			run.connect, run.brake, run.enter, run.remove, run.confirmGone)
 	case run.expired() && binding.Status.Claim == nil:
-		err = run.perform(ctx, run.latchExpiry, run.restExpired, run.locate, run.permit, run.connect, run.enter, run.observeEnd)
+		err = run.perform(ctx, run.latchExpiry, run.readClaim, run.readSpec, run.restExpired, run.locate, run.permit, run.connect, run.enter, run.observeEnd)
 	case run.expired():
-		err = run.perform(ctx, run.latchExpiry, run.locate, run.stay, run.handOver,
+		err = run.perform(ctx, run.latchExpiry, run.readClaim, run.locate, run.stay, run.handOver,
 			run.connect, run.enter, run.remove, run.confirmGone)
 	default:
-		err = run.perform(ctx, run.locate, run.permit, run.stay, run.contend, run.rest, run.connect, run.protect, run.enter,
+		err = run.perform(ctx, run.readClaim, run.readSpec, run.locate, run.permit, run.stay, run.contend, run.rest, run.connect, run.protect, run.enter,
 			run.observe, run.follow, run.yield, run.await, run.compare, run.hold, run.claim, run.relate, run.confirm)
 	}
 	if err != nil {
@@ -111,13 +111,15 @@ type run struct {
 }
 
 func (r *ClientBindingReconciler) begin(binding *v1alpha1.ClientBinding) *run {
-	return &run{
+	begun := &run{
 		ClientBindingReconciler: r,
 		binding:                 binding,
 		before:                  binding.DeepCopy(),
-		was:                     *binding.Status.DeepCopy(),
 		now:                     metav1.Time{Time: r.Schedule.Now().UTC().Truncate(time.Second)},
 	}
+	begun.replaceUnreadableTimes()
+	begun.was = *binding.Status.DeepCopy()
+	return begun
 }
 
 // perform takes steps until one of them decides what the run came to.

@@ -182,10 +182,11 @@ func (r *run) rivals(ctx context.Context) ([]v1alpha1.ClientBinding, error) {
 }
 
 // eligible reports whether another binding of the same user and client may hold the relation: it is neither
-// being deleted nor expired, its connection leads to the same API and allows it, and it was not suspended ever since it was made.
+// being deleted nor expired, its spec can be read, its connection leads to the same API and allows it, and it was not suspended ever since it was made.
 func (r *run) eligible(ctx context.Context, other *v1alpha1.ClientBinding) (bool, error) {
 	neverEnforced := ptr.Deref(other.Spec.Suspend, false) && other.Status.Claim == nil
-	if !other.DeletionTimestamp.IsZero() || expired(other, r.now.Time) || neverEnforced {
+	unreadable := len(other.UnreadableFields.Under("spec")) > 0
+	if !other.DeletionTimestamp.IsZero() || expired(other, r.now.Time) || neverEnforced || unreadable {
 		return false, nil
 	}
 	through, err := r.find(ctx, r.Connections.Declared(other))

@@ -41,13 +41,24 @@ func (s *Sandbox) BuildOperator(ctx context.Context, cluster *ControlPlane, depl
 
 // Start starts a process and returns when it is ready. Its flags win over those of the Deployment.
 func (o *Operator) Start(ctx context.Context, flags ...string) error {
-	probes, err := freeAddress(ctx)
+	_, err := o.startUntil(ctx, "/readyz", flags)
+	return err
+}
+
+// StartAlive starts a process and returns, when it is alive, where it answers probes: as http://127.0.0.1:port.
+func (o *Operator) StartAlive(ctx context.Context, flags ...string) (probes string, err error) {
+	return o.startUntil(ctx, "/healthz", flags)
+}
+
+func (o *Operator) startUntil(ctx context.Context, probe string, flags []string) (probes string, err error) {
+	address, err := freeAddress(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	args := append(slices.Concat(o.args, []string{"--health-probe-bind-address=" + probes, "--metrics-bind-address=0"}), flags...)
-	return o.start(ctx, args, func(ctx context.Context) bool {
-		return answers(ctx, http.DefaultClient, "http://"+probes+"/readyz")
+	probes = "http://" + address
+	args := append(slices.Concat(o.args, []string{"--health-probe-bind-address=" + address, "--metrics-bind-address=0"}), flags...)
+	return probes, o.start(ctx, args, func(ctx context.Context) bool {
+		return answers(ctx, http.DefaultClient, probes+probe)
 	})
 }
 

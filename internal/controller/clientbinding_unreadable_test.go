@@ -1,0 +1,110 @@
+package controller
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+// unreadable gives objects as the cache has them when fields of theirs do not decode. The API server of these tests has the
+// present CRDs, which let no such object in; test/e2e stores some under older ones.
+type unreadable struct {
+	client.Client
+
+	change func(client.Object)
+}
+
+func (u unreadable) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	err := u.Client.Get(ctx, key, object, options...)
+	if err == nil {
+		u.change(object)
+	}
+	return err
+}
+
+// said is the reason and the message of the condition Stalled.
+func said(conditions []metav1.Condition) string {
+	stalled := meta.FindStatusCondition(conditions, v1alpha1.ConditionStalled)
+	if stalled == nil {
+		return ""
+	}
+	return stalled.Reason + ": " + stalled.Message
+}
+
+func TestConnectionThatCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.kube = unreadable{w.kube, func(object client.Object) {
+		if connection, is := object.(*v1alpha1.APIConnection); is {
+			connection.UnreadableFields = v1alpha1.UnreadableFields{{Path: "spec.allowed.owner", Problem: "no bool"}}
+		}
+	}}
+
+	w.reconcile() // The connection's reconciler has not seen it yet.
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+
+	w.reconcileConnection()
+	expectEqual(t, "reason and message", "InvalidSpec: Fields of this APIConnection cannot be read: spec.allowed.owner (no bool). Correct them",
+		said(w.connection().Status.Conditions))
+	w.reconcile()
+	expectEqual(t, "relations once it is said", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestClaimThatCannotBeRead shows that an object is not let go as long as it is not known for what it answers.
+func TestClaimThatCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	readable := w.kube
+	w.kube = unreadable{w.kube, func(object client.Object) {
+		if binding, is := object.(*v1alpha1.ClientBinding); is {
+			binding.Status.Claim = nil
+			binding.UnreadableFields = v1alpha1.UnreadableFields{{Path: "status.claim", Problem: "no object"}}
+		}
+	}}
+	w.delete()
+
+	w.reconcile()
+
+	expectEqual(t, "reason and message", "InvalidSpec: It cannot be read for which access this ClientBinding answers: status.claim (no object). "+
+		"Correct the fields, or delete it with deletionPolicy: Orphan, which leaves the access as it is", said(w.binding().Status.Conditions))
+
+	w.kube = readable
+	w.reconcile()
+	expectEqual(t, "gone once it can be read", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestTimesThatCannotBeRead shows that a removal waits for a grant of which it is not known when it was sent.
+func TestTimesThatCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	readable := w.kube
+	w.kube = unreadable{w.kube, func(object client.Object) {
+		if binding, is := object.(*v1alpha1.ClientBinding); is {
+			binding.Status.Claim.LastWriteTime = nil
+			binding.UnreadableFields = v1alpha1.UnreadableFields{{Path: "status.claim.lastWriteTime", Problem: "no time"}}
+		}
+	}}
+	w.clock.Advance(time.Hour)
+	w.delete()
+
+	w.reconcile()
+
+	expectEqual(t, "reason", "Revoking", w.reason())
+	w.kube = readable
+	expectEqual(t, "recorded time", ref(metav1.NewTime(at(time.Hour).Time)), w.binding().Status.Claim.LastWriteTime)
+	w.clock.Advance(20 * time.Second)
+	w.reconcile()
+	expectEqual(t, "gone once the grant can no longer arrive", true, w.gone())
+}

@@ -151,7 +151,7 @@ const (
 	// The message names it.
 	ReasonSecretInvalid = "SecretInvalid"
 
-	// ReasonInvalidSpec (Stalled): url or caBundle cannot be used, in a way that only the operator
-	// sees. The message says what to write instead.
+	// ReasonInvalidSpec (Stalled): url, caBundle or allowed.namespaces.selector cannot be used, in a way that only the
+	// operator sees. The message says what to write instead.
 	ReasonInvalidSpec = "InvalidSpec"
 )

@@ -57,7 +57,6 @@ func TestObjectsAreWrittenAsAWhole(t *testing.T) {
 		return n.secret(map[string]string{"login": of.Login, "password": of.Password})
 	}
 
-	successor := delossim.Account{Login: "operator-2@example.com", Password: password}
 	n.platform.AddAccount(successor)
 	written := secret(successor)
 	if err := manager.Update(t.Context(), written); err != nil {

@@ -47,7 +47,7 @@ const (
 // successor is the account to which the credentials are rotated.
 var successor = delossim.Account{Login: "operator-2@example.com", Password: "staple-battery-horse"}
 
-// notTried are the commands that need more than a control plane.
+// notTried are the commands that need more than a control plane, and why.
 var notTried = map[string]string{
 	"kubectl logs": "there are no nodes, and so no pods",
 	"make deploy":  "there is no registry for the image; what it applies is installed here, and the rest of its block waits for pods",
@@ -205,14 +205,17 @@ func TestOperationsByTheBook(t *testing.T) {
 	})
 	unneeded := maps.Clone(notTried)
 	for i, p := range procedures(t) {
-		t.Run(fmt.Sprintf("%d %s", i, p.heading), func(t *testing.T) {
-			for command, why := range notTried {
-				if strings.Contains(p.script, command) {
-					delete(unneeded, command)
-					t.Log("not tried: " + why)
-					return
-				}
+		skipped := false
+		for command := range notTried {
+			if strings.Contains(p.script, command) {
+				delete(unneeded, command)
+				skipped = true
 			}
+		}
+		if skipped {
+			continue
+		}
+		t.Run(fmt.Sprintf("%d %s", i, p.heading), func(t *testing.T) {
 			n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: john}}, Clients: []string{acme}})
 			n.connect(t)
 			create(t, n.binding(named, john, acme, false))

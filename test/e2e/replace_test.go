@@ -9,6 +9,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -71,12 +72,15 @@ func TestObjectsAreWrittenAsAWhole(t *testing.T) {
 	connection, binding := n.connection(n.platform.URL), n.binding("cb", user, cuid, true)
 	for _, object := range []client.Object{written, connection, binding} {
 		present := object.DeepCopyObject().(client.Object)
-		if err := kube.Get(t.Context(), client.ObjectKeyFromObject(object), present); err != nil {
-			t.Fatal(err)
-		}
-		wanted := present.GetFinalizers()
-		object.SetResourceVersion(present.GetResourceVersion())
-		if err := kube.Update(t.Context(), object); err != nil {
+		var wanted []string
+		if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { // the operator writes, too
+			if err := kube.Get(t.Context(), client.ObjectKeyFromObject(object), present); err != nil {
+				return err
+			}
+			wanted = present.GetFinalizers()
+			object.SetResourceVersion(present.GetResourceVersion())
+			return kube.Update(t.Context(), object)
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if len(wanted) != 1 || len(object.GetFinalizers()) != 0 {

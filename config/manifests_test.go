@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -109,7 +110,7 @@ func install(t *testing.T) sandbox.Manifests {
 	return manifests
 }
 
-var directories = []string{"crd", "rbac", "manager", "default", "namespaced", "samples", "examples/terms"}
+var directories = []string{"crd", "rbac", "manager", "default", "namespaced", "samples", "examples/terms", "examples/generated-names"}
 
 func TestManifestsAreAccepted(t *testing.T) {
 	for _, directory := range directories {
@@ -118,6 +119,49 @@ func TestManifestsAreAccepted(t *testing.T) {
 				apply(t, manifest, client.DryRunAll)
 			}
 		})
+	}
+}
+
+// TestGeneratedNamesArriveInReferences: kustomize changes names, and knows of our references from our component.
+func TestGeneratedNamesArriveInReferences(t *testing.T) {
+	const directory = "examples/generated-names"
+	// A layer above, as for one more environment.
+	above, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := filepath.Abs(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if example, err = filepath.Rel(above, example); err != nil {
+		t.Fatal(err)
+	}
+	content := "namePrefix: eu-\nnameSuffix: -two\nresources: [" + example + "]\n"
+	if err := os.WriteFile(filepath.Join(above, "kustomization.yaml"), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, name := range map[string]*regexp.Regexp{
+		"config/" + directory: regexp.MustCompile(`^staging-delos(-credentials-[a-z0-9]{10})?$`),
+		above:                 regexp.MustCompile(`^eu-staging-delos(-credentials)?-two(-[a-z0-9]{10})?$`),
+	} {
+		manifests, err := sandbox.Render(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, reference := range []struct {
+			from, to string
+			fields   []string
+		}{
+			{"ClientBinding", "APIConnection", []string{"spec", "connectionRef", "name"}},
+			{"APIConnection", "Secret", []string{"spec", "credentials", "secretRef", "name"}},
+		} {
+			want := manifests.Kind(reference.to)[0].GetName()
+			got, _, err := unstructured.NestedString(manifests.Kind(reference.from)[0].Object, reference.fields...)
+			if err != nil || got != want || !name.MatchString(got) {
+				t.Errorf("%s: the %s names the %s %q, which is called %q (%v)", path, reference.from, reference.to, got, want, err)
+			}
+		}
 	}
 }
 

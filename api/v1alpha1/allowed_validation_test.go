@@ -26,6 +26,15 @@ allowed:
   owner: false
 `
 
+// selecting is a connection whose selector has the expressions.
+func selecting(expressions string) string {
+	return validConnection + "allowed: {namespaces: {from: Selector, selector: {matchExpressions: [" + expressions + "]}}}"
+}
+
+var wantExpressions = []string{"spec.allowed.namespaces.selector.matchExpressions: Invalid value: " +
+	"each of matchExpressions needs the operator In or NotIn with values, or Exists or DoesNotExist without, " +
+	"as in {key: stage, operator: In, values: [production]}"}
+
 // globs is a list of that many.
 func globs(count int) string {
 	list := make([]string, count)
@@ -75,6 +84,13 @@ var apiConnectionAllowed = []attempt{
 		is:     validConnection + "allowed: {namespaces: {selector: {matchLabels: {division: bank}}}}",
 		want:   []string{`spec.allowed.namespaces.selector: Invalid value: ` + wantSelector},
 	},
+
+	{reason: "a selector with each of the operators", is: selecting("{key: a, operator: In, values: [b]}, {key: a, operator: NotIn, values: [b, c]}, " +
+		"{key: a, operator: Exists}, {key: a, operator: DoesNotExist, values: []}")},
+	{reason: "an operator that there is not", is: selecting("{key: stage, operator: Equals, values: [test]}"), want: wantExpressions},
+	{reason: "an operator in lower case", is: selecting("{key: stage, operator: in, values: [test]}"), want: wantExpressions},
+	{reason: "an operator that lacks its values", is: selecting("{key: a, operator: Exists}, {key: stage, operator: NotIn}"), want: wantExpressions},
+	{reason: "an operator with values that it does not take", is: selecting("{key: stage, operator: Exists, values: [test]}"), want: wantExpressions},
 
 	// cuids
 	{reason: "any client, said aloud", is: validConnection + "allowed: {cuids: ['*']}"},
@@ -142,7 +158,17 @@ var apiConnectionAllowed = []attempt{
 	{
 		reason: "a limit over a time in too many words",
 		is:     validConnection + "revocations: {max: 50, per: 1h1h1h1h1h1h1h1h1h}",
-		want:   []string{"spec.revocations.per: Too long: may not be more than 16 bytes", unchecked},
+		want:   invalid("spec.revocations.per", "1h1h1h1h1h1h1h1h1h", wantPer),
+	},
+	{
+		reason: "a limit over a time in plain words",
+		is:     validConnection + "revocations: {max: 50, per: 'a day and a half, or so'}",
+		want:   invalid("spec.revocations.per", "a day and a half, or so", wantPer),
+	},
+	{
+		reason: "a limit over a time too long to be looked at",
+		is:     validConnection + "revocations: {max: 50, per: " + longer(64) + "}",
+		want:   []string{"spec.revocations.per: Too long: may not be more than 64 bytes", unchecked},
 	},
 }
 

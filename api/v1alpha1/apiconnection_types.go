@@ -72,8 +72,8 @@ type RevocationLimit struct {
 	// per is the length of that span, as a duration from 1s to 168h.
 	// +required
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('168h')",message="must be a duration from 1s to 168h, as in 1h"
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.size() <= 16 && self.matches('^([0-9]{1,6}(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('168h')",message="must be a duration from 1s to 168h, as in 1h"
 	Per *metav1.Duration `json:"per,omitempty"`
 }
 
@@ -102,6 +102,7 @@ type AllowedNamespaces struct {
 
 	// selector matches the labels of namespaces.
 	// +optional
+	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && e.values.size() > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || e.values.size() == 0))",message="each of matchExpressions needs the operator In or NotIn with values, or Exists or DoesNotExist without, as in {key: stage, operator: In, values: [production]}",fieldPath=".matchExpressions"
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 }
 
@@ -162,8 +163,8 @@ type APIConnectionSpec struct {
 	// timeout of one call to the API, as a duration from 1s to 2m; 10s when absent.
 	// +optional
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('2m')",message="must be a duration from 1s to 2m, as in 10s"
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.size() <= 16 && self.matches('^([0-9]{1,6}(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('2m')",message="must be a duration from 1s to 2m, as in 10s"
 	Timeout *metav1.Duration `json:"timeout,omitempty"`
 
 	// rateLimit bounds the calls that are made through this connection.
@@ -174,8 +175,8 @@ type APIConnectionSpec struct {
 	// tenth, as a duration from 1s to 24h; 1h when absent.
 	// +optional
 	// +kubebuilder:validation:Type=string
-	// +kubebuilder:validation:MaxLength=16
-	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,6}(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration from 1s to 24h, as in 1h or 30m"
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.size() <= 16 && self.matches('^([0-9]{1,6}(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration from 1s to 24h, as in 1h or 30m"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
 	// revocations is a brake on mass revocation: above it, deleted ClientBindings wait. Expiries are not counted and do
@@ -335,7 +336,7 @@ type APIConnection struct {
 
 	// UnreadableFields are the fields of the stored object that do not decode and were left out. They are no part of
 	// the API.
-	UnreadableFields UnreadableFields `json:"-"` //nolint:kubeapilinter // not serialized: it tells what decoding met
+	UnreadableFields UnreadableFields `json:"-"`
 }
 
 // APIConnectionList is a list of APIConnections.

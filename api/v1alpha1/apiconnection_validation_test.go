@@ -235,7 +235,17 @@ var apiConnectionDurations = []attempt{
 	{
 		reason: "a timeout in too many words",
 		is:     validConnection + "timeout: 1s1s1s1s1s1s1s1s1s",
-		want:   []string{"spec.timeout: Too long: may not be more than 16 bytes", unchecked},
+		want:   invalid("spec.timeout", "1s1s1s1s1s1s1s1s1s", wantTimeout),
+	},
+	{
+		reason: "a timeout in plain words",
+		is:     validConnection + "timeout: 1 minute and 30 seconds",
+		want:   invalid("spec.timeout", "1 minute and 30 seconds", wantTimeout),
+	},
+	{
+		reason: "a timeout too long to be looked at",
+		is:     validConnection + "timeout: " + longer(64),
+		want:   []string{"spec.timeout: Too long: may not be more than 64 bytes", unchecked},
 	},
 
 	{reason: "the shortest interval", is: validConnection + "interval: 1s"},
@@ -254,7 +264,17 @@ var apiConnectionDurations = []attempt{
 	{
 		reason: "an interval in too many words",
 		is:     validConnection + "interval: 1h1h1h1h1h1h1h1h1h",
-		want:   []string{"spec.interval: Too long: may not be more than 16 bytes", unchecked},
+		want:   invalid("spec.interval", "1h1h1h1h1h1h1h1h1h", wantInterval),
+	},
+	{
+		reason: "an interval in plain words",
+		is:     validConnection + "interval: 1 minute and 30 seconds",
+		want:   invalid("spec.interval", "1 minute and 30 seconds", wantInterval),
+	},
+	{
+		reason: "an interval too long to be looked at",
+		is:     validConnection + "interval: " + longer(64),
+		want:   []string{"spec.interval: Too long: may not be more than 64 bytes", unchecked},
 	},
 
 	// rateLimit

@@ -293,7 +293,7 @@ type ClientBinding struct {
 
 	// UnreadableFields are the fields of the stored object that do not decode and were left out. They are no part of
 	// the API.
-	UnreadableFields UnreadableFields `json:"-"` //nolint:kubeapilinter // not serialized: it tells what decoding met
+	UnreadableFields UnreadableFields `json:"-"`
 }
 
 // ClientBindingList is a list of ClientBindings.

@@ -122,8 +122,8 @@ const (
 	// APIConnection's url and what stands between.
 	ReasonUnexpectedAnswer = "UnexpectedAnswer"
 
-	// ReasonInvalidSpec (Stalled): fields cannot be used, in a way that only the operator sees: url or caBundle of an
-	// APIConnection, or fields of either kind that were stored under an older CRD and cannot be read. The message says
+	// ReasonInvalidSpec (Stalled): fields cannot be used, in a way that only the operator sees: url, caBundle or
+	// allowed.namespaces.selector of an APIConnection, or fields of either kind that were stored under an older CRD and cannot be read. The message says
 	// what to write instead. On a ClientBinding nothing is granted or corrected meanwhile, and its deletion revokes.
 	ReasonInvalidSpec = "InvalidSpec"
 )

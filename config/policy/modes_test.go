@@ -53,7 +53,7 @@ func TestModes(t *testing.T) {
 			check(t, other.edit(t, of, orphan), "")
 			of.Finalizers = []string{v1alpha1.RevokeFinalizer}
 			check(t, other.edit(t, of, `{"metadata":{"finalizers":["access.delos.financial/revoke"]}}`), "")
-			check(t, other.edit(t, of, `{"metadata":{"finalizers":null}}`), "")
+			check(t, other.edit(t, of, noFinalizers), "")
 			actions := &admissionv1.ValidatingAdmissionPolicyBindingList{}
 			if err := kube.List(t.Context(), actions); err != nil {
 				t.Fatal(err)

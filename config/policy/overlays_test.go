@@ -38,15 +38,15 @@ func TestEveryPolicyIsBound(t *testing.T) {
 	}
 }
 
-// TestStampCanBeLeftOut is for clusters whose API server does not know mutating policies.
-func TestStampCanBeLeftOut(t *testing.T) {
+// TestMutationCanBeLeftOut is for clusters whose API server does not know mutating policies.
+func TestMutationCanBeLeftOut(t *testing.T) {
 	var want []string
 	for _, name := range rendered(t, "config/default") {
-		if !strings.HasSuffix(name, "clientbinding-operator-requester") {
+		if !strings.HasPrefix(name, "Mutating") && !strings.HasSuffix(name, "clientbinding-operator-requester") {
 			want = append(want, name)
 		}
 	}
-	got := rendered(t, overlay(t, "resources: [config/default]\ncomponents: [config/policy-requester/off]"))
+	got := rendered(t, overlay(t, "resources: [config/default]\ncomponents: [config/policy-requester/off, config/policy-finalizers/off]"))
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

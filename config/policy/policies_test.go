@@ -101,13 +101,13 @@ func poll(ctx context.Context, problem func() string) error {
 	return err
 }
 
-// withoutStamping takes the mutating policy out of force, until the test ends.
-func withoutStamping(t *testing.T) {
+// withoutMutation takes a mutating policy out of force, until the test ends.
+func withoutMutation(t *testing.T, policy string) {
 	t.Helper()
 	withOverlay(t, overlay(t, `
 resources: [config/default]
 patches:
-- target: {kind: MutatingAdmissionPolicyBinding, name: clientbinding-operator-requester}
+- target: {kind: MutatingAdmissionPolicyBinding, name: clientbinding-operator-`+policy+`}
   patch: |-
     - {op: add, path: /spec/matchResources, value: {namespaceSelector: {matchLabels: {no: such}}}}
 `))

@@ -91,7 +91,7 @@ func TestStampCannotBeForged(t *testing.T) {
 
 // TestForgeryIsRefusedWithoutTheStamp: the policy that refuses does not rely on the one that stamps.
 func TestForgeryIsRefusedWithoutTheStamp(t *testing.T) {
-	withoutStamping(t)
+	withoutMutation(t, "requester")
 	namespace := newNamespace(t)
 	ann, bob := newGranter(t, namespace, "ann"), newGranter(t, namespace, "bob")
 	of := binding(namespace, "trial", "C-1001", true)

@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"fmt"
 	"path"
 	"slices"
 
@@ -70,6 +71,18 @@ func servesNamespace(own string, allowed *v1alpha1.AllowedNamespaces, use Use) b
 	default:
 		return false
 	}
+}
+
+// CheckSelector says what is wrong with the selector by which a connection judges namespaces, and that it allows nobody.
+// The API server checks the operators, and not what the labels are made of.
+func CheckSelector(connection *v1alpha1.APIConnection) error {
+	if !NeedsLabels(connection) {
+		return nil
+	}
+	if _, err := metav1.LabelSelectorAsSelector(connection.Spec.Allowed.Namespaces.Selector); err != nil {
+		return fmt.Errorf("spec.allowed.namespaces.selector is not valid, so no ClientBinding is allowed until it is corrected: %w", err)
+	}
+	return nil
 }
 
 // matches reports whether a glob matches a whole cuid. A cuid has none of the characters that mean something else

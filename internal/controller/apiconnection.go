@@ -70,6 +70,10 @@ func (r *APIConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	if end == nil {
 		end = r.establish(ctx, found, secret)
 	}
+	if err := connection.CheckSelector(found); err != nil && end.ready == metav1.ConditionTrue {
+		// The session stays open, since what was given before can still be revoked. Nobody is allowed anything new.
+		end = &outcome{reason: v1alpha1.ReasonInvalidSpec, stalled: true, message: err.Error()}
+	}
 	if ctx.Err() != nil {
 		return ctrl.Result{}, ctx.Err()
 	}

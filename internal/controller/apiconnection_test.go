@@ -27,6 +27,8 @@ func TestConnection(t *testing.T) {
 		want    func(*world) []condition
 		wait    time.Duration
 		logins  int
+		// revokes: it is not ready, and access can be revoked through it all the same.
+		revokes bool
 	}{
 		"login and password": {
 			secret: map[string]string{"login": login, "password": password},
@@ -103,6 +105,19 @@ func TestConnection(t *testing.T) {
 			},
 			wait: time.Minute,
 		},
+		"a selector of labels that there cannot be": {
+			secret: map[string]string{"login": login, "password": password},
+			spec: func(c *v1alpha1.APIConnection) {
+				c.Spec.Allowed = &v1alpha1.Allowed{Namespaces: division("the bank")}
+			},
+			want: func(*world) []condition {
+				return stuck("InvalidSpec", "spec.allowed.namespaces.selector is not valid, so no ClientBinding is allowed until it is corrected: "+
+					`values[0][division]: Invalid value: "the bank": a valid label must be an empty string or consist of alphanumeric characters, `+
+					"'-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', "+
+					"regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?'). Next try at 2026-03-01T12:01:00Z", 0, 0)
+			},
+			wait: time.Minute, logins: 1, revokes: true,
+		},
 		"an API that fails": {
 			secret: map[string]string{"login": login, "password": password},
 			arrange: func(w *world) {
@@ -142,7 +157,7 @@ func TestConnection(t *testing.T) {
 			expectEqual(t, "conditions", want, w.connection().Status.Conditions)
 			expectEqual(t, "wait", tc.wait, wait)
 			expectEqual(t, "logins", tc.logins, w.platform.Count(delossim.OpLogin))
-			expectEqual(t, "usable", meta.IsStatusConditionTrue(want, "Ready"), w.pool.Session(w.connection()) != nil)
+			expectEqual(t, "usable", tc.revokes || meta.IsStatusConditionTrue(want, "Ready"), w.pool.Session(w.connection()) != nil)
 		})
 	}
 }

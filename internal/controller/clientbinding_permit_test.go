@@ -168,9 +168,8 @@ func TestConnectionsOfOthersAreNotDisclosed(t *testing.T) {
 	w.reconcileConnection()
 	expectEqual(t, "of one that works", absent, see())
 	expectEqual(t, "whether it works", "LoggedIn", w.connectionReason())
-	w.share(&v1alpha1.Allowed{Namespaces: &v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesSelector, Selector: &metav1.LabelSelector{
-		MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "division", Operator: "Like"}},
-	}}})
+	w.share(&v1alpha1.Allowed{Namespaces: division("the bank")})
+	w.reconcileConnection()
 	expectEqual(t, "of one whose selector is none", absent, see())
 }
 
@@ -186,6 +185,10 @@ func TestNoLongerAllowed(t *testing.T) {
 		"other labels are asked for": {
 			func(r *rival) { r.share(&v1alpha1.Allowed{Namespaces: division("sales")}) }, (*rival).closed,
 		},
+		"labels are asked for that there cannot be": {func(r *rival) {
+			r.share(&v1alpha1.Allowed{Namespaces: division("the bank")})
+			r.reconcileConnection()
+		}, (*rival).closed},
 		"the namespace loses its label": {func(r *rival) {
 			namespace := &corev1.Namespace{}
 			if err := r.kube.Get(r.t.Context(), client.ObjectKey{Name: r.key.Namespace}, namespace); err != nil {

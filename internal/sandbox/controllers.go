@@ -16,7 +16,8 @@ import (
 const ControllerManager = "kube-controller-manager"
 
 // StartControllers runs kube-controller-manager beside an API server, as an administrator: from then on a deleted
-// namespace is emptied and goes, and what belongs to a deleted object goes with it. Nothing else of it runs.
+// namespace is emptied and goes, what belongs to a deleted object goes with it, and Kubernetes' own roles view, edit and
+// admin have their rights. Nothing else of it runs.
 func (s *Sandbox) StartControllers(ctx context.Context, cluster *ControlPlane) error {
 	p := &process{
 		LogFile:    filepath.Join(s.dir, ControllerManager+".log"),
@@ -39,7 +40,7 @@ func (s *Sandbox) StartControllers(ctx context.Context, cluster *ControlPlane) e
 	s.onClose(p.Stop)
 	return p.start(ctx, []string{
 		"--kubeconfig=" + cluster.Kubeconfig,
-		"--controllers=namespace-controller,garbage-collector-controller",
+		"--controllers=namespace-controller,garbage-collector-controller,clusterrole-aggregation-controller",
 		"--bind-address=" + host, "--secure-port=" + port, "--cert-dir=" + certificates,
 		"--leader-elect=false",
 		// One identity, that of the kubeconfig, and not one for each controller: who may do what is not the question.

@@ -1,6 +1,7 @@
 package watchhealth
 
 import (
+	"context"
 	"errors"
 	"io"
 	"maps"
@@ -50,10 +51,10 @@ func TestFailing(t *testing.T) {
 			health := newHealth(t, func() time.Time { return now })
 			source := watch.NewFake()
 			reflector := toolscache.NewReflector(&toolscache.ListWatch{
-				ListFunc: func(metav1.ListOptions) (runtime.Object, error) {
+				ListWithContextFunc: func(context.Context, metav1.ListOptions) (runtime.Object, error) {
 					return &v1alpha1.ClientBindingList{ListMeta: metav1.ListMeta{ResourceVersion: "7"}}, nil
 				},
-				WatchFunc: func(metav1.ListOptions) (watch.Interface, error) { return source, nil },
+				WatchFuncWithContext: func(context.Context, metav1.ListOptions) (watch.Interface, error) { return source, nil },
 			}, &v1alpha1.ClientBinding{}, toolscache.NewStore(toolscache.MetaNamespaceKeyFunc), 0)
 			err := test.err
 			if err == nil {

@@ -237,10 +237,14 @@ func leadThrough(t *testing.T, aside *sandbox.Operator, watch func(log string) s
 	}) {
 		return seen
 	}
-	for _, object := range []client.Object{n.binding("cb", user, cuid, false), n.connection(n.platform.URL), n.secret(nil)} {
+	// The binding last: the others wait for it, and are let go while they are being deleted.
+	all := []client.Object{n.secret(nil), n.connection(n.platform.URL), n.binding("cb", user, cuid, false)}
+	for _, object := range all {
 		if err := kube.Delete(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, object := range all {
 		if until(func() string { return n.remains(t, object) }) {
 			return seen
 		}

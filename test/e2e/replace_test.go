@@ -1,0 +1,114 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+// secretManager acts as an account that may write the Secrets of the namespace, and nothing else.
+func (n *tenant) secretManager(t *testing.T) client.Client {
+	t.Helper()
+	const name = "secret-manager"
+	create(t, &rbacv1.Role{ObjectMeta: n.meta(name), Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "watch", "create", "update", "patch", "delete"},
+	}}})
+	create(t, &rbacv1.RoleBinding{
+		ObjectMeta: n.meta(name),
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: n.namespace, Name: name}},
+	})
+	config := rest.CopyConfig(cluster.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + n.namespace + ":" + name, Groups: []string{"system:authenticated"}}
+	as, err := client.New(config, client.Options{Scheme: kube.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	within(t, 10*time.Second, func() string {
+		if err := as.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: secretName}, &corev1.Secret{}); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	return as
+}
+
+// A secret manager writes the Secret as a whole: the new credentials are taken into use, and the Secret stays protected.
+// Where nothing puts the finalizers back in the same request (here: for an administrator, who may release), the
+// operator does.
+func TestObjectsAreWrittenAsAWhole(t *testing.T) {
+	underDeployedOperator(t)
+	n := newTenant(t, crowd())
+	user, cuid := crowd().Users[0].UUID, crowd().Clients[0]
+	n.connect(t)
+	manager := n.secretManager(t)
+	create(t, n.binding("cb", user, cuid, false))
+	within(t, 20*time.Second, func() string { return n.bound(t, "cb") })
+	secret := func(of delossim.Account) *corev1.Secret {
+		return n.secret(map[string]string{"login": of.Login, "password": of.Password})
+	}
+
+	n.platform.AddAccount(successor)
+	written := secret(successor)
+	if err := manager.Update(t.Context(), written); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{v1alpha1.InUseFinalizer}, written.Finalizers); diff != "" {
+		t.Errorf("finalizers: -want +got:\n%s", diff)
+	}
+	within(t, 20*time.Second, func() string { return n.uses(t, written) })
+
+	written = secret(account)
+	connection, binding := n.connection(n.platform.URL), n.binding("cb", user, cuid, true)
+	for _, object := range []client.Object{written, connection, binding} {
+		present := object.DeepCopyObject().(client.Object)
+		var wanted []string
+		if err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { // the operator writes, too
+			if err := kube.Get(t.Context(), client.ObjectKeyFromObject(object), present); err != nil {
+				return err
+			}
+			wanted = present.GetFinalizers()
+			object.SetResourceVersion(present.GetResourceVersion())
+			return kube.Update(t.Context(), object)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if len(wanted) != 1 || len(object.GetFinalizers()) != 0 {
+			t.Errorf("%T: the finalizers were %v, and are %v after the writing", object, wanted, object.GetFinalizers())
+		}
+		within(t, 20*time.Second, func() string {
+			if err := kube.Get(t.Context(), client.ObjectKeyFromObject(object), present); err != nil {
+				return err.Error()
+			}
+			return cmp.Diff(wanted, present.GetFinalizers())
+		})
+	}
+	within(t, 20*time.Second, func() string { return n.bound(t, "cb") })
+	if got := n.platform.Count(delossim.OpLogin); got != 3 {
+		t.Errorf("%d logins, want 3", got)
+	}
+}
+
+// uses says in which way the connection does not use the Secret as it was written.
+func (n *tenant) uses(t *testing.T, written *corev1.Secret) string {
+	t.Helper()
+	found := &v1alpha1.APIConnection{}
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName}, found); err != nil {
+		t.Fatal(err)
+	}
+	version := string(written.UID) + "/" + written.ResourceVersion
+	return first(
+		condition(found, found.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonLoggedIn),
+		cmp.Diff(version, found.Status.CredentialsVersion),
+	)
+}

@@ -16,6 +16,7 @@ import (
 type Pool struct {
 	options  Options
 	troubled chan event.TypedGenericEvent[types.NamespacedName]
+	opened   chan event.TypedGenericEvent[types.NamespacedName]
 
 	mu       sync.Mutex
 	sessions map[types.NamespacedName]*Session
@@ -29,15 +30,17 @@ type verdict struct {
 	accepted    bool
 }
 
-// troubledBuffer is how many connections may wait to be looked at. One more than that is not lost: its
-// session is closed already, and it is looked at when it is next probed.
-const troubledBuffer = 1024
+// waitingBuffer is how many connections may wait to be looked at, and how many may have news for those who wait for
+// them. One more than that is not lost: a session that closed itself stays closed, and its connection is looked at when it
+// is next probed; and those who wait for a session look by themselves now and then.
+const waitingBuffer = 1024
 
 // NewPool returns an empty pool.
 func NewPool(options Options) *Pool {
 	return &Pool{
 		options:  options,
-		troubled: make(chan event.TypedGenericEvent[types.NamespacedName], troubledBuffer),
+		troubled: make(chan event.TypedGenericEvent[types.NamespacedName], waitingBuffer),
+		opened:   make(chan event.TypedGenericEvent[types.NamespacedName], waitingBuffer),
 		sessions: map[types.NamespacedName]*Session{},
 		judged:   map[types.NamespacedName]verdict{},
 	}
@@ -46,6 +49,9 @@ func NewPool(options Options) *Pool {
 // Troubled tells the names of connections whose session closed itself during a call: the credentials
 // were refused, or an outage began.
 func (p *Pool) Troubled() <-chan event.TypedGenericEvent[types.NamespacedName] { return p.troubled }
+
+// Opened tells the names of connections that have an open session and had none before, or another one.
+func (p *Pool) Opened() <-chan event.TypedGenericEvent[types.NamespacedName] { return p.opened }
 
 // Prepare returns the session for a connection and its Secret: the one that is there, or a new one
 // when the API, the credentials or the settings are others. A new session is not in the pool before
@@ -62,17 +68,19 @@ func (p *Pool) Prepare(connection *v1alpha1.APIConnection, secret *corev1.Secret
 	if present != nil && present.uid == connection.UID && present.settings == wanted {
 		return present, nil
 	}
-	api, err := wanted.client(name.String(), p.options)
+	gate := newGate(wanted.perSecond, wanted.burst)
+	api, err := wanted.client(name.String(), gate, p.options)
 	if err != nil {
 		return nil, err
 	}
-	return newSession(p, name, connection.UID, wanted, api), nil
+	return newSession(p, name, connection.UID, wanted, api, gate), nil
 }
 
 // Open lets a session be used, in the place of the one that was used before.
 func (p *Pool) Open(session *Session) {
 	p.mu.Lock()
 	former := p.sessions[session.name]
+	news := former != session || !former.open
 	if former != nil {
 		former.open = false
 	}
@@ -82,6 +90,17 @@ func (p *Pool) Open(session *Session) {
 	session.metrics.Open(true)
 	if former != nil && former != session {
 		former.api.CloseIdleConnections()
+	}
+	if news {
+		tell(p.opened, session.name)
+	}
+}
+
+// tell names a connection to those who listen, unless too many wait to be heard of.
+func tell(listeners chan<- event.TypedGenericEvent[types.NamespacedName], name types.NamespacedName) {
+	select {
+	case listeners <- event.TypedGenericEvent[types.NamespacedName]{Object: name}:
+	default:
 	}
 }
 

@@ -2,10 +2,10 @@ package connection
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
@@ -24,19 +24,26 @@ type Session struct {
 	breaker  breaker
 	metrics  *metrics.Connection
 
+	// checking is held by whoever finds out whether there is an outage; checked is when that was last tried.
+	checking sync.Mutex
+	checked  time.Time
+
 	// open and trouble are guarded by the pool's lock.
 	open    bool
 	trouble error
 }
 
-func newSession(pool *Pool, name types.NamespacedName, uid types.UID, wanted settings, api *delos.Client) *Session {
+// checkPeriod is how often calls that fail may cause a probe at most.
+const checkPeriod = 10 * time.Second
+
+func newSession(pool *Pool, name types.NamespacedName, uid types.UID, wanted settings, api *delos.Client, gate *gate) *Session {
 	s := &Session{
 		pool:     pool,
 		name:     name,
 		uid:      uid,
 		settings: wanted,
 		api:      api,
-		gate:     newGate(wanted.perSecond, wanted.burst),
+		gate:     gate,
 		metrics:  pool.options.Metrics.Connection(name.String()),
 	}
 	s.reads = newReads(s.readUser)
@@ -76,10 +83,14 @@ func (s *Session) Paused() time.Duration { return s.gate.closedFor(s.pool.option
 // Probe proves that the session can be used: that the API answers and takes the credentials, also when they
 // were refused before. See delos.Client.Probe. An API that asked to be left alone is not probed either.
 func (s *Session) Probe(ctx context.Context) error {
-	if wait := s.Paused(); wait > 0 {
+	return s.probe(ctx, s.api.Probe)
+}
+
+func (s *Session) probe(ctx context.Context, send func(context.Context) error) error {
+	if wait := s.gate.charge(s.pool.options.Now()); wait > 0 {
 		return &delos.Error{Operation: delos.OperationList, Kind: delos.KindRateLimited, RetryAfter: wait}
 	}
-	err := s.api.Probe(ctx)
+	err := send(ctx)
 	if err == nil {
 		s.breaker.reset()
 	}
@@ -89,10 +100,7 @@ func (s *Session) Probe(ctx context.Context) error {
 // Tolerates reports whether a session that is in use stays so although a Probe failed: one failure is no
 // outage yet.
 func (s *Session) Tolerates(err error) bool {
-	s.pool.mu.Lock()
-	open := s.open
-	s.pool.mu.Unlock()
-	if !open {
+	if !s.isOpen() {
 		return false
 	}
 	switch delos.KindOf(err) {
@@ -100,7 +108,7 @@ func (s *Session) Tolerates(err error) bool {
 		s.gate.pause(s.pool.options.Now(), delos.RetryAfterOf(err))
 		return true
 	case delos.KindUnavailable, delos.KindUnreachable:
-		outage := s.breaker.record(err)
+		outage := s.breaker.record("", err)
 		if outage {
 			s.metrics.Outage()
 		}
@@ -126,7 +134,7 @@ func (s *Session) User(ctx context.Context, uuid string) (*delos.User, error) {
 }
 
 func (s *Session) readUser(ctx context.Context, uuid string) (user *delos.User, err error) {
-	err = s.call(func() error {
+	err = s.call(ctx, uuid, func() error {
 		user, err = s.api.User(ctx, uuid)
 		return err
 	})
@@ -135,7 +143,7 @@ func (s *Session) readUser(ctx context.Context, uuid string) (user *delos.User, 
 
 // Relate gives a user access to a client. See delos.Client.Relate.
 func (s *Session) Relate(ctx context.Context, uuid, cuid string, isOwner bool) (requestID string, err error) {
-	err = s.call(func() error {
+	err = s.call(ctx, uuid, func() error {
 		requestID, err = s.api.Relate(ctx, uuid, cuid, isOwner)
 		return err
 	})
@@ -144,7 +152,7 @@ func (s *Session) Relate(ctx context.Context, uuid, cuid string, isOwner bool) (
 
 // Unrelate takes a user's access to a client away. See delos.Client.Unrelate.
 func (s *Session) Unrelate(ctx context.Context, uuid, cuid string) (requestID string, err error) {
-	err = s.call(func() error {
+	err = s.call(ctx, uuid, func() error {
 		requestID, err = s.api.Unrelate(ctx, uuid, cuid)
 		return err
 	})
@@ -154,27 +162,56 @@ func (s *Session) Unrelate(ctx context.Context, uuid, cuid string) (requestID st
 // CountDrift counts a relation that somebody else had changed, and that was corrected.
 func (s *Session) CountDrift() { s.metrics.Drift() }
 
-// call makes a call unless the API asked to be left alone, and learns from what came of it.
-func (s *Session) call(send func() error) error {
+// call makes a call about a user unless the API asked to be left alone, and learns from what came of it.
+func (s *Session) call(ctx context.Context, user string, send func() error) error {
 	if wait := s.gate.charge(s.pool.options.Now()); wait > 0 {
 		return &delos.Error{Kind: delos.KindRateLimited, RetryAfter: wait}
 	}
 	err := send()
-	kind := delos.KindOf(err)
-	switch kind {
-	case delos.KindRateLimited:
-		s.gate.pause(s.pool.options.Now(), delos.RetryAfterOf(err))
-	case delos.KindNone:
+	mayBeOutage := s.breaker.record(user, err)
+	switch kind := delos.KindOf(err); {
+	case kind == delos.KindNone:
 		s.gate.calm()
-	}
-	outage := s.breaker.record(err)
-	if outage {
-		s.metrics.Outage()
-	}
-	if outage || kind == delos.KindLoginRefused {
+	case kind == delos.KindRateLimited:
+		s.gate.pause(s.pool.options.Now(), delos.RetryAfterOf(err))
+	case kind == delos.KindLoginRefused, kind == delos.KindUnauthorized:
+		// That goes for all users: the client has probed it.
 		s.close(err)
+	case mayBeOutage:
+		s.check(ctx)
 	}
 	return err
+}
+
+// check finds out by a probe whether calls fail because the API does, or the connection, and closes the session then.
+// One probe at a time does, and one now and then: others need not wait for it.
+func (s *Session) check(ctx context.Context) {
+	if !s.isOpen() || !s.checking.TryLock() {
+		return
+	}
+	defer s.checking.Unlock()
+	now := s.pool.options.Now()
+	if now.Sub(s.checked) < checkPeriod || s.gate.closedFor(now) > 0 {
+		return
+	}
+	s.checked = now
+	err := s.probe(ctx, s.api.Check)
+	switch kind := delos.KindOf(err); {
+	case ctx.Err() != nil:
+	case kind == delos.KindRateLimited:
+		s.gate.pause(s.pool.options.Now(), delos.RetryAfterOf(err))
+	case kind == delos.KindUnavailable, kind == delos.KindUnreachable:
+		s.metrics.Outage()
+		s.close(err)
+	case kind == delos.KindLoginRefused, kind == delos.KindUnauthorized:
+		s.close(err)
+	}
+}
+
+func (s *Session) isOpen() bool {
+	s.pool.mu.Lock()
+	defer s.pool.mu.Unlock()
+	return s.open
 }
 
 // close keeps the session from being used and tells the connection's reconciler why. A session that is closed
@@ -190,8 +227,5 @@ func (s *Session) close(why error) {
 		return
 	}
 	s.metrics.Open(false)
-	select {
-	case s.pool.troubled <- event.TypedGenericEvent[types.NamespacedName]{Object: s.name}:
-	default:
-	}
+	tell(s.pool.troubled, s.name)
 }

@@ -2,6 +2,7 @@ package connection
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -132,44 +133,126 @@ func TestFormerSessionTroublesNobody(t *testing.T) {
 	}
 }
 
-// TestOutageClosesTheSession: five calls in a row, and not four, nor five with a success among them.
+// TestOutageClosesTheSession: failures about five users in a row, or five calls in a row without an answer, and a probe
+// that fails, too. Neither one user about whom all calls fail, nor many while a probe succeeds.
 func TestOutageClosesTheSession(t *testing.T) {
+	badGateway := delossim.Answer{Status: http.StatusBadGateway}
+	for name, test := range map[string]struct {
+		fault delossim.Fault
+		// users is about how many users calls are made, one after the other.
+		users, calls int
+		closed       bool
+		probes       int
+	}{
+		"four users":                           {fault: delossim.Fault{Failure: badGateway}, users: 4, calls: 4},
+		"five users":                           {fault: delossim.Fault{Failure: badGateway}, users: 5, calls: 5, closed: true, probes: 1},
+		"one user again and again":             {fault: delossim.Fault{Failure: badGateway}, users: 1, calls: 50},
+		"many users, and the API is there":     {fault: delossim.Fault{Op: delossim.OpUser, Failure: badGateway}, users: 5000, calls: 5000, probes: 1},
+		"no answer about one user":             {fault: delossim.Fault{Failure: delossim.HangAfterHeaders{Limit: time.Nanosecond}}, users: 1, calls: 5, closed: true, probes: 1},
+		"no answer about one user, but others": {fault: delossim.Fault{Op: delossim.OpUser, Failure: delossim.HangAfterHeaders{Limit: time.Nanosecond}}, users: 1, calls: 50, probes: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := startPlatform(t)
+			session := p.open(t)
+			p.Inject(test.fault)
+			for i := range test.calls {
+				if _, err := session.User(t.Context(), fmt.Sprint("user_", i%test.users)); err == nil {
+					t.Fatal("a call succeeded")
+				}
+			}
+			if closed := p.pool.Session(connectionTo(p.url)) == nil; closed != test.closed {
+				t.Errorf("closed %t, want %t", closed, test.closed)
+			}
+			if probes := p.Summary().List; probes != test.probes {
+				t.Errorf("%d probes, want %d", probes, test.probes)
+			}
+			if told := p.troubled() != nil; told != test.closed {
+				t.Errorf("told of it %t, want %t", told, test.closed)
+			}
+			if trouble := session.TakeTrouble(); (trouble != nil) != test.closed {
+				t.Errorf("trouble is %v", trouble)
+			}
+		})
+	}
+}
+
+// TestFailuresBeforeASuccessDoNotCount: nor do those of before an outage that is over.
+func TestFailuresBeforeASuccessDoNotCount(t *testing.T) {
 	p := startPlatform(t)
 	session := p.open(t)
-	fail := func(times int) {
-		p.Inject(delossim.Fault{Op: delossim.OpUser, Times: times, Failure: delossim.Answer{Status: http.StatusBadGateway}})
-		for range times {
-			if _, err := session.User(t.Context(), john); delos.KindOf(err) != delos.KindUnavailable {
-				t.Fatalf("got %v", err)
-			}
+	fail := func(calls int) {
+		fault := p.Inject(delossim.Fault{Failure: delossim.Answer{Status: http.StatusBadGateway}})
+		defer fault.Remove()
+		for i := range calls {
+			_, _ = session.User(t.Context(), fmt.Sprint("user_", i))
 		}
 	}
+	open := func() bool { return p.pool.Session(connectionTo(p.url)) == session }
 	fail(4)
 	if _, err := session.User(t.Context(), john); err != nil {
 		t.Fatal(err)
 	}
 	fail(4)
-	if p.pool.Session(connectionTo(p.url)) != session {
+	if !open() {
 		t.Fatal("closed too early")
 	}
-	fail(1)
-	if p.pool.Session(connectionTo(p.url)) != nil {
-		t.Error("the session is still in use")
+	fail(5)
+	if open() {
+		t.Fatal("the session is still in use")
 	}
-	if diff := cmp.Diff([]types.NamespacedName{name}, p.troubled()); diff != "" {
-		t.Errorf("told of (-want +got):\n%s", diff)
-	}
-	if trouble := session.TakeTrouble(); delos.KindOf(trouble) != delos.KindUnavailable {
-		t.Errorf("trouble is %v", trouble)
-	}
-
 	if err := session.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	p.pool.Open(session)
 	fail(4)
-	if p.pool.Session(connectionTo(p.url)) != session {
+	if !open() {
 		t.Error("what failed before the outage still counts after it")
+	}
+}
+
+// TestNoProbeWhileTheAPIAsksForRest: nor more often than now and then.
+func TestNoProbeWhileTheAPIAsksForRest(t *testing.T) {
+	p := startPlatform(t)
+	session := p.open(t)
+	p.Inject(delossim.Fault{Op: delossim.OpUser, Failure: delossim.Answer{Status: http.StatusBadGateway}})
+	p.Inject(delossim.Fault{Op: delossim.OpList, Times: 1, Failure: delossim.Answer{Status: 429, Header: http.Header{"Retry-After": {"60"}}}})
+	fail := func() {
+		for i := range 10 {
+			_, _ = session.User(t.Context(), fmt.Sprint("user_", i))
+		}
+	}
+	for _, test := range []struct {
+		after time.Duration
+		calls delossim.Summary
+	}{
+		{0, delossim.Summary{User: 5, List: 1}},
+		{59 * time.Second, delossim.Summary{}},
+		{time.Second, delossim.Summary{User: 10, List: 1}},
+		{9 * time.Second, delossim.Summary{User: 10}},
+		{time.Second, delossim.Summary{User: 10, List: 1}},
+	} {
+		p.Advance(test.after)
+		fail()
+		if diff := cmp.Diff(test.calls, p.Summary()); diff != "" {
+			t.Errorf("calls after %s more (-want +got):\n%s", test.after, diff)
+		}
+		p.ResetCalls()
+	}
+	if p.pool.Session(connectionTo(p.url)) != session {
+		t.Error("the session is not in use")
+	}
+}
+
+// TestNewSessionsAreTold: of each once.
+func TestNewSessionsAreTold(t *testing.T) {
+	p := startPlatform(t)
+	session := p.open(t)
+	p.pool.Open(session)
+	p.pool.Close(name)
+	p.pool.Open(session)
+	p.pool.Open(p.prepare(t, secretOf(map[string]string{"token": token})))
+	if told := len(p.pool.Opened()); told != 3 {
+		t.Errorf("told %d times, want 3: of the first, the one that was opened again, and the next one", told)
 	}
 }
 

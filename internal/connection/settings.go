@@ -121,8 +121,8 @@ func (s settings) url() *url.URL {
 	return &url.URL{Scheme: s.scheme, Host: strings.TrimSuffix(s.host, ":"+impliedPort(s.scheme))}
 }
 
-// client returns a client for the settings. The name of the connection is for its metrics.
-func (s settings) client(name string, options Options) (*delos.Client, error) {
+// client returns a client for the settings, whose own probes pass the gate. The name of the connection is for its metrics.
+func (s settings) client(name string, gate *gate, options Options) (*delos.Client, error) {
 	counted := options.Metrics.Connection(name)
 	var authorities *x509.CertPool
 	if s.caBundle != "" {
@@ -143,6 +143,7 @@ func (s settings) client(name string, options Options) (*delos.Client, error) {
 		Began: func(operation delos.Operation) func(int, time.Duration) {
 			return counted.Began(string(operation))
 		},
+		Admit:   func() time.Duration { return gate.charge(options.Now()) },
 		Renewed: counted.Expires,
 	}), nil
 }

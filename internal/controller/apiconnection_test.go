@@ -268,11 +268,11 @@ func TestOutageOfTheConnection(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(nil)
-	outage := w.platform.Inject(delossim.Fault{Failure: delossim.Answer{Status: 502}})
+	outage := w.platform.Inject(delossim.Fault{Failure: delossim.HangAfterHeaders{Limit: time.Nanosecond}})
 	for range 5 {
 		w.reconcile()
 	}
-	expectEqual(t, "calls until the session closes", operations{opUser, opUser, opUser, opUser, opUser}, w.calls())
+	expectEqual(t, "calls until the session closes", operations{opUser, opUser, opUser, opUser, opUser, delossim.OpList}, w.calls())
 	expectEqual(t, "connection that was told of", w.request("default").NamespacedName, (<-w.pool.Troubled()).Object)
 
 	expectEqual(t, "wait of the connection", 2*time.Second, w.reconcileConnection())

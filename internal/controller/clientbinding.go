@@ -105,6 +105,8 @@ type run struct {
 	noHeir bool
 	// accepted: the API accepted the removal of the relation during this run.
 	accepted bool
+	// wrote: the API accepted a write during this run.
+	wrote bool
 	// refusal is why the API did not remove the relation, perhaps because there is none.
 	refusal error
 	news    []news
@@ -144,7 +146,12 @@ func (r *run) fail(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return r.conclude(outcomeOf(err, r.subject()))
+	end := outcomeOf(err, r.subject())
+	if end.woken && r.Pool.Session(r.connection) != nil {
+		// The session that the run had is of no use, but what would wake the binding has happened: there is one since.
+		end.wait = soonest
+	}
+	return r.conclude(end)
 }
 
 func (r *run) subject() failureSubject {
@@ -164,6 +171,11 @@ func (r *run) finish(ctx context.Context) (ctrl.Result, error) {
 	r.end.log(ctx)
 	if r.removing() {
 		*r.end = blocked(*r.end)
+	}
+	r.end.accepted = r.wrote
+	if r.removing() && r.end.woken && r.end.wait == 0 {
+		// Access that is to end does not depend on being woken.
+		r.end.wait = r.Schedule.Jitter(lastRetry)
 	}
 	status := &r.binding.Status
 	if !r.vouched() {

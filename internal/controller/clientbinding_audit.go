@@ -40,6 +40,7 @@ func (r *run) sendRelate(ctx context.Context, before *v1alpha1.Relation) error {
 	case before != nil:
 		action = auditDemote
 	}
+	r.wrote = r.wrote || err == nil
 	r.audit(ctx, auditRecord{action: action, before: before, after: r.declared(), requestID: requestID}, delos.OperationRelate, err)
 	return err
 }
@@ -47,6 +48,7 @@ func (r *run) sendRelate(ctx context.Context, before *v1alpha1.Relation) error {
 // sendUnrelate sends the removal, and writes down that it did.
 func (r *run) sendUnrelate(ctx context.Context, before *v1alpha1.Relation) error {
 	requestID, err := r.session.Unrelate(ctx, r.binding.Spec.UserUUID, r.binding.Spec.CUID)
+	r.wrote = r.wrote || err == nil
 	r.audit(ctx, auditRecord{action: auditRevoke, before: before, requestID: requestID}, delos.OperationUnrelate, err)
 	return err
 }

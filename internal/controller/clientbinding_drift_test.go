@@ -152,6 +152,7 @@ func TestStarvedBindingIsNotVouchedFor(t *testing.T) {
 		c.Spec.RateLimit = &v1alpha1.RateLimit{RequestsPerSecond: 1, Burst: 1}
 	})
 	w.reconcileConnection()
+	w.clock.Advance(time.Second)
 	w.bind(nil)
 	w.reconcile()
 	for range 10 {

@@ -194,6 +194,7 @@ func blocked(end outcome) outcome {
 	case v1alpha1.ReasonRevoking, v1alpha1.ReasonRevocationBlocked, v1alpha1.ReasonRevocationHeld:
 		return end
 	}
+	end.hindrance = end.reason
 	end.message = "The access could not be removed yet. " + end.message
 	end.reason, end.stalled, end.settled = v1alpha1.ReasonRevocationBlocked, false, false
 	return end

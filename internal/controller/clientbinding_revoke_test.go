@@ -89,8 +89,8 @@ func TestDeletion(t *testing.T) {
 			},
 			related: map[string]bool{},
 			calls:   operations{opUnrelate, opUser},
-			conditions: failingSince("RevocationBlocked", notRemoved+
-				`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Next try at 2026-03-01T12:01:02Z`, time.Minute, time.Minute),
+			conditions: hinderedBy("UserNotFound", failingSince("RevocationBlocked", notRemoved+
+				`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Next try at 2026-03-01T12:01:02Z`, time.Minute, time.Minute)),
 		},
 		"a router's not-found proves nothing": {
 			arrange: func(w *world) {

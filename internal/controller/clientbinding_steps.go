@@ -69,7 +69,7 @@ func (r *run) stay(context.Context) error {
 	if r.connection.Namespace != r.binding.Namespace {
 		leads = "does not lead there any more"
 	}
-	return r.conclude(outcome{reason: v1alpha1.ReasonConnectionChanged, stalled: true, message: fmt.Sprintf(
+	return r.conclude(outcome{reason: v1alpha1.ReasonConnectionChanged, stalled: true, woken: true, message: fmt.Sprintf(
 		"The relation was made at %s, but APIConnection %s %s: bring the former connection back, or give the relation up with deletionPolicy: Orphan",
 		claim.Connection.Host, r.connectionName(), leads)})
 }

@@ -111,8 +111,8 @@ var situations = []situation{
 		table: `
 fault                   | the binding says | Ready | tries again | Stalled | calls                   | access | finalizer | and after
 400                     | Rejected         | False | 10m         | yes     | GET PUT                 | no     | yes       | Bound after 10m: refresh GET PUT GET
-401                     | Unauthorized     | False | 2s          | no      | GET PUT refresh PUT     | no     | yes       | Bound after 2s: GET PUT GET
-401, once               | Bound            | True  | –           | –       | GET PUT refresh PUT GET | yes    | yes       | –
+401                     | Forbidden        | False | 2s          | no      | GET PUT list            | no     | yes       | Bound after 2s: GET PUT GET
+401, once               | Forbidden        | False | 2s          | no      | GET PUT list            | no     | yes       | Bound after 2s: GET PUT GET
 403                     | Forbidden        | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
 404 in the API's words  | UserNotFound     | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
 404, HTML               | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
@@ -147,8 +147,8 @@ slow drip               | APIUnavailable   | False | 2s          | no      | GET
 		table: `
 fault                   | the binding says | Ready | tries again | Stalled | calls                   | access | finalizer | and after
 400                     | Rejected         | False | 10m         | yes     | GET                     | no     | no        | Bound after 10m: refresh GET PUT GET
-401                     | Unauthorized     | False | 2s          | no      | GET refresh GET         | no     | no        | Bound after 2s: GET PUT GET
-401, once               | Bound            | True  | –           | –       | GET refresh GET PUT GET | yes    | yes       | –
+401                     | Forbidden        | False | 2s          | no      | GET list                | no     | no        | Bound after 2s: GET PUT GET
+401, once               | Forbidden        | False | 2s          | no      | GET list                | no     | no        | Bound after 2s: GET PUT GET
 403                     | Forbidden        | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
 404 in the API's words  | UserNotFound     | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
 404, HTML               | UnexpectedAnswer | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
@@ -184,8 +184,8 @@ slow drip               | APIUnavailable   | False | 2s          | no      | GET
 		table: `
 fault                   | the binding says | Ready | tries again | Stalled | calls                   | access | finalizer | and after
 400                     | Rejected         | False | 10m         | yes     | GET PUT GET             | yes    | yes       | Bound after 10m: refresh GET
-401                     | Unauthorized     | False | 2s          | no      | GET PUT GET refresh GET | yes    | yes       | Bound after 2s: GET
-401, once               | Bound            | True  | –           | –       | GET PUT GET refresh GET | yes    | yes       | –
+401                     | Forbidden        | False | 2s          | no      | GET PUT GET list        | yes    | yes       | Bound after 2s: GET
+401, once               | Forbidden        | False | 2s          | no      | GET PUT GET list        | yes    | yes       | Bound after 2s: GET
 403                     | Forbidden        | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
 404 in the API's words  | UserNotFound     | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
 404, HTML               | UnexpectedAnswer | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
@@ -220,8 +220,8 @@ slow drip               | APIUnavailable   | False | 2s          | no      | GET
 		table: `
 fault                   | the binding says  | Ready | tries again | Stalled | calls                     | access | finalizer | and after
 400                     | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
-401                     | RevocationBlocked | False | 2s          | no      | DELETE refresh DELETE     | yes    | yes       | gone after 2s: DELETE GET
-401, once               | gone              | –     | –           | –       | DELETE refresh DELETE GET | no     | –         | –
+401                     | RevocationBlocked | False | 2s          | no      | DELETE list               | yes    | yes       | gone after 2s: DELETE GET
+401, once               | RevocationBlocked | False | 2s          | no      | DELETE list               | yes    | yes       | gone after 2s: DELETE GET
 403                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
 404 in the API's words  | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
 404, HTML               | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
@@ -256,8 +256,8 @@ slow drip               | RevocationBlocked | False | 2s          | no      | DE
 		table: `
 fault                   | the binding says  | Ready | tries again | Stalled | calls                  | access | finalizer | and after
 400                     | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
-401                     | RevocationBlocked | False | 2s          | no      | DELETE GET refresh GET | no     | yes       | gone after 2s: GET
-401, once               | gone              | –     | –           | –       | DELETE GET refresh GET | no     | –         | –
+401                     | RevocationBlocked | False | 2s          | no      | DELETE GET list        | no     | yes       | gone after 2s: GET
+401, once               | RevocationBlocked | False | 2s          | no      | DELETE GET list        | no     | yes       | gone after 2s: GET
 403                     | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 404 in the API's words  | gone              | –     | –           | –       | DELETE GET             | no     | –         | –
 404, HTML               | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
@@ -154,12 +155,16 @@ func (p *process) reconcile(it item) (result ctrl.Result, err error) {
 	}
 }
 
-// hearTroubles wakes connections whose session closed itself.
+// hearTroubles wakes connections whose session closed itself, and the bindings that wait for a new session.
 func (p *process) hearTroubles() {
 	for {
 		select {
 		case trouble := <-p.pool.Troubled():
 			p.enqueue(connectionItem(trouble.Object), 0)
+		case opened := <-p.pool.Opened():
+			for _, binding := range p.watches.waitingFor(p.ctx, opened.Object) {
+				p.enqueue(bindingItem(client.ObjectKeyFromObject(binding)), 0)
+			}
 		default:
 			return
 		}

@@ -33,6 +33,10 @@ type outcome struct {
 	unread bool
 	// woken: what the object waits for wakes it, so that it need not try by itself.
 	woken bool
+	// accepted: the API accepted a write during the run.
+	accepted bool
+	// hindrance is the reason why a revocation is blocked, which is the reason that people see; else empty.
+	hindrance string
 	// silent: nothing worth saying. The object is looked at again after the wait.
 	silent bool
 	// cause is the failure, for the log: it has the request's id.

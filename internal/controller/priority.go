@@ -45,21 +45,27 @@ func priorityOf(binding *v1alpha1.ClientBinding, now time.Time) int {
 
 // byPriority queues the bindings that a change concerns, each with its priority.
 func byPriority(now func() time.Time, concerned func(context.Context, client.Object) []*v1alpha1.ClientBinding) handler.EventHandler {
-	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-	add := func(ctx context.Context, object client.Object, into queue) {
-		for _, binding := range concerned(ctx, object) {
-			request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(binding)}
-			if prioritized, ok := into.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
-				prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priorityOf(binding, now()))}, request)
-			} else {
-				into.Add(request)
-			}
-		}
+	add := func(ctx context.Context, object client.Object, into requestQueue) {
+		enqueue(concerned(ctx, object), now(), into)
 	}
 	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, into queue) { add(ctx, e.Object, into) },
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, into queue) { add(ctx, e.ObjectNew, into) },
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, into queue) { add(ctx, e.Object, into) },
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, into requestQueue) { add(ctx, e.Object, into) },
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, into requestQueue) { add(ctx, e.ObjectNew, into) },
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, into requestQueue) { add(ctx, e.Object, into) },
+	}
+}
+
+type requestQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// enqueue queues bindings, each with its priority.
+func enqueue(bindings []*v1alpha1.ClientBinding, now time.Time, into requestQueue) {
+	for _, binding := range bindings {
+		request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(binding)}
+		if prioritized, ok := into.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
+			prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priorityOf(binding, now))}, request)
+		} else {
+			into.Add(request)
+		}
 	}
 }
 

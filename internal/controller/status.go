@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -29,17 +30,20 @@ func (s Schedule) conclude(status conditioned, end outcome, interval time.Durati
 		*status.observedGeneration = status.generation
 		return 0
 	case end.stalled || s.stalls(status):
-		wait := end.wait
-		if wait == 0 {
-			wait = s.Jitter(min(stalledRetry, interval))
+		wait := s.stalledWait(status, end, min(stalledRetry, interval))
+		if end.wait != 0 {
+			wait = end.wait
 		}
 		message := s.withNextTry(end, wait)
 		status.clear(v1alpha1.ConditionReconciling)
 		status.set(s, v1alpha1.ConditionReady, readyStatus(end), end.reason, message)
-		status.set(s, v1alpha1.ConditionStalled, metav1.ConditionTrue, end.reason, message)
+		status.set(s, v1alpha1.ConditionStalled, metav1.ConditionTrue, end.why(), message)
 		*status.observedGeneration = status.generation
 		return wait
 	default:
+		if reconciling := status.failing(v1alpha1.ConditionReconciling); reconciling != nil && end.accepted && reconciling.Reason != end.why() {
+			status.clear(v1alpha1.ConditionReconciling)
+		}
 		failingFor := s.failingFor(status)
 		wait := end.wait
 		switch {
@@ -55,28 +59,64 @@ func (s Schedule) conclude(status conditioned, end outcome, interval time.Durati
 		}
 		message := s.withNextTry(end, wait)
 		status.set(s, v1alpha1.ConditionReady, readyStatus(end), end.reason, message)
-		status.set(s, v1alpha1.ConditionReconciling, metav1.ConditionTrue, end.reason, message)
+		status.set(s, v1alpha1.ConditionReconciling, metav1.ConditionTrue, end.why(), message)
 		return wait
 	}
 }
 
+// stalledWait is how long an object that stalls waits for its next try: at most the longest wait. What the object came to
+// begins the waits anew, from short ones, if it is something else than before: another cause, or a write that the API
+// accepted. It stays stalled until it succeeds, so that one which alternates does not seem to get on, and begins anew
+// once in stalledRetry only; lastTransitionTime tells since when it waits.
+func (s Schedule) stalledWait(status conditioned, end outcome, longest time.Duration) time.Duration {
+	stalled := status.failing(v1alpha1.ConditionStalled)
+	former := stalled
+	if former == nil {
+		former = status.failing(v1alpha1.ConditionReconciling)
+	}
+	anew := former != nil && (end.accepted || former.Reason != end.why())
+	switch {
+	case end.stalled || end.woken || stalled == nil && !anew:
+		return s.Jitter(longest)
+	case stalled == nil:
+		return s.Jitter(firstRetry)
+	case anew && s.since(stalled) >= stalledRetry:
+		status.clear(v1alpha1.ConditionStalled)
+		return s.Jitter(firstRetry)
+	default:
+		return s.Jitter(min(max(s.since(stalled), firstRetry), longest))
+	}
+}
+
+// why is the cause of what the run came to.
+func (o outcome) why() string { return cmp.Or(o.hindrance, o.reason) }
+
 // stalls reports whether the object fails for so long, in the same generation, that it counts as
 // stalled. One that stalled stays so until it succeeds or is edited.
 func (s Schedule) stalls(status conditioned) bool {
-	stalled := meta.FindStatusCondition(*status.conditions, v1alpha1.ConditionStalled)
-	if stalled != nil && stalled.ObservedGeneration == status.generation {
-		return true
-	}
-	return s.failingFor(status) >= s.StallAfter
+	return status.failing(v1alpha1.ConditionStalled) != nil || s.failingFor(status) >= s.StallAfter
 }
 
 // failingFor is how long the object has been reconciling in its present generation.
 func (s Schedule) failingFor(status conditioned) time.Duration {
-	reconciling := meta.FindStatusCondition(*status.conditions, v1alpha1.ConditionReconciling)
-	if reconciling == nil || reconciling.ObservedGeneration != status.generation {
+	reconciling := status.failing(v1alpha1.ConditionReconciling)
+	if reconciling == nil {
 		return 0
 	}
-	return max(s.Now().Sub(reconciling.LastTransitionTime.Time), 0)
+	return s.since(reconciling)
+}
+
+func (s Schedule) since(condition *metav1.Condition) time.Duration {
+	return max(s.Now().Sub(condition.LastTransitionTime.Time), 0)
+}
+
+// failing is the condition Reconciling or Stalled of the object's present generation; nil when it has none.
+func (c conditioned) failing(kind string) *metav1.Condition {
+	condition := meta.FindStatusCondition(*c.conditions, kind)
+	if condition == nil || condition.ObservedGeneration != c.generation {
+		return nil
+	}
+	return condition
 }
 
 // withNextTry adds to a message when the next try comes, unless that depends on something else.

@@ -36,7 +36,7 @@ const (
 )
 
 // SetupWithManager registers the reconciler and what wakes it: edits of a binding, requests for a run, the
-// coming, going and change of its connection, the labels of its namespace, and what bindings of the same relation come to.
+// coming, going and change of its connection, a new session of that, the labels of its namespace, and what bindings of the same relation come to.
 func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
 	for field, values := range map[string]func(*v1alpha1.ClientBinding) []string{
 		connectionIndex: func(b *v1alpha1.ClientBinding) []string { return namesOf(r.Connections.Of(b)) },
@@ -55,6 +55,11 @@ func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 		Watches(&v1alpha1.ClientBinding{}, byPriority(now, itself), builder.WithPredicates(edited())).
 		Watches(&v1alpha1.ClientBinding{}, byPriority(now, r.rivalsOf), builder.WithPredicates(standingChanged())).
 		Watches(&v1alpha1.APIConnection{}, byPriority(now, r.bindingsOf), builder.WithPredicates(usabilityChanged())).
+		WatchesRawSource(source.TypedChannel(r.Pool.Opened(), handler.TypedFuncs[types.NamespacedName, reconcile.Request]{
+			GenericFunc: func(ctx context.Context, opened event.TypedGenericEvent[types.NamespacedName], into requestQueue) {
+				enqueue(r.waitingFor(ctx, opened.Object), now(), into)
+			},
+		})).
 		WithOptions(options)
 	// The labels by which a connection may choose whom it serves. They can be watched in the whole cluster only; whoever
 	// may look into some namespaces only reads them when they are needed.
@@ -118,8 +123,20 @@ func namesOf(connections []types.NamespacedName) []string {
 
 // bindingsOf finds the bindings that use a connection.
 func (r *ClientBindingReconciler) bindingsOf(ctx context.Context, object client.Object) []*v1alpha1.ClientBinding {
+	return r.bindingsThrough(ctx, client.ObjectKeyFromObject(object))
+}
+
+// waitingFor finds the bindings that a new session of a connection may help: what is not ready, and what is to end.
+func (r *ClientBindingReconciler) waitingFor(ctx context.Context, connection types.NamespacedName) []*v1alpha1.ClientBinding {
+	now := r.Schedule.Now()
+	return slices.DeleteFunc(r.bindingsThrough(ctx, connection), func(binding *v1alpha1.ClientBinding) bool {
+		return meta.IsStatusConditionTrue(binding.Status.Conditions, v1alpha1.ConditionReady) && priorityOf(binding, now) != priorityRevoke
+	})
+}
+
+func (r *ClientBindingReconciler) bindingsThrough(ctx context.Context, connection types.NamespacedName) []*v1alpha1.ClientBinding {
 	bindings := &v1alpha1.ClientBindingList{}
-	key := client.ObjectKeyFromObject(object).String()
+	key := connection.String()
 	if err := r.Kube.List(ctx, bindings, client.MatchingFields{connectionIndex: key}, client.UnsafeDisableDeepCopy); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "finding the ClientBindings of an APIConnection", "connection", key)
 		return nil

@@ -73,6 +73,9 @@ type Config struct {
 	// Began, if set, is told of every request. What it returns is told the HTTP status, 0 when there was no
 	// whole answer, and how long the request took.
 	Began func(operation Operation) func(status int, took time.Duration)
+	// Admit, if set, is asked before the client makes a call by itself to find out what an answer was about, and returns
+	// how long the API must not be called.
+	Admit func() time.Duration
 	// Renewed, if set, is told when a new access token expires.
 	Renewed func(expires time.Time)
 }
@@ -104,17 +107,30 @@ func (c *Client) CloseIdleConnections() {
 	c.renewal.CloseIdleConnections()
 }
 
-// Probe proves that the API answers and takes the credentials. Unlike every other call it tries again what
-// was refused before: it logs in, or renews the session when that is due, and then lists one user. Whether
-// the account may list users does not matter, as long as the answer is the API's.
+// Probe is Check, but tries again what was refused before.
 func (c *Client) Probe(ctx context.Context) error {
 	c.session.forgive()
-	_, err := c.send(ctx, call{
-		operation: OperationList,
-		method:    http.MethodGet,
-		path:      []string{"v2", "user"},
-		query:     url.Values{"meta.page": {"0"}, "meta.pageSize": {"1"}},
-	})
+	return c.Check(ctx)
+}
+
+// Check proves that the API answers and takes the credentials: it logs in, or renews the session when that is due, and
+// then lists one user. Whether the account may list users does not matter, as long as the answer is the API's. Once a
+// login was refused, Check sends none.
+func (c *Client) Check(ctx context.Context) error {
+	_, err := c.send(ctx, listOne)
+	return probed(err)
+}
+
+// listOne asks for something that is about no single user.
+var listOne = call{
+	operation: OperationList,
+	method:    http.MethodGet,
+	path:      []string{"v2", "user"},
+	query:     url.Values{"meta.page": {"0"}, "meta.pageSize": {"1"}},
+}
+
+// probed is what came of listOne as a probe: nil when the API is there and takes the session.
+func probed(err error) error {
 	var failure *Error
 	if errors.As(err, &failure) && failure.Operation == OperationList && failure.answersProbe() {
 		return nil
@@ -183,9 +199,8 @@ func (c *Client) send(ctx context.Context, call call) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	got, err := c.exchange(ctx, c.calls, call, token)
+	got, err := c.sendWith(ctx, call, token)
 	if KindOf(err) != KindUnauthorized {
-		c.noteAccepted(token, err)
 		return got, err
 	}
 	renewed, renewErr := c.session.replace(ctx, token)
@@ -195,8 +210,17 @@ func (c *Client) send(ctx context.Context, call call) (answer, error) {
 	if renewed == "" {
 		return answer{}, err
 	}
-	got, err = c.exchange(ctx, c.calls, call, renewed)
-	c.noteAccepted(renewed, err)
+	return c.sendWith(ctx, call, renewed)
+}
+
+// sendWith sends a call with a token. Whether an answer about one user refuses the session is for a probe to say.
+func (c *Client) sendWith(ctx context.Context, call call, token string) (answer, error) {
+	got, err := c.exchange(ctx, c.calls, call, token)
+	var failure *Error
+	if call.operation != OperationList && errors.As(err, &failure) && failure.Kind == KindUnauthorized {
+		err = c.session.doubt(ctx, token, *failure)
+	}
+	c.noteAccepted(token, err)
 	return got, err
 }
 

@@ -115,11 +115,11 @@ func TestEveryRequestHasAnIDOfItsOwn(t *testing.T) {
 	for _, call := range calls {
 		seen[call.RequestID] = true
 	}
-	// login, user; user refused, refresh, user once more
-	if len(calls) != 5 || len(seen) != 5 || seen[""] {
+	// login, user; user refused, list refused, refresh, user once more
+	if len(calls) != 6 || len(seen) != 6 || seen[""] {
 		t.Errorf("the calls are not told apart: %+v", calls)
 	}
-	if got, want := failureOf(t, err).RequestID, calls[4].RequestID; got != want {
+	if got, want := failureOf(t, err).RequestID, calls[5].RequestID; got != want {
 		t.Errorf("the error names request %q, the one that failed is %q", got, want)
 	}
 }

@@ -16,6 +16,8 @@ type session struct {
 	api    *Client
 	now    func() time.Time
 	flight singleflight.Group
+	// probes has the probe that is under way.
+	probes singleflight.Group
 
 	mu sync.Mutex
 	// fixed: the token was given and cannot be renewed.
@@ -26,6 +28,15 @@ type session struct {
 	refused error
 	// unproven: the token replaced one that the API did not accept, and was itself not accepted yet.
 	unproven bool
+	// verdict is what the last probe said.
+	verdict tokenVerdict
+}
+
+// tokenVerdict is what a probe said of a token: err is nil when the API accepted it.
+type tokenVerdict struct {
+	token string
+	at    time.Time
+	err   error
 }
 
 // grant is what a login or a refresh yields.
@@ -40,6 +51,10 @@ type grant struct {
 // unprovenPeriod is how long a token that replaced a refused one is not replaced again while the API
 // has not accepted it, so that an API which refuses every token is not asked for new ones without end.
 const unprovenPeriod = time.Minute
+
+// probePeriod is for how long a probe speaks for a token, so that many users about whom the API answers that it does not
+// accept the session cost one probe in that time, and not one each.
+const probePeriod = 10 * time.Second
 
 func newSession(api *Client, config Config) *session {
 	s := &session{api: api, now: config.Now}
@@ -80,12 +95,56 @@ func (s *session) replace(ctx context.Context, rejected string) (string, error) 
 	return s.token(ctx)
 }
 
+// doubt asks by a probe, once for all who wait, what an answer about one user meant that did not accept a token. It
+// stays KindUnauthorized if the probe is not accepted either. If that is, the account may not do this to this user. A
+// probe that fails otherwise tells nothing, and its failure is what became of the call.
+func (s *session) doubt(ctx context.Context, token string, failure Error) error {
+	done := s.probes.DoChan(token, func() (any, error) {
+		return nil, s.probe(context.WithoutCancel(ctx), token)
+	})
+	select {
+	case result := <-done:
+		if failure.Kind = KindOf(result.Err); failure.Kind == KindNone {
+			failure.Kind = KindForbidden
+		}
+		failure.RetryAfter = max(failure.RetryAfter, RetryAfterOf(result.Err))
+	case <-ctx.Done():
+		failure.Kind, failure.canceled = KindUnreachable, ctx.Err()
+	}
+	return &failure
+}
+
+// probe asks the API whether it accepts a token, or tells what it said a moment ago.
+func (s *session) probe(ctx context.Context, token string) error {
+	now := s.now()
+	s.mu.Lock()
+	last := s.verdict
+	s.mu.Unlock()
+	if last.token == token && now.Sub(last.at) < probePeriod {
+		return last.err
+	}
+	if s.api.config.Admit != nil {
+		if wait := s.api.config.Admit(); wait > 0 {
+			return &Error{Operation: OperationList, Kind: KindRateLimited, RetryAfter: wait}
+		}
+	}
+	_, err := s.api.exchange(ctx, s.api.calls, listOne, token)
+	err = probed(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.verdict = tokenVerdict{token, now, err}
+	return err
+}
+
 // accepted notes that the API took a token for good.
 func (s *session) accepted(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current.access == token {
 		s.unproven = false
+	}
+	if s.verdict.token == token && s.verdict.err != nil {
+		s.verdict = tokenVerdict{}
 	}
 }
 

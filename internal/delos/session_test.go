@@ -125,7 +125,7 @@ func TestRenewal(t *testing.T) {
 			reason:  "the refresh token was revoked: log in once",
 			arrange: func(p *platform) { p.RevokeSessions() },
 			steps: []step{
-				{0, KindNone, delossim.Summary{Refresh: 1, Login: 1, User: 2}},
+				{0, KindNone, delossim.Summary{Refresh: 1, Login: 1, User: 2, List: 1}},
 				{0, KindNone, delossim.Summary{User: 1}},
 			},
 		},
@@ -183,25 +183,25 @@ func TestRenewal(t *testing.T) {
 			reason:  "the access token was revoked: renew it and repeat the call",
 			arrange: func(p *platform) { p.RevokeAccessTokens() },
 			steps: []step{
-				{0, KindNone, delossim.Summary{Refresh: 1, User: 2}},
+				{0, KindNone, delossim.Summary{Refresh: 1, User: 2, List: 1}},
 			},
 		},
 		{
 			reason: "the access token was revoked, in the words of a refresh",
 			arrange: func(p *platform) {
-				p.Inject(delossim.Fault{Op: delossim.OpUser, Times: 1, Failure: delossim.Answer{Status: 401, Body: `{"error": "Token revoked. Please log in again"}`}})
+				p.Inject(delossim.Fault{Times: 2, Failure: delossim.Answer{Status: 401, Body: `{"error": "Token revoked. Please log in again"}`}})
 			},
 			steps: []step{
-				{0, KindNone, delossim.Summary{Refresh: 1, User: 2}},
+				{0, KindNone, delossim.Summary{Refresh: 1, User: 2, List: 1}},
 			},
 		},
 		{
 			reason: "the account of the session is not known: that is not about the user asked for",
 			arrange: func(p *platform) {
-				p.Inject(delossim.Fault{Op: delossim.OpUser, Times: 1, Failure: delossim.Answer{Status: 401, Body: `{"error": "User not found: user_operator"}`}})
+				p.Inject(delossim.Fault{Times: 2, Failure: delossim.Answer{Status: 401, Body: `{"error": "User not found: user_operator"}`}})
 			},
 			steps: []step{
-				{0, KindNone, delossim.Summary{Refresh: 1, User: 2}},
+				{0, KindNone, delossim.Summary{Refresh: 1, User: 2, List: 1}},
 			},
 		},
 		{
@@ -209,7 +209,7 @@ func TestRenewal(t *testing.T) {
 			settings: delossim.Settings{AnnouncedAccessTTL: time.Hour},
 			steps: []step{
 				{299 * time.Second, KindNone, delossim.Summary{User: 1}},
-				{time.Second, KindNone, delossim.Summary{Refresh: 1, User: 2}},
+				{time.Second, KindNone, delossim.Summary{Refresh: 1, User: 2, List: 1}},
 			},
 		},
 		{
@@ -222,12 +222,29 @@ func TestRenewal(t *testing.T) {
 		},
 		{
 			reason:  "no session is accepted: one renewal a minute, not one for each call",
+			arrange: func(p *platform) { p.Inject(fails(delossim.OpUser, 401)); p.Inject(fails(delossim.OpList, 401)) },
+			steps: []step{
+				{0, KindUnauthorized, delossim.Summary{Refresh: 1, User: 2, List: 2}},
+				{0, KindUnauthorized, delossim.Summary{User: 1}},
+				{59 * time.Second, KindUnauthorized, delossim.Summary{User: 1, List: 1}},
+				{time.Second, KindUnauthorized, delossim.Summary{Refresh: 1, User: 2, List: 1}},
+			},
+		},
+		{
+			reason:  "one user is refused: the session goes on, and a probe speaks for ten seconds",
 			arrange: func(p *platform) { p.Inject(fails(delossim.OpUser, 401)) },
 			steps: []step{
-				{0, KindUnauthorized, delossim.Summary{Refresh: 1, User: 2}},
-				{0, KindUnauthorized, delossim.Summary{User: 1}},
-				{59 * time.Second, KindUnauthorized, delossim.Summary{User: 1}},
-				{time.Second, KindUnauthorized, delossim.Summary{Refresh: 1, User: 2}},
+				{0, KindForbidden, delossim.Summary{User: 1, List: 1}},
+				{9 * time.Second, KindForbidden, delossim.Summary{User: 1}},
+				{time.Second, KindForbidden, delossim.Summary{User: 1, List: 1}},
+			},
+		},
+		{
+			reason:  "one user is refused and the probe fails: nothing is known, and nothing renewed",
+			arrange: func(p *platform) { p.Inject(fails(delossim.OpUser, 401)); p.Inject(fails(delossim.OpList, 500)) },
+			steps: []step{
+				{0, KindUnavailable, delossim.Summary{User: 1, List: 1}},
+				{0, KindUnavailable, delossim.Summary{User: 1}},
 			},
 		},
 		{
@@ -239,7 +256,7 @@ func TestRenewal(t *testing.T) {
 				p.Inject(fault)
 			},
 			steps: []step{
-				{0, KindUnavailable, delossim.Summary{Refresh: 1, Login: 1, User: 1}},
+				{0, KindUnavailable, delossim.Summary{Refresh: 1, Login: 1, User: 1, List: 1}},
 				{0, KindNone, delossim.Summary{Login: 1, User: 1}},
 			},
 		},
@@ -250,7 +267,7 @@ func TestRenewal(t *testing.T) {
 				p.SetPassword(account, "changed")
 			},
 			steps: []step{
-				{0, KindLoginRefused, delossim.Summary{Refresh: 1, Login: 1, User: 1}},
+				{0, KindLoginRefused, delossim.Summary{Refresh: 1, Login: 1, User: 1, List: 1}},
 				{24 * time.Hour, KindLoginRefused, delossim.Summary{}},
 			},
 		},
@@ -387,7 +404,7 @@ func TestFixedToken(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	p.expectCalls(t, "with one that was refused", delossim.Summary{User: 1})
+	p.expectCalls(t, "with one that was refused", delossim.Summary{User: 1, List: 1})
 
 	p.AddToken(token)
 	if err := p.api.Probe(t.Context()); err != nil {
@@ -395,6 +412,21 @@ func TestFixedToken(t *testing.T) {
 	}
 	p.user(t)
 	p.expectCalls(t, "after a probe", delossim.Summary{List: 1, User: 1})
+}
+
+// TestUserWhoIsRefusedWithAFixedToken: an answer about one user is no verdict about the token, however many ask at once.
+func TestUserWhoIsRefusedWithAFixedToken(t *testing.T) {
+	for status, body := range map[int]string{401: "", 403: `{"error": "Unauthorized"}`} {
+		p := startPlatform(t, delossim.Settings{})
+		p.Inject(delossim.Fault{Op: delossim.OpUser, User: "user_hostile", Failure: delossim.Answer{Status: status, Body: body}})
+		for _, err := range together(100, func() error { _, err := p.api.User(t.Context(), "user_hostile"); return err }) {
+			if KindOf(err) != KindForbidden {
+				t.Fatalf("the hostile user: got %v", err)
+			}
+		}
+		p.user(t)
+		p.expectCalls(t, "of a hundred about one user", delossim.Summary{User: 101, List: 1})
+	}
 }
 
 // TestLifetimeOfAToken shows how long a session is taken to be good, for all that a login may say of it.

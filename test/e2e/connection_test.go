@@ -134,6 +134,33 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+// TestRotationDuringARevocation: the credentials change while the session is still in use and a binding is deleted. The
+// connection is ready before and after, and the revocation does not wait for more than that.
+func TestRotationDuringARevocation(t *testing.T) {
+	underDeployedOperator(t)
+	const next = "the next password"
+	n := newTenant(t, crowd())
+	n.connect(t)
+	n.bindCrowd(t)
+	within(t, 20*time.Second, func() string { return n.each(func(name string) string { return n.bound(t, name) }) })
+
+	n.platform.Inject(delossim.Fault{Op: delossim.OpLogin, Delay: 200 * time.Millisecond})
+	n.platform.SetPassword(login, next)
+	n.platform.RevokeSessions()
+	n.putSecret(t, true, map[string]string{"login": login, "password": next})
+	if problem := n.each(func(name string) string {
+		if err := kube.Delete(t.Context(), n.binding(name, "", "", true)); err != nil {
+			return err.Error()
+		}
+		return ""
+	}); problem != "" {
+		t.Fatal(problem)
+	}
+	within(t, 20*time.Second, func() string {
+		return n.each(func(name string) string { return n.absent(t, &v1alpha1.ClientBinding{}, name) })
+	})
+}
+
 // demoteCrowd gives the operator a reason to look at each binding again.
 func (n *tenant) demoteCrowd(t *testing.T) {
 	t.Helper()

@@ -23,6 +23,7 @@ import (
 const (
 	systemNamespace = "clientbinding-system"
 	operatorName    = "clientbinding-operator"
+	credentialsRole = operatorName + "-credentials"
 )
 
 // right is one verb of one rule of one of the operator's roles.
@@ -52,6 +53,7 @@ func rights(t *testing.T) []right {
 	var found []right
 	for _, role := range []client.Object{
 		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: operatorName}},
+		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: credentialsRole}},
 		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: operatorName + "-metrics-auth"}},
 		&rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: operatorName + "-leader-election"}},
 	} {

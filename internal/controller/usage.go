@@ -46,6 +46,8 @@ type UsageReconciler struct {
 
 	// told are the objects of which was told that they stay for now.
 	told map[types.UID]bool
+	// kept are the namespaces whose RoleBinding was kept by this process.
+	kept map[string]bool
 }
 
 // +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections,verbs=patch
@@ -146,6 +148,12 @@ func (r *UsageReconciler) protect(ctx context.Context, of *v1alpha1.APIConnectio
 		if err := r.remember(ctx, of, secret); err != nil {
 			return err
 		}
+		if !controllerutil.ContainsFinalizer(secret, v1alpha1.InUseFinalizer) || !r.kept[of.Namespace] {
+			if err := r.keepRights(ctx, of.Namespace); err != nil {
+				return err
+			}
+			r.keeps(of.Namespace)
+		}
 		if err := r.hold(ctx, secret, who); err != nil {
 			return err
 		}
@@ -212,6 +220,13 @@ func (r *UsageReconciler) tell(object client.Object, who demand) {
 		"Stays until no ClientBinding needs it to revoke access; %d do", who.bindings)
 }
 
+func (r *UsageReconciler) keeps(namespace string) {
+	if r.kept == nil {
+		r.kept = map[string]bool{}
+	}
+	r.kept[namespace] = true
+}
+
 func (r *UsageReconciler) remembered(what types.UID) {
 	if r.told == nil {
 		r.told = map[types.UID]bool{}
@@ -219,9 +234,10 @@ func (r *UsageReconciler) remembered(what types.UID) {
 	r.told[what] = true
 }
 
-// release lets the Secrets go that nobody needs any more, and the connection. The connection is the memory of its Secrets,
-// and goes after them. What the cache shows may be old, so before anything is released the API server is asked.
+// release lets the Secrets go that nobody needs any more, then what gives the rights to them, and the connection. The
+// connection is the memory of both, and goes after them. What the cache shows may be old, so before anything is released the API server is asked.
 func (r *UsageReconciler) release(ctx context.Context, of *v1alpha1.APIConnection, who demand) error {
+	remembers := controllerutil.ContainsFinalizer(of, v1alpha1.InUseFinalizer) || len(of.Status.ProtectedSecrets) > 0
 	for _, name := range secretsOf(of) {
 		if who.bindings > 0 && name == of.Spec.Credentials.SecretRef.Name {
 			continue
@@ -230,10 +246,13 @@ func (r *UsageReconciler) release(ctx context.Context, of *v1alpha1.APIConnectio
 			return err
 		}
 	}
-	if who.bindings > 0 || len(of.Status.ProtectedSecrets) > 0 || !controllerutil.ContainsFinalizer(of, v1alpha1.InUseFinalizer) {
+	if who.bindings > 0 || len(of.Status.ProtectedSecrets) > 0 || !remembers {
 		return nil
 	}
 	if needed, err := r.liveNeed(ctx, *of); err != nil || needed {
+		return err
+	}
+	if err := r.releaseRights(ctx, of.Namespace); err != nil {
 		return err
 	}
 	return r.patchFinalizer(ctx, of, controllerutil.RemoveFinalizer)

@@ -67,7 +67,7 @@ func pause(ctx context.Context, wait time.Duration) (goesOn bool) {
 
 // follow lists the Secret and watches it until the watch ends.
 func (s *single) follow(ctx context.Context) error {
-	lasts := shortestWatch + rand.N(longestWatch-shortestWatch)
+	lasts := s.lasts()
 	// Nothing is waited for longer, also when the API server does not keep to it.
 	ctx, cancel := context.WithTimeout(ctx, lasts+time.Minute)
 	defer cancel()

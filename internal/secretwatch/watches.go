@@ -8,6 +8,7 @@ package secretwatch
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -56,6 +57,8 @@ type Watches struct {
 	reviews authorizationclient.SelfSubjectAccessReviewInterface
 	slots   chan struct{}
 	retries *rate.Limiter
+	// lasts draws how long a watch lasts.
+	lasts func() time.Duration
 
 	mu sync.Mutex
 	// named are the names of each connection's Secrets.
@@ -83,6 +86,7 @@ func New(ctx context.Context, config *rest.Config) (*Watches, error) {
 		reviews: reviews.SelfSubjectAccessReviews(),
 		slots:   make(chan struct{}, requestsAtOnce),
 		retries: rate.NewLimiter(retriesPerSecond, retriesPerSecond),
+		lasts:   func() time.Duration { return shortestWatch + rand.N(longestWatch-shortestWatch) },
 		named:   map[types.NamespacedName][]string{},
 		watched: map[types.NamespacedName]*single{},
 	}, nil

@@ -295,6 +295,7 @@ type APIConnectionStatus struct {
 	// they are found and released when secretRef names another one, also after a restart. Do not edit it.
 	// +optional
 	// +listType=set
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=253

@@ -177,9 +177,9 @@ func (w *Watches) may(ctx context.Context, secret types.NamespacedName) error {
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: secret.Namespace, Name: secret.Name, Verb: "patch", Version: "v1", Resource: "secrets"},
 	}}
 	answer, err := w.reviews.Create(ctx, review, metav1.CreateOptions{})
-	if err != nil || answer.Status.Allowed {
-		// Where it may not be asked, the patch itself will show it.
-		return nil
+	// Where it may not be asked, the patch itself will show it.
+	if err == nil && !answer.Status.Allowed {
+		return apierrors.NewForbidden(corev1.Resource("secrets"), secret.Name, errors.New("the verb patch is missing"))
 	}
-	return apierrors.NewForbidden(corev1.Resource("secrets"), secret.Name, errors.New("the verb patch is missing"))
+	return ctx.Err()
 }

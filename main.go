@@ -34,6 +34,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	reconcilers "github.com/delos-financial/clientbinding-operator/internal/controller"
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
+	"github.com/delos-financial/clientbinding-operator/internal/secretwatch"
 	"github.com/delos-financial/clientbinding-operator/internal/watchhealth"
 )
 
@@ -238,7 +239,7 @@ func options(s settings) ctrl.Options {
 		LeaderElectionID:              name + ".access.delos.financial",
 		LeaderElectionNamespace:       s.leaderNamespace,
 		LeaderElectionReleaseOnCancel: true,
-		Cache:                         cache.Options{DefaultTransform: cache.TransformStripManagedFields(), DefaultNamespaces: watched},
+		Cache:                         cache.Options{DefaultTransform: reconcilers.Strip, DefaultNamespaces: watched},
 		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: read}},
 	}
 }
@@ -253,19 +254,24 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
 		Now:               time.Now,
 		Metrics:           metrics.New(metricsregistry.Registry),
 	})
+	secrets, err := secretwatch.New(ctx, mgr.GetConfig())
+	if err != nil {
+		return err
+	}
 	schedule := reconcilers.Schedule{Now: time.Now, StallAfter: s.stallAfter, Jitter: reconcilers.Jitter}
 	recorder := mgr.GetEventRecorder(name)
 	brake := &reconcilers.Brake{Kube: mgr.GetClient(), Events: recorder}
 	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake}
-	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule}
-	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Connections: s.connections, Secrets: mgr.GetCache(), Brake: brake, Events: recorder, Now: time.Now}
+	identity := reconcilers.WhoAmI(ctx, mgr.GetConfig())
+	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule}
+	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Live: mgr.GetAPIReader(), Connections: s.connections, Secrets: secrets, Identity: identity, Brake: brake, Events: recorder, Now: time.Now}
 	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
 		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
 	}, time.Now))
 	concurrency := controller.Options{MaxConcurrentReconciles: s.concurrent}
 	return errors.Join(
 		bindings.SetupWithManager(ctx, mgr, concurrency),
-		connections.SetupWithManager(ctx, mgr, concurrency),
-		usage.SetupWithManager(mgr),
+		connections.SetupWithManager(mgr, secrets.Changes(), concurrency),
+		usage.SetupWithManager(mgr, secrets.Changes()),
 	)
 }

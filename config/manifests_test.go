@@ -110,7 +110,7 @@ func install(t *testing.T) sandbox.Manifests {
 	return manifests
 }
 
-var directories = []string{"crd", "rbac", "manager", "default", "namespaced", "samples", "examples/terms", "examples/generated-names"}
+var directories = []string{"crd", "rbac", "manager", "default", "namespaced", "samples", "examples/terms", "examples/generated-names", "cluster-credentials"}
 
 func TestManifestsAreAccepted(t *testing.T) {
 	for _, directory := range directories {
@@ -391,8 +391,11 @@ func TestOperatorHasItsRights(t *testing.T) {
 		{"finds connections everywhere", authorizationv1.ResourceAttributes{Verb: "watch", Group: ours, Resource: "apiconnections"}, true},
 		{"knows the labels of namespaces", authorizationv1.ResourceAttributes{Verb: "watch", Resource: "namespaces"}, true},
 		{"changes no namespace", authorizationv1.ResourceAttributes{Namespace: team, Verb: "patch", Resource: "namespaces"}, false},
-		{"reads a connection's Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "get", Resource: "secrets"}, true},
-		{"protects a connection's Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "patch", Resource: "secrets"}, true},
+		{"reads no Secret unasked", authorizationv1.ResourceAttributes{Namespace: team, Verb: "get", Resource: "secrets"}, false},
+		{"lists no Secrets unasked", authorizationv1.ResourceAttributes{Verb: "list", Resource: "secrets"}, false},
+		{"watches no Secrets unasked", authorizationv1.ResourceAttributes{Verb: "watch", Resource: "secrets"}, false},
+		{"changes no Secret unasked", authorizationv1.ResourceAttributes{Namespace: team, Verb: "patch", Resource: "secrets"}, false},
+		{"releases Secrets, where it may change them", authorizationv1.ResourceAttributes{Namespace: team, Verb: "release", Resource: "secrets", Subresource: "finalizers"}, true},
 		{"makes no Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "create", Resource: "secrets"}, false},
 		{"deletes no Secret", authorizationv1.ResourceAttributes{Namespace: team, Verb: "delete", Resource: "secrets"}, false},
 		{"sets finalizers", authorizationv1.ResourceAttributes{Namespace: team, Verb: "patch", Group: ours, Resource: "clientbindings"}, true},

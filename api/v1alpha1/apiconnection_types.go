@@ -292,6 +292,16 @@ type APIConnectionStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Bindings *int32 `json:"bindings,omitempty"`
 
+	// protectedSecrets is the operator's memory of the Secrets on which it set its finalizer, or is about to: by it
+	// they are found and released when secretRef names another one, also after a restart. Do not edit it.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=253
+	ProtectedSecrets []string `json:"protectedSecrets,omitempty"`
+
 	// revocationsHeld is how many deleted ClientBindings wait because of spec.revocations.
 	// +optional
 	// +kubebuilder:validation:Minimum=0

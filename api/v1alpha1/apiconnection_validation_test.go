@@ -340,6 +340,7 @@ credentialsObservedAt: "2026-11-23T16:00:00Z"
 credentialsVersion: a/1
 sessionExpiresAt: "2026-11-23T17:00:00Z"
 refusedLogin: {time: "2026-11-23T16:00:00Z", attempts: 1, credentialsVersion: a/1}
+protectedSecrets: [delos-credentials, former]
 lastHandledRequestedAt: now
 lastHandledReconcileAt: now
 `,
@@ -348,6 +349,16 @@ lastHandledReconcileAt: now
 		reason: "more conditions than there are",
 		is:     "conditions: " + conditions(9),
 		want:   []string{"status.conditions: Too many: 9: must have at most 8 items", unchecked},
+	},
+	{
+		reason: "no protected Secret, said aloud",
+		is:     "protectedSecrets: []",
+		want:   []string{"status.protectedSecrets: Invalid value: 0: protectedSecrets in body should have at least 1 items"},
+	},
+	{
+		reason: "more protected Secrets than are remembered",
+		is:     "protectedSecrets: " + globs(17),
+		want:   []string{"status.protectedSecrets: Too many: 17: must have at most 16 items", unchecked},
 	},
 	{
 		reason: "credentials of no version",

@@ -148,8 +148,8 @@ const (
 	// ReasonSecretNotFound (Stalled): the Secret does not exist. Create it.
 	ReasonSecretNotFound = "SecretNotFound"
 
-	// ReasonSecretUnreadable (Reconciling, later Stalled): the API server does not let the operator read the
-	// Secret. The message has its words. Check the operator's role.
+	// ReasonSecretUnreadable (Reconciling, later Stalled): the operator lacks a right to the Secret, or it could not
+	// be read. The message says which, and has the command that gives the right. A session that is open goes on.
 	ReasonSecretUnreadable = "SecretUnreadable"
 
 	// ReasonSecretInvalid (Stalled): the Secret lacks a key, or has an empty or contradictory one.

@@ -142,6 +142,11 @@ func (in *APIConnectionStatus) DeepCopyInto(out *APIConnectionStatus) {
 		*out = new(int32)
 		**out = **in
 	}
+	if in.ProtectedSecrets != nil {
+		in, out := &in.ProtectedSecrets, &out.ProtectedSecrets
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.RevocationsHeld != nil {
 		in, out := &in.RevocationsHeld, &out.RevocationsHeld
 		*out = new(int32)

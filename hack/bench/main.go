@@ -42,6 +42,7 @@ var scenarios = []scenario{
 	{"rotation", "the account is replaced while bindings are checked", playRotation},
 	{"expiry", "access ends at its time, also across a restart", playExpiry},
 	{"priority", "bindings are deleted while a crowd of new ones waits", playPriority},
+	{"strangers", "others fill the cluster with large Secrets", playStrangers},
 }
 
 // sizes say how much is done.
@@ -59,11 +60,13 @@ type sizes struct {
 	temporary int
 	// crowd is how many new bindings wait in priority.
 	crowd int
+	// strangers are the Secrets of others, in strangers.
+	strangers int
 }
 
 var (
-	full  = sizes{lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000}
-	short = sizes{lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000}
+	full  = sizes{lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000, strangers: 5000}
+	short = sizes{lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000, strangers: 500}
 )
 
 // errChecks is how the program ends when all could be played and not all was as it should be.

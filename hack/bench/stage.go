@@ -22,10 +22,13 @@ import (
 type stage struct {
 	out      io.Writer
 	box      *sandbox.Sandbox
+	cluster  *sandbox.ControlPlane
 	operator *sandbox.Operator
-	config   *rest.Config
-	scheme   *runtime.Scheme
-	kube     client.Client
+	// deployment is how the operator is deployed.
+	deployment sandbox.Deployment
+	config     *rest.Config
+	scheme     *runtime.Scheme
+	kube       client.Client
 	// former is the trial whose objects are still there.
 	former *trial
 }
@@ -44,7 +47,7 @@ func build(ctx context.Context, box *sandbox.Sandbox, out io.Writer) (*stage, er
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{out: out, box: box, config: rest.CopyConfig(cluster.Config), scheme: runtime.NewScheme()}
+	s := &stage{out: out, box: box, cluster: cluster, deployment: deployment, config: rest.CopyConfig(cluster.Config), scheme: runtime.NewScheme()}
 	s.config.QPS = -1 // the crowd is to arrive as fast as the API server takes it
 	if s.operator, err = box.BuildOperator(ctx, cluster, deployment); err != nil {
 		return nil, err
@@ -110,6 +113,9 @@ func (s *stage) remove(ctx context.Context, object client.Object) error {
 func (s *stage) newTrial(ctx context.Context, size sizes) (*trial, error) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "bench-"}}
 	if err := s.kube.Create(ctx, namespace); err != nil {
+		return nil, err
+	}
+	if err := s.cluster.AllowSecrets(ctx, namespace.Name, s.deployment); err != nil {
 		return nil, err
 	}
 	platform, err := s.box.StartSimulator(ctx, delossim.Config{Accounts: []delossim.Account{account}, Clients: []string{cuid}})

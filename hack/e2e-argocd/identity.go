@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -86,7 +87,7 @@ func (s *stage) connectNamespace(ctx context.Context, namespace string) error {
 	if err != nil {
 		return err
 	}
-	own := append(samples.Kind("Secret"), samples.Kind("APIConnection")...)
+	own := slices.Concat(samples.Kind("RoleBinding"), samples.Kind("Secret"), samples.Kind("APIConnection"))
 	for _, object := range own {
 		object.SetNamespace(namespace)
 		switch object.GetKind() {

@@ -53,6 +53,13 @@ spec:
   cuid: %[5]s
   isOwner: true
 ---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: clientbinding-operator-credentials
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: clientbinding-operator-credentials}
+subjects: [{kind: ServiceAccount, name: clientbinding-operator, namespace: clientbinding-system}]
+---
 apiVersion: v1
 kind: Secret
 metadata:

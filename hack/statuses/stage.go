@@ -71,6 +71,9 @@ func build(ctx context.Context, box *sandbox.Sandbox) (*stage, error) {
 	if err := s.kube.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}}); err != nil {
 		return nil, err
 	}
+	if err := cluster.AllowSecrets(ctx, namespace, deployment); err != nil {
+		return nil, err
+	}
 	return s, s.connect(ctx)
 }
 

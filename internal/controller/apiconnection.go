@@ -25,10 +25,18 @@ const (
 	lastLoginRetry  = time.Hour
 )
 
+// unreadableRetry is when a Secret is read again that may be watched and not read: that happens where one API server
+// learns of a right before another, and nothing tells when.
+const unreadableRetry = 5 * time.Second
+
 // APIConnectionReconciler proves the credentials of APIConnections and opens their sessions.
 type APIConnectionReconciler struct {
 	// Kube reads connections from the manager's cache and Secrets from the API server.
 	Kube client.Client
+	// Secrets watches the Secrets that connections name.
+	Secrets Secrets
+	// Identity is who the operator is, for those who give it rights.
+	Identity Identity
 	// Pool gets the sessions.
 	Pool *connection.Pool
 	// Events tells people what happened.
@@ -40,13 +48,13 @@ type APIConnectionReconciler struct {
 }
 
 // +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections/status,verbs=patch
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch
 
 // Reconcile opens or closes the session of one APIConnection.
 func (r *APIConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	found := &v1alpha1.APIConnection{}
 	if err := r.Kube.Get(ctx, request.NamespacedName, found); err != nil {
 		if apierrors.IsNotFound(err) {
+			r.Secrets.Follow(request.NamespacedName)
 			r.Pool.Drop(request.NamespacedName)
 			r.writes.forget(request.NamespacedName)
 		}
@@ -56,6 +64,8 @@ func (r *APIConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Re
 		// It does not tell yet that a login was refused.
 		return ctrl.Result{RequeueAfter: soonest}, nil
 	}
+	// Before the Secret is read, or a change between the two would not be noticed.
+	follow(r.Secrets, found)
 	if unreadable := found.UnreadableFields.Under("spec"); len(unreadable) > 0 {
 		r.Pool.Close(request.NamespacedName)
 		ctrl.LoggerFrom(ctx).Info("the APIConnection has fields that cannot be read", "fields", unreadable.String())
@@ -84,7 +94,14 @@ func (r *APIConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Re
 func (r *APIConnectionReconciler) secret(ctx context.Context, of *v1alpha1.APIConnection) (*corev1.Secret, *outcome, error) {
 	secret := &corev1.Secret{}
 	name := types.NamespacedName{Namespace: of.Namespace, Name: of.Spec.Credentials.SecretRef.Name}
+	if err := refusal(ctx, r.Secrets, name); err != nil {
+		// The watch goes on trying, and wakes the connection.
+		return nil, r.unreadable(ctx, name, err, 0), nil
+	}
 	err := r.Kube.Get(ctx, name, secret)
+	if apierrors.IsForbidden(err) {
+		return nil, r.unreadable(ctx, name, err, unreadableRetry), nil
+	}
 	if apierrors.IsNotFound(err) {
 		r.Pool.Close(client.ObjectKeyFromObject(of))
 		return nil, &outcome{reason: v1alpha1.ReasonSecretNotFound, stalled: true, message: fmt.Sprintf(
@@ -99,6 +116,13 @@ func (r *APIConnectionReconciler) secret(ctx context.Context, of *v1alpha1.APICo
 		return nil, nil, fmt.Errorf("reading Secret %s: %w", name, err)
 	}
 	return secret, nil, nil
+}
+
+// unreadable says that the operator lacks a right to the Secret, and which command gives it. A session that is open
+// goes on.
+func (r *APIConnectionReconciler) unreadable(ctx context.Context, secret types.NamespacedName, why error, wait time.Duration) *outcome {
+	return &outcome{reason: v1alpha1.ReasonSecretUnreadable, woken: true, wait: wait, message: fmt.Sprintf(
+		"The operator may not get, list, watch and patch Secret %s (%v). %s", secret, why, r.Identity.giveRights(ctx, r.Kube, secret.Namespace))}
 }
 
 // establish proves the credentials and opens the session, or closes it and says why.
@@ -164,7 +188,7 @@ func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alph
 	}
 	end.log(ctx)
 	if !is.DeletionTimestamp.IsZero() {
-		end.message += ". Being deleted, it stays until no ClientBinding needs it to revoke access (status.bindings)"
+		end.message += ". Being deleted, it stays until no ClientBinding needs it to revoke access (status.bindings) and its Secrets are released (status.protectedSecrets)"
 	}
 	interval := connection.Interval(is.Spec)
 	wait := r.Schedule.conclude(conditioned{

@@ -224,7 +224,7 @@ func TestDeletedConnectionIsForgotten(t *testing.T) {
 	if err := w.kube.Delete(t.Context(), connection); err != nil {
 		t.Fatal(err)
 	}
-	reconciler := &APIConnectionReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Secrets: unwatched{w.kube}, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
 	if _, err := reconciler.Reconcile(t.Context(), w.request("default")); err != nil {
 		t.Fatal(err)
 	}
@@ -332,6 +332,7 @@ func TestRefusalIsRememberedWhateverElseIsWritten(t *testing.T) {
 	w.createConnection(nil)
 	w.bind(nil)
 	reconciler := &APIConnectionReconciler{
+		Secrets: unwatched{w.kube},
 		Kube: interceptor.NewClient(clusterKube, interceptor.Funcs{
 			Get: func(ctx context.Context, kube client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 				if _, isSecret := object.(*corev1.Secret); isSecret {
@@ -359,6 +360,7 @@ func TestRefusedLoginIsNotRepeatedByAStaleCache(t *testing.T) {
 	w.createConnection(nil)
 	stale := w.connection()
 	reconciler := &APIConnectionReconciler{
+		Secrets: unwatched{w.kube},
 		Kube: interceptor.NewClient(clusterKube, interceptor.Funcs{
 			Get: func(ctx context.Context, kube client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 				if connection, is := object.(*v1alpha1.APIConnection); is {

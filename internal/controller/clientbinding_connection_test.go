@@ -17,10 +17,15 @@ import (
 type withoutSecrets struct{ client.Client }
 
 func (c withoutSecrets) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
-	if _, secret := object.(*corev1.Secret); secret {
+	if object.GetObjectKind().GroupVersionKind().Kind == "Secret" || isSecret(object) {
 		return apierrors.NewForbidden(schema.GroupResource{Resource: "secrets"}, key.Name, nil)
 	}
 	return c.Client.Get(ctx, key, object, options...)
+}
+
+func isSecret(object client.Object) bool {
+	_, is := object.(*corev1.Secret)
+	return is
 }
 
 // TestConnectionThatCannotBeUsed shows what a binding says of its connection. None of these calls the API.

@@ -34,12 +34,6 @@ func (c indexedClient) List(ctx context.Context, list client.ObjectList, options
 			})
 			return err
 		}
-	case *v1alpha1.APIConnectionList:
-		if name, ok := wanted(secretIndex); ok {
-			err := c.Client.List(ctx, list, &everything)
-			list.Items = slices.DeleteFunc(list.Items, func(a v1alpha1.APIConnection) bool { return a.Spec.Credentials.SecretRef.Name != name })
-			return err
-		}
 	default:
 		return fmt.Errorf("the cache has no index of %T", list)
 	}

@@ -78,7 +78,7 @@ func (k *processKube) List(ctx context.Context, list client.ObjectList, options 
 	case *v1alpha1.APIConnectionList:
 		for _, key := range sortedKeys(cache.connections) {
 			connection := cache.connections[key]
-			if matches(key, fields.Set{secretIndex: connection.Spec.Credentials.SecretRef.Name}) {
+			if matches(key, nil) {
 				list.Items = append(list.Items, *connection.DeepCopy())
 			}
 		}
@@ -89,6 +89,26 @@ func (k *processKube) List(ctx context.Context, list client.ObjectList, options 
 	}
 	k.interrupt(afterKubeRead)
 	return nil
+}
+
+// liveKube reads from the API server what the operator does not trust its cache with.
+type liveKube struct{ *processKube }
+
+func (k liveKube) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	k.interrupt(beforeKubeRead)
+	err := k.Client.Get(ctx, key, object, options...)
+	k.process.identities.hide(object)
+	return err
+}
+
+func (k liveKube) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	k.interrupt(beforeKubeRead)
+	err := k.Client.List(ctx, list, append(options, client.MatchingLabels(k.process.labels()))...)
+	for _, object := range objectsOf(list) {
+		k.process.identities.hide(object)
+	}
+	k.interrupt(afterKubeRead)
+	return err
 }
 
 func (k *processKube) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.PatchOption) error {

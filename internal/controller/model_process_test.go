@@ -76,8 +76,8 @@ func (w *walk) start() {
 	kube, watching := &processKube{Client: w.kube, process: p}, &processKube{Client: w.kube, process: p, undisturbed: true}
 	brake := &Brake{Kube: kube, Events: p.recorder}
 	p.bindings = &ClientBindingReconciler{Kube: kube, Pool: p.pool, Events: p.recorder, Schedule: schedule, Brake: brake}
-	p.connections = &APIConnectionReconciler{Kube: kube, Pool: p.pool, Events: p.recorder, Schedule: schedule}
-	p.usage = &UsageReconciler{Kube: kube, Secrets: kube, Brake: brake, Events: p.recorder, Now: w.clock.Now}
+	p.connections = &APIConnectionReconciler{Kube: kube, Secrets: unwatched{kube}, Pool: p.pool, Events: p.recorder, Schedule: schedule}
+	p.usage = &UsageReconciler{Kube: kube, Live: liveKube{kube}, Secrets: unwatched{kube}, Brake: brake, Events: p.recorder, Now: w.clock.Now}
 	p.watches = &ClientBindingReconciler{Kube: watching, Schedule: schedule}
 	w.operator = p
 	w.serving.Store(p.name)

@@ -7,11 +7,14 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/secretwatch"
 )
 
 // The scheduler does what a manager does: it wakes objects by the predicates and maps of watches.go and after the
@@ -35,14 +38,24 @@ func (p *process) learn() {
 	}
 	for _, key := range changedKeys(was.secrets, is.secrets) {
 		former, secret := was.secrets[key], is.secrets[key]
-		protection := former == nil || secret == nil || protectionChanged().Update(event.UpdateEvent{ObjectOld: former, ObjectNew: secret})
-		for _, request := range connectionsOf(p.watches.Kube)(p.ctx, cmp.Or(secret, former)) {
-			p.enqueue(connectionItem(request.NamespacedName), 0)
-			if protection {
-				p.enqueue(usageItem(request.NamespacedName), 0)
+		for _, name := range sortedKeys(is.connections) {
+			if name.Namespace != key.Namespace || !slices.Contains(secretsOf(is.connections[name]), key.Name) {
+				continue
+			}
+			p.enqueue(connectionItem(name), 0)
+			if protectionChanged(secretwatch.Change{Was: metadataOf(former), Is: metadataOf(secret)}) {
+				p.enqueue(usageItem(name), 0)
 			}
 		}
 	}
+}
+
+// metadataOf is what is watched of a Secret; nil when there is none.
+func metadataOf(secret *corev1.Secret) *metav1.PartialObjectMetadata {
+	if secret == nil {
+		return nil
+	}
+	return &metav1.PartialObjectMetadata{ObjectMeta: secret.ObjectMeta}
 }
 
 // changedKeys are the objects that came, went or changed.

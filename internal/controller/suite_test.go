@@ -310,15 +310,18 @@ func (w *world) reconcileUsage() {
 
 func (w *world) reconcileUsageOf(connection ctrl.Request) {
 	w.t.Helper()
-	reconciler := &UsageReconciler{Kube: w.kube, Connections: w.connections, Secrets: w.kube, Brake: w.brake, Events: w.recorder, Now: w.clock.Now}
-	if _, err := reconciler.Reconcile(w.t.Context(), connection); err != nil {
+	if _, err := w.usage().Reconcile(w.t.Context(), connection); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
+func (w *world) usage() *UsageReconciler {
+	return &UsageReconciler{Kube: w.kube, Live: w.kube, Connections: w.connections, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Brake: w.brake, Events: w.recorder, Now: w.clock.Now}
+}
+
 func (w *world) reconcileConnection() time.Duration {
 	w.t.Helper()
-	reconciler := &APIConnectionReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
 	result, err := reconciler.Reconcile(w.t.Context(), w.request("default"))
 	if err != nil {
 		w.t.Fatal(err)
@@ -331,11 +334,19 @@ func (w *world) reconcileConnection() time.Duration {
 // reconcileConnectionAt looks once at any connection.
 func (w *world) reconcileConnectionAt(name client.ObjectKey) {
 	w.t.Helper()
-	reconciler := &APIConnectionReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
 	if _, err := reconciler.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: name}); err != nil {
 		w.t.Fatal(err)
 	}
 }
+
+// operatorIdentity is who the operator is as it is shipped.
+const operatorIdentity Identity = "system:serviceaccount:clientbinding-system:clientbinding-operator"
+
+// unwatched reads Secrets when it is asked, where nothing runs that could watch them.
+type unwatched struct{ client.Reader }
+
+func (unwatched) Follow(client.ObjectKey, ...string) {}
 
 func (w *world) request(name string) ctrl.Request {
 	return ctrl.Request{NamespacedName: client.ObjectKey{Namespace: w.namespace, Name: name}}

@@ -2,7 +2,10 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -17,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/secretwatch"
 )
 
 // UsageReconciler keeps APIConnections and their Secrets from going while ClientBindings need them: without them
@@ -27,8 +31,12 @@ type UsageReconciler struct {
 	Kube client.Client
 	// Connections tells which connections a binding may need.
 	Connections Connections
-	// Secrets reads the metadata of Secrets from the manager's cache.
-	Secrets client.Reader
+	// Live reads from the API server what must not be read from a cache that may be old.
+	Live client.Reader
+	// Secrets watches the Secrets that connections name.
+	Secrets Secrets
+	// Identity is who the operator is, for those who give it rights.
+	Identity Identity
 	// Brake takes approvals of held revocations.
 	Brake *Brake
 	// Events tells people why something does not go.
@@ -38,27 +46,32 @@ type UsageReconciler struct {
 
 	// told are the objects of which was told that they stay for now.
 	told map[types.UID]bool
+	// kept are the namespaces whose RoleBinding was kept by this process.
+	kept map[string]bool
 }
 
 // +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections,verbs=patch
-// +kubebuilder:rbac:groups="",resources=secrets,verbs=patch
 
 // Reconcile protects one connection and its Secret, or lets them go.
 func (r *UsageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	found := &v1alpha1.APIConnection{}
-	if err := r.Kube.Get(ctx, request.NamespacedName, found); apierrors.IsNotFound(err) {
-		return retryConflict(r.releaseSecrets(ctx, request.Namespace))
-	} else if err != nil {
-		return ctrl.Result{}, err
+	if err := r.Kube.Get(ctx, request.NamespacedName, found); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.Secrets.Follow(request.NamespacedName)
+		}
+		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	follow(r.Secrets, found)
 	who, err := r.need(ctx, found)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
 	for _, step := range []func(context.Context, *v1alpha1.APIConnection, demand) error{
-		r.acknowledge, r.protect, r.release, r.count,
+		r.acknowledge, r.protect, r.count, r.release,
 	} {
-		if err := step(ctx, found, who); err != nil {
+		if err := step(ctx, found, who); errors.Is(err, errNotRecorded) {
+			return ctrl.Result{RequeueAfter: conflictRetry}, nil
+		} else if err != nil {
 			return retryConflict(err)
 		}
 	}
@@ -116,22 +129,76 @@ func (r *UsageReconciler) acknowledge(ctx context.Context, on *v1alpha1.APIConne
 	return r.Brake.Acknowledge(ctx, on, metav1.Time{Time: r.Now().UTC().Truncate(time.Second)})
 }
 
-// protect has the Secret stay, and then the connection: a connection that is protected says that both are.
+// protect has the Secret stay, and then the connection: a connection that is protected says that both are. A Secret that
+// is not there, or that may not be protected, is said on the connection by its own reconciler.
 func (r *UsageReconciler) protect(ctx context.Context, of *v1alpha1.APIConnection, who demand) error {
 	if who.bindings == 0 {
 		return nil
 	}
 	secret := secretMetadata(of.Namespace, of.Spec.Credentials.SecretRef.Name)
 	err := r.Secrets.Get(ctx, client.ObjectKeyFromObject(secret), secret)
+	if errors.Is(err, secretwatch.ErrUnknown) || apierrors.IsForbidden(err) {
+		// That it is known, or may be protected, wakes the connection.
+		return nil
+	}
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("reading the metadata of Secret %s: %w", client.ObjectKeyFromObject(secret), err)
+		return err
 	}
 	if err == nil {
+		if err := r.remember(ctx, of, secret); err != nil {
+			return err
+		}
+		if !controllerutil.ContainsFinalizer(secret, v1alpha1.InUseFinalizer) || !r.kept[of.Namespace] {
+			if err := r.keepRights(ctx, of.Namespace); err != nil {
+				return err
+			}
+			r.keeps(of.Namespace)
+		}
 		if err := r.hold(ctx, secret, who); err != nil {
 			return err
 		}
 	}
 	return r.hold(ctx, of, who)
+}
+
+// mostProtected is how many Secrets a connection remembers at most; the CRD has the same number.
+const mostProtected = 16
+
+// remember records a Secret that is about to be protected, and before it is: it could not be found again.
+func (r *UsageReconciler) remember(ctx context.Context, of *v1alpha1.APIConnection, secret client.Object) error {
+	former := of.Status.ProtectedSecrets
+	if slices.Contains(former, secret.GetName()) || !secret.GetDeletionTimestamp().IsZero() && !controllerutil.ContainsFinalizer(secret, v1alpha1.InUseFinalizer) {
+		return nil
+	}
+	if len(former) >= mostProtected {
+		return fmt.Errorf("the Secrets %s were used before and could not be released: no further one is protected", strings.Join(former, ", "))
+	}
+	return r.record(ctx, of, append(slices.Clone(former), secret.GetName()))
+}
+
+// forget takes a Secret off the record that is no longer protected.
+func (r *UsageReconciler) forget(ctx context.Context, of *v1alpha1.APIConnection, secret string) error {
+	if !slices.Contains(of.Status.ProtectedSecrets, secret) {
+		return nil
+	}
+	delete(r.told, unreleased(of, secret))
+	return r.record(ctx, of, slices.DeleteFunc(slices.Clone(of.Status.ProtectedSecrets), func(name string) bool { return name == secret }))
+}
+
+// record writes which Secrets are protected, and only onto the version of the connection that was read: a list made from
+// an older one would lack what was recorded since.
+func (r *UsageReconciler) record(ctx context.Context, of *v1alpha1.APIConnection, secrets []string) error {
+	before := of.DeepCopy()
+	of.Status.ProtectedSecrets = secrets
+	if len(secrets) == 0 {
+		of.Status.ProtectedSecrets = nil
+	}
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	if err := r.Kube.Status().Patch(ctx, of, patch, client.FieldOwner(FieldManager)); err != nil {
+		return fmt.Errorf("recording which Secrets of APIConnection %s are protected: %w", client.ObjectKeyFromObject(of), err)
+	}
+	follow(r.Secrets, of)
+	return nil
 }
 
 // hold sets the finalizer on an object. One that is being deleted can get none, and stays if it has one.
@@ -148,63 +215,148 @@ func (r *UsageReconciler) tell(object client.Object, who demand) {
 	if r.told[object.GetUID()] {
 		return
 	}
-	if r.told == nil {
-		r.told = map[types.UID]bool{}
-	}
-	r.told[object.GetUID()] = true
+	r.remembered(object.GetUID())
 	r.Events.Eventf(object, nil, corev1.EventTypeWarning, "InUse", "Delete",
 		"Stays until no ClientBinding needs it to revoke access; %d do", who.bindings)
 }
 
-// release lets the Secrets go that nobody needs any more, and the connection. The Secrets come first, so that a crash
-// between the two is made good with the connection's next run.
+func (r *UsageReconciler) keeps(namespace string) {
+	if r.kept == nil {
+		r.kept = map[string]bool{}
+	}
+	r.kept[namespace] = true
+}
+
+func (r *UsageReconciler) remembered(what types.UID) {
+	if r.told == nil {
+		r.told = map[types.UID]bool{}
+	}
+	r.told[what] = true
+}
+
+// release lets the Secrets go that nobody needs any more, then what gives the rights to them, and the connection. The
+// connection is the memory of both, and goes after them. What the cache shows may be old, so before anything is released the API server is asked.
 func (r *UsageReconciler) release(ctx context.Context, of *v1alpha1.APIConnection, who demand) error {
-	if err := r.releaseSecrets(ctx, of.Namespace); err != nil || who.bindings > 0 {
+	remembers := controllerutil.ContainsFinalizer(of, v1alpha1.InUseFinalizer) || len(of.Status.ProtectedSecrets) > 0
+	for _, name := range secretsOf(of) {
+		if who.bindings > 0 && name == of.Spec.Credentials.SecretRef.Name {
+			continue
+		}
+		if err := r.releaseSecret(ctx, of, name); err != nil {
+			return err
+		}
+	}
+	if who.bindings > 0 || len(of.Status.ProtectedSecrets) > 0 || !remembers {
+		return nil
+	}
+	if needed, err := r.liveNeed(ctx, *of); err != nil || needed {
+		return err
+	}
+	if err := r.releaseRights(ctx, of.Namespace); err != nil {
 		return err
 	}
 	return r.patchFinalizer(ctx, of, controllerutil.RemoveFinalizer)
 }
 
-// releaseSecrets lets go all Secrets of a namespace that are protected and not needed.
-func (r *UsageReconciler) releaseSecrets(ctx context.Context, namespace string) error {
-	secrets := &metav1.PartialObjectMetadataList{}
-	secrets.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("SecretList"))
-	if err := r.Secrets.List(ctx, secrets, client.InNamespace(namespace)); err != nil {
-		return fmt.Errorf("listing the metadata of Secrets in namespace %s: %w", namespace, err)
+// errNotRecorded says that a Secret is still needed, and that the connection which needs it is about to have it on record.
+var errNotRecorded = errors.New("the Secret is needed by a connection that does not have it on record yet")
+
+// releaseSecret lets a Secret go unless a connection needs it, and then forgets it. Another connection that needs it has
+// to have it on its own record before.
+func (r *UsageReconciler) releaseSecret(ctx context.Context, of *v1alpha1.APIConnection, name string) error {
+	secret := secretMetadata(of.Namespace, name)
+	err := r.Secrets.Get(ctx, client.ObjectKeyFromObject(secret), secret)
+	if slices.Contains(of.Status.ProtectedSecrets, name) {
+		// A finalizer that was set a moment ago may not show yet, and the Secret would be forgotten with it.
+		err = r.Live.Get(ctx, client.ObjectKeyFromObject(secret), secret)
 	}
-	for i := range secrets.Items {
-		secret := &secrets.Items[i]
-		if !controllerutil.ContainsFinalizer(secret, v1alpha1.InUseFinalizer) {
-			continue
-		}
-		needed, err := r.secretNeeded(ctx, secret)
-		if err != nil {
-			return err
-		}
-		if needed {
-			continue
-		}
-		secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
-		if err := r.patchFinalizer(ctx, secret, controllerutil.RemoveFinalizer); err != nil {
-			return err
-		}
+	switch {
+	case apierrors.IsNotFound(err), err == nil && !controllerutil.ContainsFinalizer(secret, v1alpha1.InUseFinalizer):
+		return r.forget(ctx, of, name)
+	case errors.Is(err, secretwatch.ErrUnknown):
+		return nil
+	case apierrors.IsForbidden(err):
+		r.tellUnreleased(ctx, of, name)
+		return nil
+	case err != nil:
+		return err
 	}
-	return nil
+	users, err := r.liveUsers(ctx, of.Namespace, name)
+	if err != nil {
+		return err
+	}
+	if needed, err := r.liveNeed(ctx, users...); err != nil {
+		return err
+	} else if needed {
+		recorded := slices.ContainsFunc(users, func(user v1alpha1.APIConnection) bool {
+			return user.UID != of.UID && slices.Contains(user.Status.ProtectedSecrets, name)
+		})
+		if recorded {
+			return r.forget(ctx, of, name)
+		}
+		return errNotRecorded
+	}
+	if err := r.patchFinalizer(ctx, secret, controllerutil.RemoveFinalizer); client.IgnoreNotFound(err) != nil {
+		return err
+	}
+	return r.forget(ctx, of, name)
 }
 
-// secretNeeded reports whether a connection that is needed has its credentials in a Secret.
-func (r *UsageReconciler) secretNeeded(ctx context.Context, secret client.Object) (bool, error) {
+// liveUsers are the connections that have their credentials in a Secret.
+func (r *UsageReconciler) liveUsers(ctx context.Context, namespace, secret string) ([]v1alpha1.APIConnection, error) {
 	connections := &v1alpha1.APIConnectionList{}
-	if err := r.Kube.List(ctx, connections, client.InNamespace(secret.GetNamespace()), client.MatchingFields{secretIndex: secret.GetName()}); err != nil {
-		return false, fmt.Errorf("finding the APIConnections of Secret %s: %w", client.ObjectKeyFromObject(secret), err)
+	if err := r.Live.List(ctx, connections, client.InNamespace(namespace)); err != nil {
+		return nil, fmt.Errorf("listing the APIConnections of namespace %s: %w", namespace, err)
 	}
-	for i := range connections.Items {
-		who, err := r.need(ctx, &connections.Items[i])
-		if err != nil || who.bindings > 0 {
-			return true, err
+	return slices.DeleteFunc(connections.Items, func(c v1alpha1.APIConnection) bool { return c.Spec.Credentials.SecretRef.Name != secret }), nil
+}
+
+// livePage is how many bindings are read at a time.
+const livePage = 500
+
+// liveNeed reports whether any binding needs one of the connections, by what the API server has and not the cache: after a
+// restart that may be behind, and what is released too early cannot revoke any more.
+func (r *UsageReconciler) liveNeed(ctx context.Context, connections ...v1alpha1.APIConnection) (bool, error) {
+	if len(connections) == 0 {
+		return false, nil
+	}
+	namespaces := r.Connections.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	for _, namespace := range namespaces {
+		page := &v1alpha1.ClientBindingList{}
+		for more := true; more; more = page.Continue != "" {
+			if err := r.Live.List(ctx, page, client.InNamespace(namespace), client.Limit(livePage), client.Continue(page.Continue)); err != nil {
+				return false, fmt.Errorf("listing the ClientBindings: %w", err)
+			}
+			for i := range page.Items {
+				for j := range connections {
+					if needed, err := r.needs(ctx, &page.Items[i], &connections[j]); err != nil || needed {
+						return needed, err
+					}
+				}
+			}
 		}
 	}
 	return false, nil
+}
+
+// unreleased names a Secret among what was told.
+func unreleased(of *v1alpha1.APIConnection, secret string) types.UID {
+	return of.UID + "/" + types.UID(secret)
+}
+
+// tellUnreleased tells once that a Secret keeps the finalizer, since the operator may not take it off.
+func (r *UsageReconciler) tellUnreleased(ctx context.Context, of *v1alpha1.APIConnection, secret string) {
+	key := unreleased(of, secret)
+	if !slices.Contains(of.Status.ProtectedSecrets, secret) || r.told[key] {
+		return
+	}
+	r.remembered(key)
+	r.Events.Eventf(of, nil, corev1.EventTypeWarning, "SecretNotReleased", "Release",
+		"Secret %s keeps the finalizer %s, since the operator may not change it. %s",
+		secret, v1alpha1.InUseFinalizer, r.Identity.giveRights(ctx, r.Kube, of.Namespace))
 }
 
 // count writes to the status how many bindings need the connection, and how many wait for an approval.

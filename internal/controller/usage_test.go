@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -219,8 +221,10 @@ func TestSecretsAreProtectedAsTheyAreNamed(t *testing.T) {
 	w.create(other)
 	connection := w.connection()
 	w.edit(connection, func() { connection.Spec.Credentials.SecretRef.Name = "other" })
+	expectEqual(t, "record", []string{"delos-credentials"}, w.protectedSecrets())
 	w.reconcileUsage()
 	expectEqual(t, "protection of the former", protection{protected, unprotected}, w.protection())
+	expectEqual(t, "record", []string{"other"}, w.protectedSecrets())
 
 	w.create(&v1alpha1.APIConnection{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "second"},
@@ -234,16 +238,124 @@ func TestSecretsAreProtectedAsTheyAreNamed(t *testing.T) {
 	}
 }
 
-// TestSecretOfALostConnectionGoes: nobody is left who needs it.
-func TestSecretOfALostConnectionGoes(t *testing.T) {
+// TestSecretOfALostConnection: with the connection its memory is lost, and the Secret stays protected. A connection of any
+// name that has its credentials there lets it go.
+func TestSecretOfALostConnection(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(nil)
 	w.reconcile()
 	w.loseConnection()
+	w.deleteBindingOfALostConnection()
 
 	w.reconcileUsage()
+	expectEqual(t, "protection", protection{goneObject, protected}, w.protection())
 
+	w.createConnection(nil)
+	w.reconcileUsage()
+	expectEqual(t, "protection", protection{unprotected, unprotected}, w.protection())
+}
+
+// deleteBindingOfALostConnection takes the binding away as somebody does who gives its access up.
+func (w *world) deleteBindingOfALostConnection() {
+	w.t.Helper()
+	w.forget(client.ObjectKeyFromObject(w.binding()))
+}
+
+// protectedSecrets are the Secrets that the connection has on record.
+func (w *world) protectedSecrets() []string { return w.connection().Status.ProtectedSecrets }
+
+// TestSecretIsOnRecordBeforeItIsProtected: an operator that ends between the two finds it again.
+func TestSecretIsOnRecordBeforeItIsProtected(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	kube := w.kube
+	w.kube = secretsUnchanged{kube}
+
+	_, err := w.usage().Reconcile(t.Context(), w.request("default"))
+
+	expectEqual(t, "error", true, errors.Is(err, errUnchanged))
+	expectEqual(t, "protection", protection{unprotected, unprotected}, w.protection())
+	expectEqual(t, "record", []string{"delos-credentials"}, w.protectedSecrets())
+	w.kube = kube
+	w.reconcileUsage()
+	expectEqual(t, "protection", protection{protected, protected}, w.protection())
+	w.delete()
+	w.reconcile()
+	w.reconcileUsage()
+	expectEqual(t, "protection", protection{unprotected, unprotected}, w.protection())
+	expectEqual(t, "record", []string(nil), w.protectedSecrets())
+}
+
+// secretsUnchanged is a Kubernetes client whose writes to Secrets fail.
+type secretsUnchanged struct{ client.Client }
+
+var errUnchanged = errors.New("the Secret could not be written")
+
+func (c secretsUnchanged) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+	if _, secret := object.(*metav1.PartialObjectMetadata); secret {
+		return errUnchanged
+	}
+	return c.Client.Patch(ctx, object, patch, options...)
+}
+
+// TestNothingIsReleasedByAStaleCache: after a restart the cache may not know the bindings yet, or no longer what is new.
+func TestNothingIsReleasedByAStaleCache(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	kube := w.kube
+	w.kube = withoutBindings{kube}
+	stale := w.usage()
+	stale.Live = kube
+
+	if _, err := stale.Reconcile(t.Context(), w.request("default")); err != nil {
+		t.Fatal(err)
+	}
+
+	expectEqual(t, "protection", protection{protected, protected}, w.protection())
+	expectEqual(t, "record", []string{"delos-credentials"}, w.protectedSecrets())
+}
+
+// withoutBindings is a cache that has not learned of any ClientBinding.
+type withoutBindings struct{ client.Client }
+
+func (c withoutBindings) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if _, bindings := list.(*v1alpha1.ClientBindingList); bindings {
+		return nil
+	}
+	return c.Client.List(ctx, list, options...)
+}
+
+// TestSecretThatMayNotBeReleased: the connection stays with its Secret, and it is told how both go.
+func TestSecretThatMayNotBeReleased(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.deleteAll(w.connection())
+	w.delete()
+	w.reconcile()
+	w.events()
+	kube := w.kube
+	w.kube = withoutSecrets{kube}
+	usage := w.usage()
+
+	for range 2 {
+		if _, err := usage.Reconcile(t.Context(), w.request("default")); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	w.kube = kube
+	expectEqual(t, "protection", protection{leaving, protected}, w.protection())
+	expectEqual(t, "events", []string{"Warning SecretNotReleased Secret delos-credentials keeps the finalizer access.delos.financial/in-use, " +
+		"since the operator may not change it. An administrator of the namespace gives the right with: kubectl create rolebinding " +
+		"clientbinding-operator-credentials -n " + w.namespace + " --clusterrole=clientbinding-operator-credentials " +
+		"--serviceaccount=clientbinding-system:clientbinding-operator"}, w.events())
+	w.reconcileUsage()
 	expectEqual(t, "protection", protection{goneObject, unprotected}, w.protection())
 }
 

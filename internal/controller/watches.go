@@ -27,8 +27,6 @@ import (
 const (
 	// connectionIndex finds ClientBindings by the namespace/name of the APIConnections that they may need.
 	connectionIndex = "connection"
-	// secretIndex finds APIConnections by the name of their Secret, within a namespace.
-	secretIndex = "secret"
 	// userField and cuidField find ClientBindings of the same relation. They are the CRD's selectable fields,
 	// so the API server knows them, too.
 	userField = "spec.userUUID"
@@ -71,21 +69,14 @@ func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 
 // SetupWithManager registers the reconciler and what wakes it: edits of a connection or its Secret,
 // requests for a run, and sessions that closed themselves during a call.
-func (r *APIConnectionReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
-	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.APIConnection{}, secretIndex, func(object client.Object) []string {
-		return []string{object.(*v1alpha1.APIConnection).Spec.Credentials.SecretRef.Name}
-	})
-	if err != nil {
-		return err
-	}
+func (r *APIConnectionReconciler) SetupWithManager(mgr ctrl.Manager, secretChanges SecretChanges, options controller.Options) error {
 	troubled := source.TypedChannel(r.Pool.Troubled(), handler.TypedEnqueueRequestsFromMapFunc(
 		func(_ context.Context, name types.NamespacedName) []reconcile.Request {
 			return []reconcile.Request{{NamespacedName: name}}
 		}))
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.APIConnection{}, builder.WithPredicates(edited())).
-		// Only the metadata of Secrets is watched, so that the cache holds no foreign secret.
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(connectionsOf(r.Kube))).
+		WatchesRawSource(wokenBySecrets(secretChanges, anyChange)).
 		WatchesRawSource(troubled).
 		WithOptions(options).
 		Complete(r)
@@ -93,11 +84,11 @@ func (r *APIConnectionReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 
 // SetupWithManager registers the reconciler and what wakes it: a connection, the bindings that come to need it or no
 // longer do, and its Secret.
-func (r *UsageReconciler) SetupWithManager(mgr ctrl.Manager) error {
+func (r *UsageReconciler) SetupWithManager(mgr ctrl.Manager, secretChanges SecretChanges) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("usage").
 		Watches(&v1alpha1.APIConnection{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(usageChanged())).
 		Watches(&v1alpha1.ClientBinding{}, handler.EnqueueRequestsFromMapFunc(r.connectionsOf), builder.WithPredicates(needChanged())).
-		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(connectionsOf(r.Kube)), builder.WithPredicates(protectionChanged())).
+		WatchesRawSource(wokenBySecrets(secretChanges, protectionChanged)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
 		Complete(r)
 }
@@ -180,23 +171,6 @@ func (r *ClientBindingReconciler) rivalsOf(ctx context.Context, object client.Ob
 	return rivals
 }
 
-// connectionsOf finds the connections that use a Secret.
-func connectionsOf(kube client.Reader) handler.MapFunc {
-	return func(ctx context.Context, object client.Object) []reconcile.Request {
-		connections := &v1alpha1.APIConnectionList{}
-		err := kube.List(ctx, connections, client.InNamespace(object.GetNamespace()), client.MatchingFields{secretIndex: object.GetName()})
-		if err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "finding the APIConnections of a Secret", "secret", client.ObjectKeyFromObject(object))
-			return nil
-		}
-		requests := make([]reconcile.Request, len(connections.Items))
-		for i := range connections.Items {
-			requests[i].NamespacedName = client.ObjectKeyFromObject(&connections.Items[i])
-		}
-		return requests
-	}
-}
-
 // edited lets through what a person or a tool changed, and not what the operator writes: the spec and
 // the deletion (both change the generation), requests for a run, and a finalizer that was taken away. From what has
 // expired the operator takes it away itself, and would be woken to look at what its cache does not show as done yet.
@@ -247,13 +221,14 @@ func usabilityChanged() predicate.Predicate {
 	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
 }
 
-// usageChanged lets through what decides who needs a connection: its coming and going, its edits, its protection, and
-// an approval.
+// usageChanged lets through what decides who needs a connection: its coming and going, its edits, its protection and that
+// of its Secrets, and an approval.
 func usageChanged() predicate.Predicate {
 	return updated(func(was, is client.Object) bool {
 		approved := v1alpha1.ApprovedRevocationsAnnotation
 		return was.GetGeneration() != is.GetGeneration() ||
 			controllerutil.ContainsFinalizer(was, v1alpha1.InUseFinalizer) != controllerutil.ContainsFinalizer(is, v1alpha1.InUseFinalizer) ||
+			!slices.Equal(was.(*v1alpha1.APIConnection).Status.ProtectedSecrets, is.(*v1alpha1.APIConnection).Status.ProtectedSecrets) ||
 			was.GetAnnotations()[approved] != is.GetAnnotations()[approved]
 	})
 }
@@ -278,14 +253,6 @@ func needChanged() predicate.Predicate {
 		}
 	}
 	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
-}
-
-// protectionChanged lets a Secret's coming and going through, and when it gains or loses its protection or is deleted.
-func protectionChanged() predicate.Predicate {
-	return updated(func(was, is client.Object) bool {
-		return was.GetDeletionTimestamp().IsZero() != is.GetDeletionTimestamp().IsZero() ||
-			controllerutil.ContainsFinalizer(was, v1alpha1.InUseFinalizer) != controllerutil.ContainsFinalizer(is, v1alpha1.InUseFinalizer)
-	})
 }
 
 // updated lets through what comes and goes, and the updates that matter.

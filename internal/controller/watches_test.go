@@ -20,6 +20,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
+	"github.com/delos-financial/clientbinding-operator/internal/secretwatch"
 )
 
 // runManager lets the operator of a world run by itself, by the real clock, until the test ends.
@@ -28,10 +29,15 @@ func (w *world) runManager() {
 	mgr, err := ctrl.NewManager(cluster, ctrl.Options{
 		Scheme:     clusterScheme,
 		Metrics:    metricsserver.Options{BindAddress: "0"},
-		Cache:      cache.Options{DefaultNamespaces: map[string]cache.Config{w.namespace: {}}},
+		Cache:      cache.Options{DefaultTransform: Strip, DefaultNamespaces: map[string]cache.Config{w.namespace: {}}},
 		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}}}},
 		Controller: config.Controller{SkipNameValidation: ref(true)},
 	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(w.t.Context())
+	secrets, err := secretwatch.New(ctx, cluster)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -39,16 +45,15 @@ func (w *world) runManager() {
 	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: time.Now, Metrics: metrics.New(prometheus.NewRegistry())})
 	brake := &Brake{Kube: mgr.GetClient(), Events: w.recorder}
 	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
-	usage := &UsageReconciler{Kube: mgr.GetClient(), Connections: w.connections, Secrets: mgr.GetCache(), Brake: brake, Events: w.recorder, Now: time.Now}
-	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule}
-	ctx, stop := context.WithCancel(w.t.Context())
+	usage := &UsageReconciler{Kube: mgr.GetClient(), Connections: w.connections, Live: mgr.GetAPIReader(), Secrets: secrets, Identity: operatorIdentity, Brake: brake, Events: w.recorder, Now: time.Now}
+	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Secrets: secrets, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: schedule}
 	if err := bindings.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := connections.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {
+	if err := connections.SetupWithManager(mgr, secrets.Changes(), controller.Options{}); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := usage.SetupWithManager(mgr); err != nil {
+	if err := usage.SetupWithManager(mgr, secrets.Changes()); err != nil {
 		w.t.Fatal(err)
 	}
 	ended := make(chan error, 1)

@@ -46,6 +46,8 @@ func (s *Sandbox) StartControlPlane(ctx context.Context, assets string) (*Contro
 	// Nothing here is reached by it, and finding an address of the machine fails where there is no network. It is one
 	// of those for documentation (RFC 5737).
 	server.Configure().Set("advertise-address", "192.0.2.1")
+	// As much as a scenario with many large Secrets takes; by default it is 2 GiB.
+	etcd.Configure().Set("quota-backend-bytes", "8589934592")
 	etcd.DataDir, server.CertDir = filepath.Join(s.dir, "etcd"), filepath.Join(s.dir, "kube-apiserver")
 	for _, dir := range []string{etcd.DataDir, server.CertDir} {
 		if err := os.Mkdir(dir, 0o700); err != nil {
@@ -142,4 +144,12 @@ func (c *ControlPlane) waitForPolicies(ctx context.Context) error {
 		return fmt.Errorf("the admission policies did not come into force: %w: %s", err, said)
 	}
 	return nil
+}
+
+// AllowSecrets lets the operator use the Secrets of a namespace, by the command that the documents name.
+func (c *ControlPlane) AllowSecrets(ctx context.Context, namespace string, operator Deployment) error {
+	const role = "clientbinding-operator-credentials"
+	_, err := c.Kubectl(ctx, "", "create", "rolebinding", role, "-n", namespace,
+		"--clusterrole="+role, "--serviceaccount="+operator.Namespace+":"+operator.ServiceAccount)
+	return err
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -111,6 +113,23 @@ func (p *process) end(signal os.Signal) error {
 	}
 	p.process, p.ended = nil, nil
 	return err
+}
+
+// Memory is how many bytes of memory the process holds (its resident set).
+func (p *process) Memory(ctx context.Context) (int64, error) {
+	p.mu.Lock()
+	if p.process == nil {
+		p.mu.Unlock()
+		return 0, fmt.Errorf("%s does not run", p.name)
+	}
+	pid := p.process.Pid
+	p.mu.Unlock()
+	text, err := run(ctx, command(ctx, "ps", "-o", "rss=", "-p", strconv.Itoa(pid)))
+	if err != nil {
+		return 0, err
+	}
+	kilobytes, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	return kilobytes * 1024, err
 }
 
 // Log returns what all the processes wrote.

@@ -148,10 +148,22 @@ func checkLog() error {
 	return errors.Join(errs...)
 }
 
-// lineWith finds a line. That no event can be made in a namespace that is being deleted says nothing of a role.
+// lineWith finds a line of the log that shows a fault. That no event can be made in a namespace that is being deleted says
+// nothing of a role, and what is told of a Secret is about a right that its namespace gives, and takes away.
 func lineWith(log, text string) string {
 	for line := range strings.Lines(log) {
-		if strings.Contains(line, text) && !strings.Contains(line, "because it is being terminated") {
+		if strings.Contains(line, text) && !strings.Contains(line, "because it is being terminated") &&
+			!strings.Contains(line, `"reason":"SecretUnreadable"`) {
+			return line
+		}
+	}
+	return ""
+}
+
+// anyLineWith finds any line.
+func anyLineWith(log, text string) string {
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, text) {
 			return line
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,7 +33,7 @@ type tenant struct {
 // account is the one that may log in to every platform.
 var account = delossim.Account{Login: login, Password: password}
 
-// newTenant makes a namespace, a platform of what config says, and nothing else.
+// newTenant makes a namespace whose Secrets the operator may use, a platform of what config says, and nothing else.
 func newTenant(t *testing.T, config delossim.Config) *tenant {
 	t.Helper()
 	config.Accounts = []delossim.Account{account}
@@ -43,7 +44,18 @@ func newTenant(t *testing.T, config delossim.Config) *tenant {
 	t.Cleanup(func() { _ = platform.Stop() })
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}
 	create(t, namespace)
-	return &tenant{namespace: namespace.Name, platform: platform}
+	n := &tenant{namespace: namespace.Name, platform: platform}
+	create(t, n.credentialsBinding())
+	return n
+}
+
+// credentialsBinding lets the operator use the Secrets of the namespace.
+func (n *tenant) credentialsBinding() *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		ObjectMeta: n.meta(credentialsRole),
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: credentialsRole},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: systemNamespace, Name: operatorName}},
+	}
 }
 
 // connect creates a Secret and the connection that is used when a binding names none.

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	// annotationSize is how much others write beside each Secret; the API server takes 256 KiB.
+	annotationSize = 200 << 10
+	// nearby is the share of these Secrets in the namespace of a connection.
+	nearby = 5
+	// mostGrowth is how much more memory the operator may hold with all these Secrets than without: what two starts of the
+	// same process differ by.
+	mostGrowth = 1.1
+	// workingLimit is how soon after its start the operator has to work.
+	workingLimit = 5 * time.Second
+	// restsFor is how long the operator does nothing before its memory is measured.
+	restsFor = 5 * time.Second
+	mebibyte = 1 << 20
+)
+
+// playStrangers starts the operator without and with many large Secrets of others. Neither its memory nor the time until
+// it works may depend on them.
+func playStrangers(ctx context.Context, t *trial) error {
+	if err := t.connect(ctx, longInterval, rateLimit{perSecond: 1000, burst: 1000}); err != nil {
+		return err
+	}
+	without, err := t.startAfresh(ctx, "without them")
+	if err != nil {
+		return err
+	}
+	others := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "strangers-"}}
+	if err := t.kube.Create(ctx, others); err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := t.each(ctx, 0, t.strangers, func(ctx context.Context, i int) error {
+		namespace := others.Name
+		if i%nearby == 0 {
+			namespace = t.namespace
+		}
+		return t.kube.Create(ctx, strange(namespace, i))
+	}); err != nil {
+		return err
+	}
+	t.measured(fmt.Sprintf("%d Secrets of %d KiB", t.strangers, annotationSize>>10), "made within "+seconds(time.Since(began)))
+	meanwhile, err := t.operator.Memory(ctx)
+	if err != nil {
+		return err
+	}
+	t.measured("memory of the operator that ran meanwhile", megabytes(meanwhile))
+	with, err := t.startAfresh(ctx, "with them")
+	if err != nil {
+		return err
+	}
+	atMost(t.report, "memory with them, as a multiple of that without", ratio(float64(with)/float64(without)), mostGrowth)
+	return nil
+}
+
+// startAfresh starts the operator anew, with a binding that it does not know, and returns how much memory it holds when it
+// has done its work and rests.
+func (t *trial) startAfresh(ctx context.Context, when string) (int64, error) {
+	if err := t.operator.Stop(); err != nil {
+		return 0, err
+	}
+	if err := t.bind(ctx, 1); err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := t.operator.Start(ctx); err != nil {
+		return 0, err
+	}
+	if err := t.awaitReady(ctx, "a new binding Ready "+when); err != nil {
+		return 0, err
+	}
+	atMost(t.report, "from the start of the process until then, "+when, span(time.Since(began)), span(workingLimit))
+	if err := pause(ctx, restsFor); err != nil {
+		return 0, err
+	}
+	memory, err := t.operator.Memory(ctx)
+	t.measured("memory "+when, megabytes(memory))
+	return memory, err
+}
+
+// strange is a Secret of somebody who applies it with kubectl.
+func strange(namespace string, i int) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Namespace:   namespace,
+		Name:        fmt.Sprintf("strange-%04d", i),
+		Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: strings.Repeat("x", annotationSize)},
+	}}
+}
+
+// megabytes are bytes that are printed in MiB.
+type megabytes int64
+
+func (m megabytes) String() string { return fmt.Sprintf("%.1f MiB", float64(m)/mebibyte) }
+
+// ratio is a number that is printed with two digits.
+type ratio float64
+
+func (r ratio) String() string { return fmt.Sprintf("%.2f", float64(r)) }

@@ -1,0 +1,152 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+)
+
+// newTenantWithoutRights is a tenant whose Secrets the operator may not use.
+func newTenantWithoutRights(t *testing.T) *tenant {
+	t.Helper()
+	n := newTenant(t, crowd())
+	if err := kube.Delete(t.Context(), n.credentialsBinding()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A connection whose Secret may not be read says which command gives the right, and goes on within seconds when an
+// administrator of the namespace, with no right to anything else, has run it.
+func TestRightToTheSecretsOfANamespace(t *testing.T) {
+	underDeployedOperator(t)
+	n := newTenantWithoutRights(t)
+	n.connect(t)
+	create(t, n.binding("cb", "user_0", "cust_1", false))
+	command := "kubectl create rolebinding clientbinding-operator-credentials -n " + n.namespace +
+		" --clusterrole=clientbinding-operator-credentials --serviceaccount=clientbinding-system:clientbinding-operator"
+	within(t, 20*time.Second, func() string {
+		return first(n.tells(t, v1alpha1.ReasonSecretUnreadable, n.namespace+"/"+secretName, command), n.waits(t, "cb"))
+	})
+
+	n.administer(t, "ann")
+	arguments := append(strings.Fields(command)[1:], "--as=ann")
+	if _, err := cluster.Kubectl(t.Context(), "", arguments...); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 15*time.Second, func() string { return n.bound(t, "cb") })
+}
+
+// administer gives a user the rights of the cluster's role admin in the namespace: of the roles that it aggregates, since
+// nothing runs here that would.
+func (n *tenant) administer(t *testing.T, user string) {
+	t.Helper()
+	for _, role := range []string{"system:aggregate-to-admin", "system:aggregate-to-edit", "system:aggregate-to-view"} {
+		create(t, &rbacv1.RoleBinding{
+			ObjectMeta: n.meta(role),
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+		})
+	}
+}
+
+// A Role for one Secret is enough, from the grant to the end; the operator cannot read any other.
+func TestRightToOneSecret(t *testing.T) {
+	underDeployedOperator(t)
+	n := newTenantWithoutRights(t)
+	role := &rbacv1.Role{ObjectMeta: n.meta("one-secret"), Rules: []rbacv1.PolicyRule{{
+		APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{secretName}, Verbs: []string{"get", "list", "watch", "patch"},
+	}}}
+	binding := n.credentialsBinding()
+	binding.Name, binding.RoleRef.Kind, binding.RoleRef.Name = role.Name, "Role", role.Name
+	create(t, role)
+	create(t, binding)
+	n.connect(t)
+	create(t, n.binding("cb", "user_0", "cust_1", false))
+	within(t, 20*time.Second, func() string { return n.bound(t, "cb") })
+
+	n.putSecret(t, true, map[string]string{"login": login, "password": wrongPassword})
+	within(t, 20*time.Second, func() string { return n.tells(t, v1alpha1.ReasonLoginRefused) })
+	n.putSecret(t, true, map[string]string{"login": login, "password": password})
+	within(t, 20*time.Second, func() string { return n.bound(t, "cb") })
+
+	for _, object := range []client.Object{n.binding("cb", "", "", false), n.connection(n.platform.URL), n.secret(nil)} {
+		if err := kube.Delete(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+		within(t, 20*time.Second, func() string { return n.remains(t, object) })
+	}
+}
+
+// What an administrator of a namespace may hand on is all that the role has, and what the operator's own role has is
+// nothing that they could.
+func TestWhatAnAdministratorMayHandOn(t *testing.T) {
+	n := newTenant(t, crowd())
+	n.administer(t, "beth")
+	config := rest.CopyConfig(cluster.Config)
+	config.Impersonate = rest.ImpersonationConfig{UserName: "beth", Groups: []string{"system:authenticated"}}
+	beth, err := client.New(config, client.Options{Scheme: kube.Scheme()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for role, want := range map[string]bool{credentialsRole: true, operatorName: false} {
+		binding := n.credentialsBinding()
+		binding.Name, binding.RoleRef.Name = "by-beth-"+role, role
+		if err := beth.Create(t.Context(), binding); (err == nil) != want {
+			t.Errorf("binding %s: %v", role, err)
+		}
+	}
+}
+
+// A right that is taken away is said on the connection, and the access that was given can still be taken away through the
+// open session.
+func TestRightThatIsTakenAway(t *testing.T) {
+	underDeployedOperator(t)
+	n := newTenant(t, crowd())
+	n.connect(t)
+	create(t, n.binding("cb", "user_0", "cust_1", false))
+	within(t, 20*time.Second, func() string { return n.bound(t, "cb") })
+	// A RoleBinding in use stays when it is deleted, like a Secret; its subjects can be changed at any time.
+	binding := n.credentialsBinding()
+	if err := kube.Get(t.Context(), client.ObjectKeyFromObject(binding), binding); err != nil {
+		t.Fatal(err)
+	}
+	binding.Subjects = nil
+	if err := kube.Update(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	within(t, 20*time.Second, func() string {
+		asked++
+		patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"%d"}}}`, v1alpha1.RequestedAtAnnotation, asked)
+		if err := kube.Patch(t.Context(), n.connection(""), client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+			t.Fatal(err)
+		}
+		return n.tells(t, v1alpha1.ReasonSecretUnreadable, "kubectl create rolebinding")
+	})
+	create(t, n.binding("second", "user_1", "cust_1", false))
+	within(t, 20*time.Second, func() string { return n.bound(t, "second") })
+	if err := kube.Delete(t.Context(), n.binding("cb", "", "", false)); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 20*time.Second, func() string { return n.gone(t, "cb") })
+	binding.Subjects = n.credentialsBinding().Subjects
+	if err := kube.Update(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 20*time.Second, func() string {
+		found := &v1alpha1.APIConnection{}
+		if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName}, found); err != nil {
+			return err.Error()
+		}
+		return condition(found, found.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonLoggedIn)
+	})
+}

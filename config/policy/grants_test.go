@@ -20,6 +20,7 @@ func refusal(object client.Object, policy, message string) string {
 		"*v1alpha1.ClientBinding": "clientbindings.access.delos.financial",
 		"*v1alpha1.APIConnection": "apiconnections.access.delos.financial",
 		"*v1.Secret":              "secrets",
+		"*v1.RoleBinding":         "rolebindings.rbac.authorization.k8s.io",
 	}[fmt.Sprintf("%T", object)]
 	policy = "clientbinding-operator-" + policy
 	return fmt.Sprintf("%s %q is forbidden: ValidatingAdmissionPolicy '%s' with binding '%[3]s' denied request: %s",

@@ -18,7 +18,7 @@ const operator = "system:serviceaccount:clientbinding-system:clientbinding-opera
 func TestOperatorChangesNothingButFinalizers(t *testing.T) {
 	const (
 		nothing    = "the operator changes nothing but status and finalizers"
-		ofASecret  = "the operator changes nothing of a Secret but its finalizers"
+		ofASecret  = "the operator changes nothing of a Secret or a RoleBinding but its finalizers"
 		others     = "the operator changes no finalizer but its own"
 		declaring  = "declares-nothing"
 		ofAnyOther = "keeps-secrets"
@@ -68,6 +68,18 @@ func TestOperatorChangesNothingButFinalizers(t *testing.T) {
 	check(t, thief.Create(t.Context(), of), refusal(of, declaring, nothing))
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "new"}}
 	check(t, thief.Create(t.Context(), secret), refusal(secret, ofAnyOther, ofASecret))
+
+	// With the role for Secrets comes the right to keep the RoleBinding that gives it, and not to add to it.
+	rights := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "clientbinding-operator-credentials"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "clientbinding-operator-credentials"},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: operator}},
+	}
+	create(t, rights)
+	thief.waitForRight(t, namespace, rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"patch"}})
+	check(t, thief.edit(t, rights, `{"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"mallory"}]}`), refusal(rights, ofAnyOther, ofASecret))
+	check(t, thief.edit(t, rights, `{"metadata":{"finalizers":["access.delos.financial/in-use"]}}`), "")
+	check(t, thief.edit(t, rights, `{"metadata":{"finalizers":null}}`), "")
 }
 
 // TestOperatorUnderItsRole does what the operator does, with the role that it ships with and nothing more.

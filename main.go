@@ -70,7 +70,7 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.IntVar(&s.concurrent, "concurrent", 10, "How many objects of each kind are reconciled at the same time.")
 	flags.DurationVar(&s.stallAfter, "stall-after", 10*time.Minute, "How long a failure may last before it is shown as Stalled. The operator goes on trying, slowly.")
 	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")
-	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", "", "Comma-separated globs of the hosts, or host:port, that APIConnections may name, such as *.example.com; any when empty. Needed where the API is reached through a proxy.")
+	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", connection.DocumentedHost, "Comma-separated globs of the hosts, or host:port, to which APIConnections may lead, such as *.example.com; * for any. The default is the staging platform: name the production platform here. Through a proxy, and for addresses of this machine or of its network only, a glob has to name the host or its domain.")
 	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection that ClientBindings use which name none; when empty, it is the one called default in their own namespace.")
 	flags.StringVar(&s.namespaces, "namespaces", "", "Comma-separated names of the namespaces that the operator serves. It then needs no rights in others; see config/namespaced. All when the flag is not given.")
 	s.logging.BindFlags(flags)
@@ -115,12 +115,7 @@ func (s *settings) parseConnections(flags *flag.FlagSet) (err error) {
 }
 
 // hosts are the globs of --allowed-api-hosts.
-func (s settings) hosts() []string {
-	if s.allowedHosts == "" {
-		return nil
-	}
-	return strings.Split(s.allowedHosts, ",")
-}
+func (s settings) hosts() []string { return strings.Split(s.allowedHosts, ",") }
 
 func main() {
 	s, err := parseFlags(os.Args[1:], os.Stderr)
@@ -154,7 +149,11 @@ func run(ctx context.Context, s settings) error {
 	); err != nil {
 		return err
 	}
-	ctrl.Log.Info("starting", "version", version)
+	ctrl.Log.Info("starting", "version", version, "allowedAPIHosts", s.allowedHosts)
+	if open := connection.OpenHostGlobs(s.hosts()); len(open) > 0 {
+		ctrl.Log.Info("WARNING: --allowed-api-hosts allows hosts of any domain: credentials can be sent to any host that an APIConnection leads to",
+			"open", open)
+	}
 	return mgr.Start(ctx)
 }
 

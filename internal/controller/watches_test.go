@@ -36,7 +36,7 @@ func (w *world) runManager() {
 		w.t.Fatal(err)
 	}
 	schedule := Schedule{Now: time.Now, StallAfter: 10 * time.Minute, Jitter: Jitter}
-	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: time.Now, Metrics: metrics.New(prometheus.NewRegistry())})
+	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: time.Now, Metrics: metrics.New(prometheus.NewRegistry())})
 	brake := &Brake{Kube: mgr.GetClient(), Events: w.recorder}
 	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
 	usage := &UsageReconciler{Kube: mgr.GetClient(), Connections: w.connections, Secrets: mgr.GetCache(), Brake: brake, Events: w.recorder, Now: time.Now}

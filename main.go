@@ -14,6 +14,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/zapr"
+	uberzap "go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -123,13 +126,25 @@ func main() {
 		return
 	}
 	if err == nil {
-		ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.logging)))
+		ctrl.SetLogger(newLogger(s.logging))
 		err = run(ctrl.SetupSignalHandler(), s)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		os.Exit(1)
 	}
+}
+
+// newLogger returns a logger that leaves out no line: that of controller-runtime drops most of many that are alike within
+// a second, and audit lines are alike.
+func newLogger(options zap.Options) logr.Logger {
+	var complete zapcore.Core
+	options.ZapOpts = append(options.ZapOpts, uberzap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		complete = core
+		return core
+	}))
+	sampled := zap.NewRaw(zap.UseFlagOptions(&options))
+	return zapr.NewLogger(sampled.WithOptions(uberzap.WrapCore(func(zapcore.Core) zapcore.Core { return complete })))
 }
 
 func run(ctx context.Context, s settings) error {

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
 func TestParseFlags(t *testing.T) {
@@ -70,5 +73,18 @@ func TestDefaultConnectionIsServed(t *testing.T) {
 	_, err := parseFlags([]string{"--default-connection=platform/delos", "--namespaces=team-a"}, io.Discard)
 	if want := "--default-connection is in namespace platform, which --namespaces does not name"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestLogLeavesOutNothing(t *testing.T) {
+	var log bytes.Buffer
+	logger := newLogger(zap.Options{DestWriter: &log})
+
+	for range 1000 {
+		logger.Info("audit")
+	}
+
+	if got := strings.Count(log.String(), "audit"); got != 1000 {
+		t.Errorf("%d of 1000 lines were written", got)
 	}
 }

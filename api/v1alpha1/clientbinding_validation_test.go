@@ -511,6 +511,19 @@ lastHandledReconcileAt: now
 		is:     "contest: {since: '2026-11-23T16:00:00Z', corrections: 1}",
 	},
 	{
+		reason: "an observed expiry that is none",
+		is:     "observedExpiry: {declaredTime: '2026-03-01T12:00:00Z'}",
+		want:   []string{"status.observedExpiry.expiresAt: Required value", unchecked},
+	},
+	{
+		reason: "an observed expiry before there were times",
+		is:     "observedExpiry: {expiresAt: '1960-01-01T00:00:00Z', declaredTime: '1960-01-01T00:00:00Z'}",
+		want: []string{
+			`status.observedExpiry.declaredTime: Invalid value: "1960-01-01T00:00:00Z": must be a time since 1970, as in 2026-12-31T17:00:00Z`,
+			`status.observedExpiry.expiresAt: Invalid value: "1960-01-01T00:00:00Z": must be a time since 1970, as in 2026-12-31T17:00:00Z`,
+		},
+	},
+	{
 		reason: "a contest since nobody knows when",
 		is:     "contest: {corrections: 1}",
 		want:   []string{"status.contest.since: Required value", unchecked},

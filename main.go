@@ -18,6 +18,7 @@ import (
 	"github.com/go-logr/zapr"
 	uberzap "go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -42,6 +43,9 @@ import (
 var version = "dev"
 
 const name = "clientbinding-operator"
+
+// firstLook is how long the operator waits at its start for what the API server says of the admission policies.
+const firstLook = 10 * time.Second
 
 // settings are what the flags say.
 type settings struct {
@@ -157,10 +161,11 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
+	policies := reconcilers.NewPolicies(mgr.GetAPIReader())
 	if err := errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("ping", healthz.Ping),
-		register(ctx, mgr, s),
+		register(ctx, mgr, s, policies),
 	); err != nil {
 		return err
 	}
@@ -169,12 +174,16 @@ func run(ctx context.Context, s settings) error {
 		ctrl.Log.Info("WARNING: --allowed-api-hosts allows hosts of any domain: credentials can be sent to any host that an APIConnection leads to",
 			"open", open)
 	}
+	look, done := context.WithTimeout(ctx, firstLook)
+	policies.Check(ctrl.LoggerInto(look, ctrl.Log))
+	done()
 	return mgr.Start(ctx)
 }
 
 func options(s settings) ctrl.Options {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(corev1.AddToScheme(scheme))
+	utilruntime.Must(admissionv1.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	serving := metricsserver.Options{
 		BindAddress:   s.metricsAddress,
@@ -208,7 +217,7 @@ func options(s settings) ctrl.Options {
 }
 
 // register hands every part what it needs.
-func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
+func register(ctx context.Context, mgr ctrl.Manager, s settings, policies *reconcilers.Policies) error {
 	pool := connection.NewPool(connection.Options{
 		AllowHTTPLoopback: s.allowHTTPLoopback,
 		AllowedHosts:      s.hosts(),
@@ -221,15 +230,17 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
 	recorder := mgr.GetEventRecorder(name)
 	brake := &reconcilers.Brake{Kube: mgr.GetClient(), Events: recorder}
 	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake}
-	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule}
+	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Pool: pool, Events: recorder, Schedule: schedule, Policies: policies}
 	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Connections: s.connections, Secrets: mgr.GetCache(), Brake: brake, Events: recorder, Now: time.Now}
 	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
 		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
 	}, time.Now))
+	metricsregistry.Registry.MustRegister(metrics.NewPolicies(policies.Found))
 	concurrency := controller.Options{MaxConcurrentReconciles: s.concurrent}
 	return errors.Join(
 		bindings.SetupWithManager(ctx, mgr, concurrency),
 		connections.SetupWithManager(ctx, mgr, concurrency),
 		usage.SetupWithManager(mgr),
+		mgr.Add(policies),
 	)
 }

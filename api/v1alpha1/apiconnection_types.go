@@ -261,7 +261,8 @@ type APIConnectionStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions of the object: Ready always; Reconciling and Stalled only while true, never both.
+	// conditions of the object: Ready always; Reconciling and Stalled only while true, never both; PoliciesEnforced,
+	// which says whether the shipped admission policies are in force.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -317,6 +318,7 @@ type APIConnectionStatus struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.spec.credentials.secretRef.name`,priority=1
 // +kubebuilder:printcolumn:name="Held",type=integer,JSONPath=`.status.revocationsHeld`,priority=1
+// +kubebuilder:printcolumn:name="Policies",type=string,JSONPath=`.status.conditions[?(@.type=="PoliciesEnforced")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 type APIConnection struct {
 	metav1.TypeMeta `json:",inline"`

@@ -77,11 +77,13 @@ func (r *APIConnectionReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 		func(_ context.Context, name types.NamespacedName) []reconcile.Request {
 			return []reconcile.Request{{NamespacedName: name}}
 		}))
+	changedPolicies := source.TypedChannel(r.Policies.changed, handler.TypedEnqueueRequestsFromMapFunc(r.everyConnection))
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.APIConnection{}, builder.WithPredicates(edited())).
 		// Only the metadata of Secrets is watched, so that the cache holds no foreign secret.
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(connectionsOf(r.Kube))).
 		WatchesRawSource(troubled).
+		WatchesRawSource(changedPolicies).
 		WithOptions(options).
 		Complete(r)
 }

@@ -40,7 +40,7 @@ func (w *world) runManager() {
 	brake := &Brake{Kube: mgr.GetClient(), Events: w.recorder}
 	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
 	usage := &UsageReconciler{Kube: mgr.GetClient(), Connections: w.connections, Secrets: mgr.GetCache(), Brake: brake, Events: w.recorder, Now: time.Now}
-	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule}
+	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Pool: w.pool, Events: w.recorder, Schedule: schedule, Policies: NewPolicies(mgr.GetAPIReader())}
 	ctx, stop := context.WithCancel(w.t.Context())
 	if err := bindings.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {
 		w.t.Fatal(err)

@@ -14,7 +14,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/zapr"
+	uberzap "go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -42,6 +46,9 @@ import (
 var version = "dev"
 
 const name = "clientbinding-operator"
+
+// firstLook is how long the operator waits at its start for what the API server says of the admission policies.
+const firstLook = 10 * time.Second
 
 // settings are what the flags say.
 type settings struct {
@@ -73,7 +80,7 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.IntVar(&s.concurrent, "concurrent", 10, "How many objects of each kind are reconciled at the same time.")
 	flags.DurationVar(&s.stallAfter, "stall-after", 10*time.Minute, "How long a failure may last before it is shown as Stalled. The operator goes on trying, slowly.")
 	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")
-	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", "", "Comma-separated globs of the hosts, or host:port, that APIConnections may name, such as *.example.com; any when empty. Needed where the API is reached through a proxy.")
+	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", connection.DocumentedHost, "Comma-separated globs of the hosts, or host:port, to which APIConnections may lead, such as *.example.com; * for any. The default is the staging platform: name the production platform here. Through a proxy, and for addresses of this machine or of its network only, a glob has to name the host or its domain.")
 	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection that ClientBindings use which name none; when empty, it is the one called default in their own namespace.")
 	flags.StringVar(&s.namespaces, "namespaces", "", "Comma-separated names of the namespaces that the operator serves. It then needs no rights in others; see config/namespaced. All when the flag is not given.")
 	s.logging.BindFlags(flags)
@@ -118,12 +125,7 @@ func (s *settings) parseConnections(flags *flag.FlagSet) (err error) {
 }
 
 // hosts are the globs of --allowed-api-hosts.
-func (s settings) hosts() []string {
-	if s.allowedHosts == "" {
-		return nil
-	}
-	return strings.Split(s.allowedHosts, ",")
-}
+func (s settings) hosts() []string { return strings.Split(s.allowedHosts, ",") }
 
 func main() {
 	s, err := parseFlags(os.Args[1:], os.Stderr)
@@ -131,13 +133,25 @@ func main() {
 		return
 	}
 	if err == nil {
-		ctrl.SetLogger(zap.New(zap.UseFlagOptions(&s.logging)))
+		ctrl.SetLogger(newLogger(s.logging))
 		err = run(ctrl.SetupSignalHandler(), s)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		os.Exit(1)
 	}
+}
+
+// newLogger returns a logger that leaves out no line: that of controller-runtime drops most of many that are alike within
+// a second, and audit lines are alike.
+func newLogger(options zap.Options) logr.Logger {
+	var complete zapcore.Core
+	options.ZapOpts = append(options.ZapOpts, uberzap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		complete = core
+		return core
+	}))
+	sampled := zap.NewRaw(zap.UseFlagOptions(&options))
+	return zapr.NewLogger(sampled.WithOptions(uberzap.WrapCore(func(zapcore.Core) zapcore.Core { return complete })))
 }
 
 func run(ctx context.Context, s settings) error {
@@ -159,14 +173,22 @@ func run(ctx context.Context, s settings) error {
 	metricsregistry.Registry.MustRegister(metrics.NewWatches(watches.Kinds(), func() map[string]error {
 		return watches.Problems(ctx, mgr.GetCache())
 	}))
+	policies := reconcilers.NewPolicies(mgr.GetAPIReader())
 	if err := errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("watches", watches.Check(mgr.GetCache())),
-		register(ctx, mgr, s),
+		register(ctx, mgr, s, policies),
 	); err != nil {
 		return err
 	}
-	ctrl.Log.Info("starting", "version", version)
+	ctrl.Log.Info("starting", "version", version, "allowedAPIHosts", s.allowedHosts)
+	if open := connection.OpenHostGlobs(s.hosts()); len(open) > 0 {
+		ctrl.Log.Info("WARNING: --allowed-api-hosts allows hosts of any domain: credentials can be sent to any host that an APIConnection leads to",
+			"open", open)
+	}
+	look, done := context.WithTimeout(ctx, firstLook)
+	policies.Check(ctrl.LoggerInto(look, ctrl.Log))
+	done()
 	return startAndEnd(ctx, mgr, watches)
 }
 
@@ -212,6 +234,7 @@ func watchedKinds(s settings) []client.Object {
 func options(s settings) ctrl.Options {
 	scheme := runtime.NewScheme()
 	utilruntime.Must(corev1.AddToScheme(scheme))
+	utilruntime.Must(admissionv1.AddToScheme(scheme))
 	utilruntime.Must(v1alpha1.AddToScheme(scheme))
 	serving := metricsserver.Options{
 		BindAddress:   s.metricsAddress,
@@ -245,7 +268,7 @@ func options(s settings) ctrl.Options {
 }
 
 // register hands every part what it needs.
-func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
+func register(ctx context.Context, mgr ctrl.Manager, s settings, policies *reconcilers.Policies) error {
 	pool := connection.NewPool(connection.Options{
 		AllowHTTPLoopback: s.allowHTTPLoopback,
 		AllowedHosts:      s.hosts(),
@@ -263,15 +286,17 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings) error {
 	brake := &reconcilers.Brake{Kube: mgr.GetClient(), Events: recorder}
 	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake}
 	identity := reconcilers.WhoAmI(ctx, mgr.GetConfig())
-	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule}
+	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule, Policies: policies}
 	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Live: mgr.GetAPIReader(), Connections: s.connections, Secrets: secrets, Identity: identity, Brake: brake, Events: recorder, Now: time.Now}
 	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
 		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
 	}, time.Now))
+	metricsregistry.Registry.MustRegister(metrics.NewPolicies(policies.Found))
 	concurrency := controller.Options{MaxConcurrentReconciles: s.concurrent}
 	return errors.Join(
 		bindings.SetupWithManager(ctx, mgr, concurrency),
 		connections.SetupWithManager(mgr, secrets.Changes(), concurrency),
 		usage.SetupWithManager(mgr, secrets.Changes()),
+		mgr.Add(policies),
 	)
 }

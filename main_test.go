@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
 func TestParseFlags(t *testing.T) {
@@ -28,11 +31,22 @@ func TestParseFlags(t *testing.T) {
 	}
 }
 
+func TestOnlyTheDocumentedHostIsAllowedUnlessToldOtherwise(t *testing.T) {
+	got, err := parseFlags(nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"stagep.tst-apidmndelss.com"}, got.hosts()); diff != "" {
+		t.Errorf("allowed hosts (-want +got):\n%s", diff)
+	}
+}
+
 func TestBadFlags(t *testing.T) {
 	for argument, want := range map[string]string{
 		"--concurrent=0":                         "--concurrent is 0: it must be at least 1",
 		"--stall-after=0s":                       "--stall-after is 0s: it must be longer than 0s",
 		"--allowed-api-hosts=a,,b":               `--allowed-api-hosts: "" is no glob of a host, as in *.example.com or api.example.com:8443`,
+		"--allowed-api-hosts=":                   `--allowed-api-hosts: "" is no glob of a host, as in *.example.com or api.example.com:8443`,
 		"--allowed-api-hosts=[a":                 `--allowed-api-hosts: "[a" is no glob of a host, as in *.example.com or api.example.com:8443`,
 		"--default-connection=delos":             `--default-connection: "delos" is no namespace/name of an APIConnection, as in platform/delos`,
 		"--default-connection=platform/":         `--default-connection: "platform/" is no namespace/name of an APIConnection, as in platform/delos`,
@@ -59,5 +73,18 @@ func TestDefaultConnectionIsServed(t *testing.T) {
 	_, err := parseFlags([]string{"--default-connection=platform/delos", "--namespaces=team-a"}, io.Discard)
 	if want := "--default-connection is in namespace platform, which --namespaces does not name"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestLogLeavesOutNothing(t *testing.T) {
+	var log bytes.Buffer
+	logger := newLogger(zap.Options{DestWriter: &log})
+
+	for range 1000 {
+		logger.Info("audit")
+	}
+
+	if got := strings.Count(log.String(), "audit"); got != 1000 {
+		t.Errorf("%d of 1000 lines were written", got)
 	}
 }

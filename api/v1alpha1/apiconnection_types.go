@@ -62,7 +62,8 @@ type RateLimit struct {
 
 // RevocationLimit is a brake on mass revocation.
 type RevocationLimit struct {
-	// max is how many deletions may revoke within any span of the length per. Further ones wait until there is room
+	// max is how many deletions, and expiries that an edit brought forward to less than per ahead, may revoke within
+	// any span of the length per. Further ones wait until there is room
 	// again or somebody approves them. 0 lets none through that is not approved.
 	// +required
 	// +kubebuilder:validation:Minimum=0
@@ -179,8 +180,8 @@ type APIConnectionSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.size() <= 16 && self.matches('^([0-9]{1,6}(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration from 1s to 24h, as in 1h or 30m"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
-	// revocations is a brake on mass revocation: above it, deleted ClientBindings wait. Expiries are not counted and do
-	// not wait. There is no limit when absent.
+	// revocations is a brake on mass revocation: above it, deleted ClientBindings wait, and those whose expiresAt an edit
+	// brought forward at short notice. Other expiries are not counted and do not wait. There is no limit when absent.
 	// +optional
 	Revocations *RevocationLimit `json:"revocations,omitempty"`
 
@@ -209,7 +210,7 @@ type RefusedLogin struct {
 	CredentialsVersion string `json:"credentialsVersion,omitempty"`
 }
 
-// RevocationCount is how many deletions revoked at about one time.
+// RevocationCount is how many revocations were let through at about one time.
 type RevocationCount struct {
 	// since is when the first of them was let through.
 	// +required
@@ -261,7 +262,8 @@ type APIConnectionStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions of the object: Ready always; Reconciling and Stalled only while true, never both.
+	// conditions of the object: Ready always; Reconciling and Stalled only while true, never both; PoliciesEnforced,
+	// which says whether the shipped admission policies are in force.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -302,7 +304,7 @@ type APIConnectionStatus struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	ProtectedSecrets []string `json:"protectedSecrets,omitempty"`
 
-	// revocationsHeld is how many deleted ClientBindings wait because of spec.revocations.
+	// revocationsHeld is how many deleted or expired ClientBindings wait because of spec.revocations.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	RevocationsHeld *int32 `json:"revocationsHeld,omitempty"`
@@ -327,6 +329,7 @@ type APIConnectionStatus struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.spec.credentials.secretRef.name`,priority=1
 // +kubebuilder:printcolumn:name="Held",type=integer,JSONPath=`.status.revocationsHeld`,priority=1
+// +kubebuilder:printcolumn:name="Policies",type=string,JSONPath=`.status.conditions[?(@.type=="PoliciesEnforced")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 type APIConnection struct {
 	metav1.TypeMeta `json:",inline"`

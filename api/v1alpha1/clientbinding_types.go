@@ -179,6 +179,19 @@ type Claim struct {
 	RevocationPermittedTime *metav1.Time `json:"revocationPermittedTime,omitempty"`
 }
 
+// ObservedExpiry is the end of the access that the operator knows of. It tells an end that was declared in time from one
+// that an edit brought forward, which the brake on mass revocation counts.
+type ObservedExpiry struct {
+	// expiresAt as the operator saw it last.
+	// +required
+	ExpiresAt metav1.Time `json:"expiresAt,omitzero"`
+
+	// declaredTime is when the operator first saw that access which was there already is to end at expiresAt or
+	// before. It is absent where the access was given with that end, or with an earlier one.
+	// +optional
+	DeclaredTime *metav1.Time `json:"declaredTime,omitempty"`
+}
+
 // Contest counts how often a relation was found changed by somebody else and was corrected.
 type Contest struct {
 	// since is when the first of the corrections was made.
@@ -243,6 +256,10 @@ type ClientBindingStatus struct {
 	// user says who the user is, for people.
 	// +optional
 	User *User `json:"user,omitempty"`
+
+	// observedExpiry is the end of the access that the operator knows of; absent while none is declared.
+	// +optional
+	ObservedExpiry *ObservedExpiry `json:"observedExpiry,omitempty"`
 
 	// expiredTime is when the operator found that the access had expired. What has expired stays so.
 	// +optional

@@ -534,6 +534,11 @@ lastHandledReconcileAt: now
 		is:     "contest: {since: '2026-11-23T16:00:00Z', corrections: 1}",
 	},
 	{
+		reason: "an observed expiry that is none",
+		is:     "observedExpiry: {declaredTime: '2026-03-01T12:00:00Z'}",
+		want:   []string{"status.observedExpiry.expiresAt: Required value", unchecked},
+	},
+	{
 		reason: "a contest since nobody knows when",
 		is:     "contest: {corrections: 1}",
 		want:   []string{"status.contest.since: Required value", unchecked},

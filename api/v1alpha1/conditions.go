@@ -14,6 +14,23 @@ const (
 	// ConditionStalled is present, and True, when the operator does not expect to get on without
 	// somebody's help. It may still retry, slowly.
 	ConditionStalled = "Stalled"
+	// ConditionPoliciesEnforced is on APIConnections only, and says nothing of whether they can be used: True when
+	// the operator found the shipped admission policies, by their shipped names, in force; Unknown when it may not
+	// read them.
+	ConditionPoliciesEnforced = "PoliciesEnforced"
+)
+
+// Reasons of the condition PoliciesEnforced.
+const (
+	// ReasonPoliciesEnforced (True): each policy is there, fails closed, and has a binding that denies. Nobody has to act.
+	ReasonPoliciesEnforced = "Enforced"
+
+	// ReasonPoliciesNotEnforced (False): a policy or its binding is missing, does not deny, or leaves out objects; the
+	// message names it. Apply config/policy and config/policy-requester.
+	ReasonPoliciesNotEnforced = "NotEnforced"
+
+	// ReasonPoliciesUnreadable (Unknown): the operator's role does not allow it to read the policies.
+	ReasonPoliciesUnreadable = "PoliciesUnreadable"
 )
 
 // Reasons of a ClientBinding's conditions. The list is closed.

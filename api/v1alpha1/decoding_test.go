@@ -62,6 +62,7 @@ status:
   user: {username: john.smith, status: ACCEPT}
   expiredTime: '2026-11-23T12:00:00Z'
   lastConfirmedTime: '2026-11-23T12:00:00Z'
+  observedExpiry: {expiresAt: '2026-11-23T12:00:00Z', declaredTime: '2026-11-23T12:00:00Z'}
   lastHandledRequestedAt: now
   lastHandledReconcileAt: now
 `,
@@ -90,6 +91,7 @@ status:
   sessionExpiresAt: '2026-11-23T12:00:00Z'
   refusedLogin: {time: '2026-11-23T12:00:00Z', attempts: 1, credentialsVersion: uid/1}
   bindings: 1
+  protectedSecrets: [delos-credentials]
   revocationsHeld: 1
   revocations:
     recent: [{since: '2026-11-23T12:00:00Z', count: 1}]
@@ -336,6 +338,7 @@ func TestUnreadableFieldsAreLeftOut(t *testing.T) {
 				UnseenWriteTime: at, RevocationAcceptedTime: at, RevocationPermittedTime: at,
 			},
 			User:                   &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
+			ObservedExpiry:         &v1alpha1.ObservedExpiry{ExpiresAt: *at, DeclaredTime: at},
 			ExpiredTime:            at,
 			LastConfirmedTime:      at,
 			ReconcileRequestStatus: v1alpha1.ReconcileRequestStatus{LastHandledRequestedAt: "now", LastHandledReconcileAt: "now"},

@@ -12,33 +12,48 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// CheckHostGlobs reports the first glob that can match nothing because it is malformed.
+// DocumentedHost is the one host of the platform that its documentation names, the staging platform's.
+const DocumentedHost = "stagep.tst-apidmndelss.com"
+
+// CheckHostGlobs reports the first glob that can match no host.
 func CheckHostGlobs(globs []string) error {
 	for _, glob := range globs {
-		if _, err := path.Match(glob, ""); err != nil || glob == "" {
+		if _, err := path.Match(glob, ""); err != nil || glob == "" || strings.ContainsAny(glob, "/ ") {
 			return fmt.Errorf("%q is no glob of a host, as in *.example.com or api.example.com:8443", glob)
 		}
 	}
 	return nil
 }
 
-// checkHost applies what only the operator's administrator knows: which hosts may be named.
+// OpenHostGlobs returns the globs that match hosts without naming their domain, such as *.
+func OpenHostGlobs(globs []string) []string {
+	var open []string
+	for _, glob := range globs {
+		if !namesDomain(glob) {
+			open = append(open, glob)
+		}
+	}
+	return open
+}
+
+// checkHost applies what only the operator's administrator knows: which hosts an APIConnection may lead to.
 func checkHost(base *url.URL, options Options) error {
+	host := strings.TrimSuffix(base.Host, ":"+impliedPort(base.Scheme))
 	switch {
-	case len(options.AllowedHosts) > 0 && !named(base.Host, options.AllowedHosts):
+	case !matched(base.Host, options.AllowedHosts):
 		return &SettingsError{v1alpha1.ReasonInvalidSpec, fmt.Sprintf(
-			"spec.url names %s, which the operator's flag --allowed-api-hosts does not: name an allowed host, or have the flag extended", base.Host)}
-	case len(options.AllowedHosts) == 0 && proxied(base, options):
+			"spec.url leads to %[1]s, which the operator's flag --allowed-api-hosts does not allow: have --allowed-api-hosts=%[1]s written into the args of the operator's Deployment, with the hosts that it allows already, separated by commas", host)}
+	case proxied(base, options) && !named(base.Host, options.AllowedHosts):
 		// The proxy resolves the name, so the operator cannot see to which address it leads.
 		return &SettingsError{v1alpha1.ReasonInvalidSpec, fmt.Sprintf(
-			"the operator reaches %s through a proxy, and then only hosts that its flag --allowed-api-hosts names: have the host added to it", base.Host)}
+			"the operator reaches %[1]s through a proxy, and then its flag --allowed-api-hosts has to name the host or its domain, which * does not: have %[1]s added to the flag in the args of the operator's Deployment", host)}
 	default:
 		return nil
 	}
 }
 
-// named reports whether a glob names a host, with or without its port.
-func named(hostAndPort string, globs []string) bool {
+// matched reports whether a glob matches a host, with or without its port.
+func matched(hostAndPort string, globs []string) bool {
 	host := (&url.URL{Host: hostAndPort}).Hostname()
 	return slices.ContainsFunc(globs, func(glob string) bool {
 		glob = strings.ToLower(glob) // as hosts are
@@ -46,6 +61,24 @@ func named(hostAndPort string, globs []string) bool {
 		full, _ := path.Match(glob, hostAndPort)
 		return bare || full
 	})
+}
+
+// named reports whether a glob that names a host or its domain matches a host: the operator's administrator vouches
+// for the addresses to which it leads.
+func named(hostAndPort string, globs []string) bool {
+	return slices.ContainsFunc(globs, func(glob string) bool {
+		return namesDomain(glob) && matched(hostAndPort, []string{glob})
+	})
+}
+
+// namesDomain reports whether a glob is a host, or ends with a domain below which all hosts are its owner's.
+func namesDomain(glob string) bool {
+	last := strings.LastIndexAny(glob, `*?]\`)
+	if last < 0 {
+		return true
+	}
+	domain, _, _ := strings.Cut(glob[last+1:], ":")
+	return len(domain) > 1 && domain[0] == '.'
 }
 
 func proxied(base *url.URL, options Options) bool {
@@ -84,7 +117,7 @@ func guard(of settings, options Options) func(address string) error {
 		case ip.IsLoopback() && !options.AllowHTTPLoopback:
 			return fmt.Errorf("%s leads to %s, which is the operator's own machine", of.host, ip)
 		case ip.IsLinkLocalUnicast(), ip.IsMulticast(), ip.IsUnspecified(), slices.Contains(metadataServices, ip):
-			return fmt.Errorf("%s leads to %s, where no API is: such addresses need the operator's flag --allowed-api-hosts", of.host, ip)
+			return fmt.Errorf("%s leads to %s, where no API is: for such addresses the operator's flag --allowed-api-hosts has to name the host or its domain", of.host, ip)
 		default:
 			return nil
 		}

@@ -64,6 +64,7 @@ func startPlatform(t *testing.T, around ...func(http.Handler) http.Handler) *pla
 func newPool(now func() time.Time) *Pool {
 	return NewPool(Options{
 		AllowHTTPLoopback: true,
+		AllowedHosts:      []string{"127.0.0.1", "localhost", "*.example"},
 		UserAgent:         "clientbinding-operator/1.2.3",
 		Now:               now,
 		Metrics:           metrics.New(prometheus.NewRegistry()),

@@ -37,7 +37,7 @@ type Options struct {
 	AllowHTTPLoopback bool
 	// UserAgent names the operator and its version to the API.
 	UserAgent string
-	// AllowedHosts are globs of the hosts, or hosts and ports, that connections may name; any when empty.
+	// AllowedHosts are globs of the hosts, or hosts and ports, to which connections may lead; none when empty.
 	AllowedHosts []string
 	// Proxy tells the proxy for a request; nil for none at all. See http.Transport.
 	Proxy func(*http.Request) (*url.URL, error)

@@ -151,7 +151,7 @@ func TestSettings(t *testing.T) {
 		perSecond, burst int
 	}{{connection, 50, 100}, {limited, 7, 9}} {
 		want.perSecond, want.burst = test.perSecond, test.burst
-		got, err := settingsOf(test.of, secretOf(map[string]string{"token": token}), Options{})
+		got, err := settingsOf(test.of, secretOf(map[string]string{"token": token}), Options{AllowedHosts: []string{"*"}})
 		if err != nil {
 			t.Fatal(err)
 		}

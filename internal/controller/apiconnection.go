@@ -43,6 +43,8 @@ type APIConnectionReconciler struct {
 	Events events.EventRecorder
 	// Schedule says when connections are looked at again.
 	Schedule Schedule
+	// Policies tells whether the admission policies are enforced; nil to say nothing of it.
+	Policies *Policies
 
 	writes ownWrites
 }
@@ -180,6 +182,7 @@ func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APICon
 
 // finish writes the status, tells the news and says when to look again.
 func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alpha1.APIConnection, end outcome) (ctrl.Result, error) {
+	r.Policies.tell(is, r.Schedule)
 	if end.silent {
 		if err := r.patchStatus(ctx, before, is); err != nil {
 			return retryConflict(err)

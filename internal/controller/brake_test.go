@@ -11,6 +11,7 @@ import (
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
 // TestLedger counts revocations over time: never are more let through within any span than its limit says.
@@ -143,7 +144,7 @@ func TestBrakeHoldsDeletionsAboveTheLimit(t *testing.T) {
 
 	held := w.named("john-2")
 	message := "The access stays for now: as many ClientBindings were deleted as spec.revocations of APIConnection " + w.namespace +
-		"/default lets through (2 per 1h0m0s). If the deletions are meant, approve them there with the annotation access.delos.financial/approvedRevocations"
+		"/default lets through (2 per 1h0m0s). If that is meant, approve it there with the annotation access.delos.financial/approvedRevocations"
 	expectEqual(t, "conditions", failing("RevocationHeld", message+". Next try at 2026-03-01T13:03:00Z", 0)[1], func() condition {
 		got := held.Status.Conditions[1]
 		got.ObservedGeneration = 0
@@ -158,6 +159,116 @@ func TestBrakeHoldsDeletionsAboveTheLimit(t *testing.T) {
 	connection := w.connection()
 	expectEqual(t, "held", ref(int32(1)), connection.Status.RevocationsHeld)
 	expectEqual(t, "recent", []v1alpha1.RevocationCount{{Since: at(0), Count: 2}}, connection.Status.Revocations.Recent)
+}
+
+// TestBrakeCountsExpiriesThatWereBroughtForward: an end of which the operator learns less than a span before it, or after it,
+// is counted like a deletion; one with which the access was given, or which was declared in time, is not.
+func TestBrakeCountsExpiriesThatWereBroughtForward(t *testing.T) {
+	const span = time.Hour
+	expire := func(after time.Duration) func(*world) {
+		return func(w *world) {
+			binding := w.binding()
+			w.edit(binding, func() { binding.Spec.ExpiresAt = ref(at(after)) })
+			w.reconcile()
+		}
+	}
+	unseen := func(after time.Duration) func(*world) {
+		return func(w *world) {
+			binding := w.binding()
+			w.edit(binding, func() { binding.Spec.ExpiresAt = ref(at(after)) })
+		}
+	}
+	wait := func(until time.Duration) func(*world) {
+		return func(w *world) {
+			w.clock.Advance(until - w.clock.Now().Sub(start))
+			w.reconcileConnection()
+		}
+	}
+	unrecorded := func(w *world) {
+		binding := w.binding()
+		binding.Status.ObservedExpiry = nil
+		if err := w.kube.Status().Update(w.t.Context(), binding); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	forever := func(*v1alpha1.ClientBinding) {}
+	cases := map[string]struct {
+		made  func(*v1alpha1.ClientBinding)
+		there bool
+		steps []func(*world)
+		want  string
+	}{
+		"given with a short end":                 {made: until(time.Minute), steps: []func(*world){wait(time.Minute)}, want: "Expired"},
+		"adopted with a short end":               {made: until(time.Minute), there: true, steps: []func(*world){wait(time.Minute)}, want: "RevocationHeld"},
+		"adopted with an end far enough":         {made: until(span), there: true, steps: []func(*world){wait(span)}, want: "Expired"},
+		"moved into the past":                    {made: until(24 * time.Hour), steps: []func(*world){expire(-time.Hour)}, want: "RevocationHeld"},
+		"moved to within a span":                 {made: until(24 * time.Hour), steps: []func(*world){expire(span - time.Second), wait(span)}, want: "RevocationHeld"},
+		"moved to a span ahead":                  {made: until(24 * time.Hour), steps: []func(*world){expire(span), wait(span)}, want: "Expired"},
+		"none before, and then in the past":      {made: forever, steps: []func(*world){expire(-time.Hour)}, want: "RevocationHeld"},
+		"none before, and then a span ahead":     {made: forever, steps: []func(*world){expire(span), wait(span)}, want: "Expired"},
+		"in small steps":                         {made: until(24 * time.Hour), steps: []func(*world){expire(2 * span), wait(span + time.Minute), expire(2*span - time.Minute), wait(2 * span)}, want: "RevocationHeld"},
+		"later only":                             {made: until(time.Minute), steps: []func(*world){expire(2 * time.Minute), wait(2 * time.Minute)}, want: "Expired"},
+		"later, and back at the last moment":     {made: until(2 * span), steps: []func(*world){expire(24 * time.Hour), wait(2*span - time.Minute), expire(2 * span), wait(2 * span)}, want: "RevocationHeld"},
+		"later and back, which nobody saw":       {made: until(span), steps: []func(*world){unseen(2 * span), unseen(span), wait(span)}, want: "Expired"},
+		"moved while the operator was down":      {made: until(24 * time.Hour), steps: []func(*world){unseen(time.Minute), wait(time.Hour)}, want: "RevocationHeld"},
+		"passed while the operator was down":     {made: until(time.Minute), steps: []func(*world){wait(24 * time.Hour)}, want: "Expired"},
+		"from before the end was recorded":       {made: until(2 * span), steps: []func(*world){unrecorded, wait(2 * span)}, want: "RevocationHeld"},
+		"brought forward, and put back in time":  {made: until(24 * time.Hour), steps: []func(*world){expire(-time.Hour), expire(24 * time.Hour)}, want: "Bound"},
+		"deleted, and its end comes as declared": {made: until(time.Minute), steps: []func(*world){(*world).delete, wait(time.Minute)}, want: ""},
+		"deleted before its end":                 {made: until(time.Minute), steps: []func(*world){(*world).delete}, want: "RevocationHeld"},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w := braked(t, 0, 0)
+			if tc.there {
+				w.platform.SetRelation(john, acme, false)
+			}
+			w.bind(tc.made)
+			w.reconcile()
+			for _, step := range tc.steps {
+				step(w)
+			}
+
+			w.reconcile()
+
+			got := ""
+			if w.named("john") != nil {
+				got = w.reason()
+			}
+			expectEqual(t, "reason", tc.want, got)
+			has := tc.want == "RevocationHeld" || tc.want == "Bound"
+			expectEqual(t, "access", has, len(w.platform.Relations(john)) > 0)
+		})
+	}
+}
+
+// TestHeldExpiryIsCountedAndApproved: it says what it waits for, is told in the metrics and on the connection, and is over
+// once it is approved.
+func TestHeldExpiryIsCountedAndApproved(t *testing.T) {
+	w := braked(t, 0, 0)
+	w.bind(until(24 * time.Hour))
+	w.reconcile()
+	binding := w.binding()
+	w.edit(binding, func() { binding.Spec.ExpiresAt = ref(at(-time.Hour)) })
+	w.reconcile()
+	w.reconcileUsage()
+
+	message := w.binding().Status.Conditions[0].Message
+	if want := "The access stays for now: as many ClientBindings were deleted, or had expiresAt brought forward, as spec.revocations of APIConnection " +
+		w.namespace + "/default lets through (0 per 1h0m0s). If that is meant, approve it there with the annotation " +
+		"access.delos.financial/approvedRevocations; if not, put the former expiresAt back"; message != want {
+		t.Errorf("message %q, want %q", message, want)
+	}
+	expectEqual(t, "held", ref(int32(1)), w.connection().Status.RevocationsHeld)
+	expectEqual(t, "expired", (*metav1.Time)(nil), w.binding().Status.ExpiredTime)
+	expectEqual(t, "pending", []metrics.Revocation{{Connection: w.namespace + "/default", Reason: "RevocationHeld", Since: at(-time.Hour).Time}},
+		PendingRevocations(t.Context(), w.kube, w.clock.Now()))
+
+	w.approve("1@noon")
+	w.reconcile()
+
+	expectEqual(t, "reason", "Expired", w.reason())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
 }
 
 func TestBrakeLetsMoreThroughWhenTheWindowMoves(t *testing.T) {

@@ -62,6 +62,7 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	run := r.begin(binding)
+	run.noteExpiry()
 	var err error
 	switch {
 	case !binding.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(binding, v1alpha1.RevokeFinalizer):
@@ -72,8 +73,8 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Re
 	case run.expired() && binding.Status.Claim == nil:
 		err = run.perform(ctx, run.latchExpiry, run.readClaim, run.readSpec, run.restExpired, run.locate, run.permit, run.connect, run.enter, run.observeEnd)
 	case run.expired():
-		err = run.perform(ctx, run.latchExpiry, run.readClaim, run.locate, run.stay, run.handOver,
-			run.connect, run.enter, run.remove, run.confirmGone)
+		err = run.perform(ctx, run.latchDeclaredExpiry, run.readClaim, run.locate, run.stay, run.handOver,
+			run.connect, run.brake, run.latchExpiry, run.enter, run.remove, run.confirmGone)
 	default:
 		err = run.perform(ctx, run.readClaim, run.readSpec, run.locate, run.permit, run.stay, run.contend, run.rest, run.connect, run.protect, run.enter,
 			run.observe, run.follow, run.yield, run.await, run.compare, run.hold, run.claim, run.relate, run.confirm)
@@ -200,7 +201,7 @@ func (r *run) finish(ctx context.Context) (ctrl.Result, error) {
 // next is when the binding is looked at again: after the outcome's wait, and when it expires.
 func (r *run) next() ctrl.Result {
 	wait, priority := r.end.wait, priorityOf(r.binding, r.now.Time)
-	if expires := r.binding.Spec.ExpiresAt; expires != nil && !r.revoking() {
+	if expires := r.binding.Spec.ExpiresAt; expires != nil && !r.expired() {
 		left := max(expires.Sub(r.Schedule.Now()), soonest)
 		if wait == 0 || left <= wait {
 			wait, priority = left, priorityRevoke

@@ -3,6 +3,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -20,37 +21,41 @@ const (
 	auditOrphan  = "orphan"
 )
 
-// What came of it. Only what the API answered to this very request counts as accepted or refused: a failing API
-// may have done what it was asked.
+// What is to be sent, and what came of it. Only what the API answered to this very request counts as accepted or
+// refused: a failing API may have done what it was asked.
 const (
+	auditIntended = "intended"
 	auditAccepted = "accepted"
 	auditRefused  = "refused"
 	auditUnknown  = "unknown"
+	auditUnsent   = "unsent"
 	auditLeft     = "left"
 )
 
-// sendRelate sends the grant or the change, and writes down that it did.
+// sendRelate sends the grant or the change between its two audit lines.
 func (r *run) sendRelate(ctx context.Context, before *v1alpha1.Relation) error {
-	spec := r.binding.Spec
-	requestID, err := r.session.Relate(ctx, spec.UserUUID, spec.CUID, spec.IsOwner)
-	action := auditGrant
+	spec, action := r.binding.Spec, auditGrant
 	switch {
 	case before != nil && spec.IsOwner:
 		action = auditPromote
 	case before != nil:
 		action = auditDemote
 	}
-	r.wrote = r.wrote || err == nil
-	r.audit(ctx, auditRecord{action: action, before: before, after: r.declared(), requestID: requestID}, delos.OperationRelate, err)
-	return err
+	record := auditRecord{action: action, before: before, after: r.declared()}
+	return r.audited(ctx, record, delos.OperationRelate, func(ctx context.Context) error {
+		_, err := r.session.Relate(ctx, spec.UserUUID, spec.CUID, spec.IsOwner)
+		r.wrote = r.wrote || err == nil
+		return err
+	})
 }
 
-// sendUnrelate sends the removal, and writes down that it did.
+// sendUnrelate sends the removal between its two audit lines.
 func (r *run) sendUnrelate(ctx context.Context, before *v1alpha1.Relation) error {
-	requestID, err := r.session.Unrelate(ctx, r.binding.Spec.UserUUID, r.binding.Spec.CUID)
-	r.wrote = r.wrote || err == nil
-	r.audit(ctx, auditRecord{action: auditRevoke, before: before, requestID: requestID}, delos.OperationUnrelate, err)
-	return err
+	return r.audited(ctx, auditRecord{action: auditRevoke, before: before}, delos.OperationUnrelate, func(ctx context.Context) error {
+		_, err := r.session.Unrelate(ctx, r.binding.Spec.UserUUID, r.binding.Spec.CUID)
+		r.wrote = r.wrote || err == nil
+		return err
+	})
 }
 
 // auditRecord is what one audit line says of a write.
@@ -62,20 +67,27 @@ type auditRecord struct {
 	requestID     string
 }
 
-// audit writes one line for each write that was sent. A call that failed before, say at the login, was none.
-func (r *run) audit(ctx context.Context, record auditRecord, operation delos.Operation, err error) {
+// audited sends a write. One audit line says before it what is to be sent, and another what came of it, with the same
+// id: where the second is missing, the operator has died in between.
+func (r *run) audited(ctx context.Context, record auditRecord, operation delos.Operation, send func(context.Context) error) error {
+	record.requestID, record.outcome = rand.Text(), auditIntended
+	r.writeAudit(ctx, record)
+	err := send(delos.WithRequestID(ctx, record.requestID))
 	record.outcome = auditAccepted
 	var failure *delos.Error
 	if errors.As(err, &failure) {
-		if failure.Operation != operation || failure.RequestID == "" {
-			return
-		}
-		record.requestID, record.failure, record.outcome = failure.RequestID, failure.Kind.String(), auditUnknown
-		if failure.Declined() {
+		record.failure = failure.Kind.String()
+		switch {
+		case failure.Operation != operation || failure.RequestID == "":
+			record.outcome = auditUnsent
+		case failure.Declined():
 			record.outcome = auditRefused
+		default:
+			record.outcome = auditUnknown
 		}
 	}
 	r.writeAudit(ctx, record)
+	return err
 }
 
 // writeAudit writes one audit line. docs/operations.md documents its keys, which are not to change.

@@ -2,7 +2,9 @@ package controller
 
 import (
 	"encoding/json"
+	"maps"
 	"testing"
+	"time"
 
 	"github.com/go-logr/logr/funcr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -96,6 +98,16 @@ func TestEveryWriteIsAudited(t *testing.T) {
 			},
 			want: []map[string]any{{"action": "revoke", "before": "standard", "after": "none"}},
 		},
+		"a revocation that could not be sent, since the session had ended and no login was possible": {
+			arrange: func(w *world) {
+				bound(w)
+				w.delete()
+				w.clock.Advance(3 * time.Hour)
+				w.platform.Inject(delossim.Fault{Op: delossim.OpLogin, Failure: delossim.Answer{Status: 500}})
+				w.platform.Inject(delossim.Fault{Op: delossim.OpRefresh, Failure: delossim.Answer{Status: 500}})
+			},
+			want: []map[string]any{{"action": "revoke", "before": "standard", "after": "none", "outcome": "unsent", "failure": "API unavailable"}},
+		},
 		"access that is left behind": {
 			arrange: func(w *world) {
 				bound(w)
@@ -120,17 +132,25 @@ func TestEveryWriteIsAudited(t *testing.T) {
 			got := w.audited()
 
 			var want []map[string]any
-			for i, line := range tc.want {
-				want = append(want, w.auditLine(binding, line))
-				if i >= len(got) {
-					continue
+			sent := map[string]bool{}
+			for _, call := range w.platform.Calls() {
+				sent[call.RequestID] = true
+			}
+			for _, line := range tc.want {
+				result, id := w.auditLine(binding, line), "none"
+				if line["action"] != "orphan" {
+					intent := maps.Clone(result)
+					intent["outcome"], intent["failure"] = "intended", ""
+					// Both lines have the id under which the request was sent, if it was.
+					id, _ = got[min(len(want), len(got)-1)]["requestID"].(string)
+					if sent[id] == (line["outcome"] == "unsent") {
+						t.Errorf("%s: whether the platform has seen the request %q is %t", line["action"], id, sent[id])
+					}
+					intent["requestID"] = id
+					want = append(want, intent)
 				}
-				// The id is the request's own, and only a write has one.
-				if id, _ := got[i]["requestID"].(string); (id == "none") != (line["action"] == "orphan") || id == "" {
-					t.Errorf("line %d has the request id %q", i, id)
-				}
-				delete(got[i], "requestID")
-				delete(got[i], "caller")
+				result["requestID"] = id
+				want = append(want, result)
 			}
 			expectEqual(t, "lines", want, got)
 		})

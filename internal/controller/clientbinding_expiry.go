@@ -22,6 +22,37 @@ func expired(binding *v1alpha1.ClientBinding, now time.Time) bool {
 
 func (r *run) expired() bool { return expired(r.binding, r.now.Time) }
 
+// noteExpiry notes which end of the access is declared, and since when. An earlier end than before is news; a later one is
+// not, since it takes nothing away.
+func (r *run) noteExpiry() {
+	expires, status := r.binding.Spec.ExpiresAt, &r.binding.Status
+	switch seen := status.ObservedExpiry; {
+	case expires == nil:
+		status.ObservedExpiry = nil
+	case seen == nil, expires.Before(&seen.ExpiresAt):
+		status.ObservedExpiry = &v1alpha1.ObservedExpiry{ExpiresAt: *expires}
+		if status.Claim != nil {
+			status.ObservedExpiry.DeclaredTime = &r.now
+		}
+	default:
+		seen.ExpiresAt = *expires
+	}
+}
+
+// hastened reports whether the end of the access was brought forward, to less than a notice after the operator saw that.
+func (r *run) hastened(notice time.Duration) bool {
+	seen := r.binding.Status.ObservedExpiry
+	return seen == nil || seen.DeclaredTime != nil && seen.ExpiresAt.Sub(seen.DeclaredTime.Time) < notice
+}
+
+// latchDeclaredExpiry latches an expiry with which the access was given, which no brake holds.
+func (r *run) latchDeclaredExpiry(ctx context.Context) error {
+	if seen := r.binding.Status.ObservedExpiry; seen == nil || seen.DeclaredTime != nil {
+		return nil
+	}
+	return r.latchExpiry(ctx)
+}
+
 // latchExpiry records the expiry before anything is done about it: from then on the API server refuses to have
 // the time moved.
 func (r *run) latchExpiry(ctx context.Context) error {

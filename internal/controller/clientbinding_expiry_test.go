@@ -31,6 +31,7 @@ func TestExpiry(t *testing.T) {
 		Conditions: []condition{ready("True", "Expired",
 			`Expired at 2026-03-01T12:02:00Z. Get user shows that user "user_abc123def" has no access to client "cust_789xyz"`, 0)},
 		User:              &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
+		ObservedExpiry:    &v1alpha1.ObservedExpiry{ExpiresAt: at(2 * time.Minute)},
 		ExpiredTime:       ref(at(2 * time.Minute)),
 		LastConfirmedTime: ref(at(2 * time.Minute)),
 	})
@@ -75,6 +76,7 @@ func TestBindingMadeAfterItsTime(t *testing.T) {
 		Conditions: []condition{ready("True", "Expired",
 			`Expired at 2026-03-01T11:00:00Z. Get user shows that user "user_abc123def" has no access to client "cust_789xyz"`, 0)},
 		User:              &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
+		ObservedExpiry:    &v1alpha1.ObservedExpiry{ExpiresAt: at(-time.Hour)},
 		ExpiredTime:       ref(at(0)),
 		LastConfirmedTime: ref(at(0)),
 	})
@@ -96,9 +98,10 @@ func TestAccessThatOutlivesItsRecord(t *testing.T) {
 		ObservedGeneration: 1,
 		Conditions: stuck("Expired", `Expired at 2026-03-01T11:00:00Z. Get user shows that user "user_abc123def" has standard access to client "cust_789xyz", `+
 			`which this object did not give and does not revoke: remove it in the Delos platform, or declare it with another ClientBinding. Next try at 2026-03-01T12:10:00Z`, 0, 0),
-		Relation:    &v1alpha1.Relation{},
-		User:        &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
-		ExpiredTime: ref(at(0)),
+		Relation:       &v1alpha1.Relation{},
+		User:           &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
+		ObservedExpiry: &v1alpha1.ObservedExpiry{ExpiresAt: at(-time.Hour)},
+		ExpiredTime:    ref(at(0)),
 	})
 	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
 

@@ -127,7 +127,7 @@ func TestPermit(t *testing.T) {
 				return
 			}
 			want := notAllowed(test.want(binding))
-			want.ExpiredTime = got.ExpiredTime
+			want.ExpiredTime, want.ObservedExpiry = got.ExpiredTime, got.ObservedExpiry
 			expectEqual(t, "status", want, got)
 			expectEqual(t, "finalizers", []string(nil), binding.get().Finalizers)
 			expectEqual(t, "calls", operations(nil), w.calls())

@@ -316,6 +316,10 @@ func (r *run) claim(ctx context.Context) error {
 		}
 		if status.Relation != nil {
 			status.Claim.Origin = v1alpha1.OriginAdopted
+			if status.ObservedExpiry != nil {
+				// For the access that was there the end is news.
+				status.ObservedExpiry.DeclaredTime = &r.now
+			}
 			r.note(corev1.EventTypeNormal, "Adopted", "Adopt", "Adopted what was there: user %q has %s to client %q",
 				r.binding.Spec.UserUUID, access(status.Relation), r.binding.Spec.CUID)
 		}

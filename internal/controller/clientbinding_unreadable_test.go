@@ -12,15 +12,15 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// unreadable gives objects as the cache has them when fields of theirs do not decode. The API server of these tests has the
+// withUnreadable gives objects as the cache has them when fields of theirs do not decode. The API server of these tests has the
 // present CRDs, which let no such object in; test/e2e stores some under older ones.
-type unreadable struct {
+type withUnreadable struct {
 	client.Client
 
 	change func(client.Object)
 }
 
-func (u unreadable) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+func (u withUnreadable) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
 	err := u.Client.Get(ctx, key, object, options...)
 	if err == nil {
 		u.change(object)
@@ -41,7 +41,7 @@ func TestConnectionThatCannotBeRead(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(nil)
-	w.kube = unreadable{w.kube, func(object client.Object) {
+	w.kube = withUnreadable{w.kube, func(object client.Object) {
 		if connection, is := object.(*v1alpha1.APIConnection); is {
 			connection.UnreadableFields = v1alpha1.UnreadableFields{{Path: "spec.allowed.owner", Problem: "no bool"}}
 		}
@@ -64,7 +64,7 @@ func TestClaimThatCannotBeRead(t *testing.T) {
 	w.bind(nil)
 	w.reconcile()
 	readable := w.kube
-	w.kube = unreadable{w.kube, func(object client.Object) {
+	w.kube = withUnreadable{w.kube, func(object client.Object) {
 		if binding, is := object.(*v1alpha1.ClientBinding); is {
 			binding.Status.Claim = nil
 			binding.UnreadableFields = v1alpha1.UnreadableFields{{Path: "status.claim", Problem: "no object"}}
@@ -90,7 +90,7 @@ func TestTimesThatCannotBeRead(t *testing.T) {
 	w.bind(nil)
 	w.reconcile()
 	readable := w.kube
-	w.kube = unreadable{w.kube, func(object client.Object) {
+	w.kube = withUnreadable{w.kube, func(object client.Object) {
 		if binding, is := object.(*v1alpha1.ClientBinding); is {
 			binding.Status.Claim.LastWriteTime = nil
 			binding.UnreadableFields = v1alpha1.UnreadableFields{{Path: "status.claim.lastWriteTime", Problem: "no time"}}

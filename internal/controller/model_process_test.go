@@ -70,7 +70,7 @@ func (w *walk) start() {
 	}
 	p.ctx, p.stop = context.WithCancel(ctrl.LoggerInto(w.t.Context(), logr.Discard()))
 	p.pool = connection.NewPool(connection.Options{
-		AllowHTTPLoopback: true, UserAgent: p.name, Now: w.now, Metrics: metrics.New(prometheus.NewRegistry()),
+		AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: p.name, Now: w.now, Metrics: metrics.New(prometheus.NewRegistry()),
 	})
 	schedule := Schedule{Now: w.clock.Now, StallAfter: 10 * time.Minute, Jitter: func(wait time.Duration) time.Duration { return wait }}
 	kube, watching := &processKube{Client: w.kube, process: p}, &processKube{Client: w.kube, process: p, undisturbed: true}

@@ -20,7 +20,7 @@ type conditioned struct {
 }
 
 // conclude turns an outcome into conditions and returns when to look again; 0 leaves that to the
-// caller. It is the only place that sets a condition.
+// caller. It is the only place that sets a condition of how the object does.
 func (s Schedule) conclude(status conditioned, end outcome, interval time.Duration) time.Duration {
 	switch {
 	case end.settled || end.ready == metav1.ConditionTrue:

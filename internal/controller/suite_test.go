@@ -130,7 +130,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) restart() {
 	w.brake = &Brake{Kube: w.kube, Events: w.recorder}
 	w.registry = prometheus.NewRegistry()
-	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: w.clock.Now, Metrics: metrics.New(w.registry)})
+	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: w.clock.Now, Metrics: metrics.New(w.registry)})
 }
 
 func (w *world) schedule() Schedule {

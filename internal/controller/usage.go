@@ -101,7 +101,7 @@ func (r *UsageReconciler) need(ctx context.Context, of *v1alpha1.APIConnection) 
 			found.bindings++
 		}
 		ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady)
-		if ready != nil && ready.Reason == v1alpha1.ReasonRevocationHeld && !binding.DeletionTimestamp.IsZero() {
+		if ready != nil && ready.Reason == v1alpha1.ReasonRevocationHeld {
 			found.held++
 		}
 	}

@@ -74,10 +74,12 @@ func (r *APIConnectionReconciler) SetupWithManager(mgr ctrl.Manager, secretChang
 		func(_ context.Context, name types.NamespacedName) []reconcile.Request {
 			return []reconcile.Request{{NamespacedName: name}}
 		}))
+	changedPolicies := source.TypedChannel(r.Policies.changed, handler.TypedEnqueueRequestsFromMapFunc(r.everyConnection))
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.APIConnection{}, builder.WithPredicates(edited())).
 		WatchesRawSource(wokenBySecrets(secretChanges, anyChange)).
 		WatchesRawSource(troubled).
+		WatchesRawSource(changedPolicies).
 		WithOptions(options).
 		Complete(r)
 }

@@ -42,11 +42,11 @@ func (w *world) runManager() {
 		w.t.Fatal(err)
 	}
 	schedule := Schedule{Now: time.Now, StallAfter: 10 * time.Minute, Jitter: Jitter}
-	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, UserAgent: "test", Now: time.Now, Metrics: metrics.New(prometheus.NewRegistry())})
+	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: time.Now, Metrics: metrics.New(prometheus.NewRegistry())})
 	brake := &Brake{Kube: mgr.GetClient(), Events: w.recorder}
 	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
 	usage := &UsageReconciler{Kube: mgr.GetClient(), Connections: w.connections, Live: mgr.GetAPIReader(), Secrets: secrets, Identity: operatorIdentity, Brake: brake, Events: w.recorder, Now: time.Now}
-	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Secrets: secrets, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: schedule}
+	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Secrets: secrets, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: schedule, Policies: NewPolicies(mgr.GetAPIReader())}
 	if err := bindings.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {
 		w.t.Fatal(err)
 	}

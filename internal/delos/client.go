@@ -7,6 +7,7 @@ package delos
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -188,6 +189,8 @@ type call struct {
 	body  any
 	// user and cuid are the ids that an error text about this call has to name.
 	user, cuid string
+	// requestID is the id under which the call is sent, also when it is repeated; a new one each time when empty.
+	requestID string
 	// secrets are what the call sends and no error text may repeat.
 	secrets []string
 }
@@ -236,7 +239,7 @@ func (c *Client) noteAccepted(token string, err error) {
 func (c *Client) exchange(ctx context.Context, via *http.Transport, call call, token string) (answer, error) {
 	limited, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	requestID := rand.Text()
+	requestID := cmp.Or(call.requestID, rand.Text())
 	status := 0
 	defer c.count(call.operation, &status)()
 	failed := func(err error) error {

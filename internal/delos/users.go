@@ -51,6 +51,19 @@ func (c *Client) User(ctx context.Context, uuid string) (*User, error) {
 	return user, nil
 }
 
+type requestIDKey struct{}
+
+// WithRequestID returns a context under which Relate and Unrelate send an id that the caller has made, so that it can
+// be written down before the call. A call that is repeated after a 401 has it both times.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+func requestIDOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
 // Relate gives a user access to a client, as its owner or with standard access (Bind client). It
 // overwrites a relation that exists. Success is no proof that the relation is there: User tells.
 // The id is the one under which the request was sent last; a failure has it, too.
@@ -62,6 +75,7 @@ func (c *Client) Relate(ctx context.Context, uuid, cuid string, isOwner bool) (r
 	got, err := c.send(ctx, call{
 		operation: OperationRelate,
 		method:    http.MethodPut,
+		requestID: requestIDOf(ctx),
 		path:      []string{"v2", "user", uuid, "relate-client"},
 		user:      uuid,
 		cuid:      cuid,
@@ -82,6 +96,7 @@ func (c *Client) Unrelate(ctx context.Context, uuid, cuid string) (requestID str
 	got, err := c.send(ctx, call{
 		operation: OperationUnrelate,
 		method:    http.MethodDelete,
+		requestID: requestIDOf(ctx),
 		path:      []string{"v2", "user", uuid, "relate-client", cuid},
 		user:      uuid,
 		cuid:      cuid,

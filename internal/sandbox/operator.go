@@ -28,7 +28,7 @@ func (s *Sandbox) BuildOperator(ctx context.Context, cluster *ControlPlane, depl
 			binary:     filepath.Join(s.dir, "clientbinding-operator"),
 			kubeconfig: filepath.Join(s.dir, "operator.kubeconfig"),
 		},
-		args: append(slices.Clone(deployment.Args), "--leader-election-namespace="+deployment.Namespace, "--allow-http-loopback"),
+		args: append(slices.Clone(deployment.Args), "--leader-election-namespace="+deployment.Namespace, "--allow-http-loopback", "--allowed-api-hosts=127.0.0.1"),
 	}
 	build := command(ctx, "go", append(append([]string{"build", "-buildvcs=false", "-o", o.binary}, flags...), ".")...)
 	build.Dir = root

@@ -1,13 +1,16 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -90,6 +93,36 @@ func TestKilledInTheMiddleOfAnExpiry(t *testing.T) {
 		t.Logf("killed %s after %s %s", k.after, k.call.Method, k.call.Path)
 		startAlone(t)
 		within(t, time.Minute, func() string { return n.expired(t, binding.Name) })
+	}
+}
+
+// An operator that is killed while a write is under way has said before what it was about to send.
+func TestKilledBetweenIntentAndResult(t *testing.T) {
+	a := &assassin{killed: make(chan kill, 1)}
+	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}}, Clients: []string{"cust_0"}, OnCall: a.onCall})
+	runAlone(t)
+	n.connect(t)
+	a.aim(target{op: delossim.OpRelate})
+	create(t, n.binding("granted", "user_0", "cust_0", true))
+
+	k := a.wait(t)
+
+	log, err := operator.Log()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for line := range strings.Lines(log) {
+		said := struct {
+			Audit                      bool
+			Action, Outcome, RequestID string
+		}{}
+		if json.Unmarshal([]byte(line), &said) == nil && said.Audit && said.RequestID == k.call.RequestID {
+			got = append(got, said.Action+" "+said.Outcome)
+		}
+	}
+	if diff := cmp.Diff([]string{"grant intended"}, got); diff != "" {
+		t.Errorf("audit lines of request %s (-want +got):\n%s", k.call.RequestID, diff)
 	}
 }
 

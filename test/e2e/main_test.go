@@ -148,6 +148,17 @@ func checkLog() error {
 	return errors.Join(errs...)
 }
 
+// withoutLines leaves out the lines that have a text.
+func withoutLines(log, text string) string {
+	var rest strings.Builder
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, text) {
+			rest.WriteString(line)
+		}
+	}
+	return rest.String()
+}
+
 // lineWith finds a line of the log that shows a fault. That no event can be made in a namespace that is being deleted says
 // nothing of a role, and what is told of a Secret is about a right that its namespace gives, and takes away.
 func lineWith(log, text string) string {

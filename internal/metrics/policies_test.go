@@ -1,0 +1,29 @@
+package metrics
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+func TestPolicies(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(NewPolicies(func() []Policy {
+		return []Policy{
+			{Kind: "ValidatingAdmissionPolicy", Name: "grants", State: "NotEnforced", Problem: "it is missing"},
+			{Kind: "ValidatingAdmissionPolicy", Name: "orphans", State: "Enforced"},
+		}
+	}))
+
+	want := `
+# HELP clientbinding_admission_policies 1 for the state in which each of the shipped admission policies was found.
+# TYPE clientbinding_admission_policies gauge
+clientbinding_admission_policies{kind="ValidatingAdmissionPolicy",policy="grants",state="NotEnforced"} 1
+clientbinding_admission_policies{kind="ValidatingAdmissionPolicy",policy="orphans",state="Enforced"} 1
+`
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+}

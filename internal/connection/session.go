@@ -80,6 +80,9 @@ func (s *Session) Probe(ctx context.Context) error {
 		return &delos.Error{Operation: delos.OperationList, Kind: delos.KindRateLimited, RetryAfter: wait}
 	}
 	err := s.api.Probe(ctx)
+	if delos.RetryAfterOf(err) > 0 {
+		s.gate.heed(s.pool.options.Now(), err)
+	}
 	if err == nil {
 		s.breaker.reset()
 	}
@@ -97,7 +100,9 @@ func (s *Session) Tolerates(err error) bool {
 	}
 	switch delos.KindOf(err) {
 	case delos.KindRateLimited:
-		s.gate.pause(s.pool.options.Now(), delos.RetryAfterOf(err))
+		s.gate.heed(s.pool.options.Now(), err)
+		return true
+	case delos.KindAwaitingCode:
 		return true
 	case delos.KindUnavailable, delos.KindUnreachable:
 		outage := s.breaker.record(err)
@@ -160,18 +165,12 @@ func (s *Session) call(send func() error) error {
 		return &delos.Error{Kind: delos.KindRateLimited, RetryAfter: wait}
 	}
 	err := send()
-	kind := delos.KindOf(err)
-	switch kind {
-	case delos.KindRateLimited:
-		s.gate.pause(s.pool.options.Now(), delos.RetryAfterOf(err))
-	case delos.KindNone:
-		s.gate.calm()
-	}
+	s.gate.heed(s.pool.options.Now(), err)
 	outage := s.breaker.record(err)
 	if outage {
 		s.metrics.Outage()
 	}
-	if outage || kind == delos.KindLoginRefused {
+	if outage || delos.KindOf(err) == delos.KindLoginRefused {
 		s.close(err)
 	}
 	return err

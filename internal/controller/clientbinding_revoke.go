@@ -96,34 +96,44 @@ func (r *run) confirmGone(ctx context.Context) error {
 	if errors.As(err, &failure) && failure.ProvesUserGone() {
 		return r.revoked(ctx, fmt.Sprintf("The Delos API knows user %q no longer", spec.UserUUID))
 	}
-	if err != nil {
-		return r.fail(ctx, err)
-	}
-	_, related, err := user.Relation(spec.CUID)
+	related := false
 	if err == nil {
-		err = r.see(user)
+		related, err = r.stillRelated(user)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return r.fail(ctx, err)
-	}
-	if related && r.refusal != nil {
+	case related && r.refusal != nil:
 		return r.fail(ctx, r.refusal)
-	}
-	if !related && user.Foreign {
+	case !related && user.Foreign:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: r.foreign()})
-	}
-	if user.Deleted {
+	case user.Deleted:
 		return r.confirmDeleted(ctx, related)
+	default:
+		return r.confirmPresent(ctx, related)
 	}
+}
+
+// stillRelated notes what was read, and reports whether the relation is there, which gives a deleted user no access.
+func (r *run) stillRelated(user *delos.User) (bool, error) {
+	_, related, err := user.Relation(r.binding.Spec.CUID)
+	if err != nil {
+		return false, err
+	}
+	return related, r.see(user)
+}
+
+// confirmPresent decides for a user who is not deleted.
+func (r *run) confirmPresent(ctx context.Context, related bool) error {
 	settled, accepted := r.settledBy(), r.binding.Status.Claim.RevocationAcceptedTime != nil
 	switch {
 	case related && !accepted:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: "The Delos API found nothing to remove, but " + r.shown()})
 	case related:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: "The Delos API accepted the removal, which does not show yet. " + r.shown()})
-	case !user.Complete && !accepted:
+	case !r.user.Complete && !accepted:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
-			"The Delos API did not accept the removal, and Get user shows user %q without a whole list of clients, which proves nothing", spec.UserUUID)})
+			"The Delos API did not accept the removal, and Get user shows user %q without a whole list of clients, which proves nothing", r.binding.Spec.UserUUID)})
 	case r.now.Time.Before(settled):
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, wait: settled.Sub(r.now.Time), message: fmt.Sprintf(
 			"%s, but a grant whose answer was not seen may still arrive, and the removal is then sent once more", r.shown())})

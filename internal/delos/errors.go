@@ -39,7 +39,7 @@ const (
 	KindInvalid
 	// KindRefused: the platform does not do what is asked, for a reason that its words say.
 	KindRefused
-	// KindRateLimited: the API asks for patience. See RetryAfter.
+	// KindRateLimited: the API asks for patience, by 429 or by Retry-After. See RetryAfter.
 	KindRateLimited
 	// KindAwaitingCode: the login waits for the account's next one-time code, and nothing was sent. RetryAfter is
 	// until then.

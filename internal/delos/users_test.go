@@ -301,8 +301,8 @@ func BenchmarkUserWithManyClients(b *testing.B) {
 			}
 			err = errors.Join(err, json.Unmarshal(whole, &fields), json.Unmarshal(whole, &parsed))
 			owners := map[string]bool{}
-			for _, client := range parsed.Item.Clients {
-				owners[client.CustomerID] = client.IsOwner
+			for _, entry := range parsed.Item.Clients {
+				owners[entry.CustomerID] = entry.IsOwner
 			}
 			return []any{whole, fields, parsed, owners}, len(owners), err
 		},

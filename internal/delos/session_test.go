@@ -478,3 +478,14 @@ func TestTokenThatIsRefusedByAnAPIThatAsksForPatience(t *testing.T) {
 	p.user(t)
 	p.expectCalls(t, "after that", delossim.Summary{Login: 1, User: 1})
 }
+
+// TestRefreshTokenOfNoForm does not make the access token worthless: the next session begins with a login.
+func TestRefreshTokenOfNoForm(t *testing.T) {
+	for _, token := range []string{"null", "7", `{"value": "r"}`} {
+		api := newAPI(t, answering(t, 200, byteOrderMark+`{"accessToken": "a", "refreshToken": `+token+`}`), withLogin)
+		got, err := api.login(t.Context())
+		if err != nil || got.access != "a" || got.refresh != "" {
+			t.Errorf("refresh token %s: access %q, refresh %q, %v", token, got.access, got.refresh, err)
+		}
+	}
+}

@@ -66,7 +66,9 @@ const (
 	ReasonClientNotFound = "ClientNotFound"
 
 	// ReasonRejected (Stalled): the API called the request invalid (400, 422). The message has its
-	// words. Replace the ClientBinding by one that the API accepts.
+	// words. Replace the ClientBinding by one that the API accepts. Or (Reconciling, later Stalled) the
+	// platform refuses it for a reason of its own, in other words or with another status (409, 412): cure
+	// on the platform what the message says.
 	ReasonRejected = "Rejected"
 
 	// ReasonConnectionNotFound (Reconciling, later Stalled): the APIConnection does not exist.
@@ -126,8 +128,8 @@ const (
 	// an account that may not do what a probe does can still be used.
 	ReasonForbidden = "Forbidden"
 
-	// ReasonRateLimited (Reconciling, later Stalled): the API asks for patience (429, or 503 with Retry-After).
-	// Nobody has to act unless it lasts.
+	// ReasonRateLimited (Reconciling, later Stalled): the API asks for patience (429, or Retry-After with another
+	// 4xx or 5xx), or a login waits for the account's next one-time code. Nobody has to act unless it lasts.
 	ReasonRateLimited = "RateLimited"
 
 	// ReasonAPIUnavailable (Reconciling, later Stalled): the API fails (5xx), cannot be reached or
@@ -135,8 +137,9 @@ const (
 	ReasonAPIUnavailable = "APIUnavailable"
 
 	// ReasonUnexpectedAnswer (Reconciling, later Stalled): the API, or something before it, answered
-	// what its contract does not know: a redirect, HTML, a body cut short, another user. Check the
-	// APIConnection's url and what stands between.
+	// what its contract does not know: a redirect, HTML, a body cut short, another user, more than is
+	// read, an entry about the client that cannot be read. The message says which. Check the APIConnection's
+	// url and what stands between, or have the platform's data corrected.
 	ReasonUnexpectedAnswer = "UnexpectedAnswer"
 
 	// ReasonInvalidSpec (Stalled): fields cannot be used, in a way that only the operator sees: url, caBundle or

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
 // gate keeps the calls of one connection within its rate, and away from an API that asks to be left
@@ -108,6 +110,17 @@ func (g *gate) pause(now time.Time, asked time.Duration) {
 	}
 	if until := now.Add(asked); until.After(g.closedUntil) {
 		g.closedUntil = until
+	}
+}
+
+// heed closes the gate when an answer asks to be left alone, whatever else it says.
+func (g *gate) heed(now time.Time, err error) {
+	switch wait, kind := delos.RetryAfterOf(err), delos.KindOf(err); {
+	case err == nil:
+		g.calm()
+	case kind == delos.KindAwaitingCode: // The API was not asked.
+	case wait > 0, kind == delos.KindRateLimited:
+		g.pause(now, wait)
 	}
 }
 

@@ -115,7 +115,7 @@ func guard(of settings, options Options) func(address string) error {
 		case of.scheme == "http" && !ip.IsLoopback():
 			return fmt.Errorf("%s leads to %s, and plain http is for this machine only", of.host, ip)
 		case ip.IsLoopback() && !options.AllowHTTPLoopback:
-			return fmt.Errorf("%s leads to %s, which is the operator's own machine", of.host, ip)
+			return fmt.Errorf("%s leads to %s, which is the operator's own machine: that needs the operator's flag --allow-http-loopback", of.host, ip)
 		case ip.IsLinkLocalUnicast(), ip.IsMulticast(), ip.IsUnspecified(), slices.Contains(metadataServices, ip):
 			return fmt.Errorf("%s leads to %s, where no API is: for such addresses the operator's flag --allowed-api-hosts has to name the host or its domain", of.host, ip)
 		default:

@@ -43,14 +43,14 @@ func TestGuard(t *testing.T) {
 		},
 		"the operator's machine": {
 			of: settings{scheme: "https", host: "api.example:443"}, address: "127.0.0.1:8443",
-			want: "api.example:443 leads to 127.0.0.1, which is the operator's own machine",
+			want: "api.example:443 leads to 127.0.0.1, which is the operator's own machine: that needs the operator's flag --allow-http-loopback",
 		},
 		"the operator's machine, which the flag names": {
 			of: settings{scheme: "https", host: "api.example:443"}, options: Options{AllowedHosts: []string{"*.example"}}, address: "127.0.0.1:8443",
 		},
 		"the operator's machine, which an open flag matches": {
 			of: settings{scheme: "https", host: "api.example:443"}, options: Options{AllowedHosts: []string{"*"}}, address: "127.0.0.1:8443",
-			want: "api.example:443 leads to 127.0.0.1, which is the operator's own machine",
+			want: "api.example:443 leads to 127.0.0.1, which is the operator's own machine: that needs the operator's flag --allow-http-loopback",
 		},
 		"a link-local address, which an open flag matches": {
 			of: settings{scheme: "https", host: "169.254.169.254:443"}, options: Options{AllowedHosts: []string{"169.254.*"}}, address: "169.254.169.254:443",

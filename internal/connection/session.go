@@ -91,6 +91,9 @@ func (s *Session) probe(ctx context.Context, send func(context.Context) error) e
 		return &delos.Error{Operation: delos.OperationList, Kind: delos.KindRateLimited, RetryAfter: wait}
 	}
 	err := send(ctx)
+	if delos.RetryAfterOf(err) > 0 {
+		s.gate.heed(s.pool.options.Now(), err)
+	}
 	if err == nil {
 		s.breaker.reset()
 	}
@@ -105,7 +108,9 @@ func (s *Session) Tolerates(err error) bool {
 	}
 	switch delos.KindOf(err) {
 	case delos.KindRateLimited:
-		s.gate.pause(s.pool.options.Now(), delos.RetryAfterOf(err))
+		s.gate.heed(s.pool.options.Now(), err)
+		return true
+	case delos.KindAwaitingCode:
 		return true
 	case delos.KindUnavailable, delos.KindUnreachable:
 		outage := s.breaker.record("", err)
@@ -168,12 +173,9 @@ func (s *Session) call(ctx context.Context, user string, send func() error) erro
 		return &delos.Error{Kind: delos.KindRateLimited, RetryAfter: wait}
 	}
 	err := send()
+	s.gate.heed(s.pool.options.Now(), err)
 	mayBeOutage := s.breaker.record(user, err)
 	switch kind := delos.KindOf(err); {
-	case kind == delos.KindNone:
-		s.gate.calm()
-	case kind == delos.KindRateLimited:
-		s.gate.pause(s.pool.options.Now(), delos.RetryAfterOf(err))
 	case kind == delos.KindLoginRefused, kind == delos.KindUnauthorized:
 		// That goes for all users: the client has probed it.
 		s.close(err)

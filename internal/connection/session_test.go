@@ -21,10 +21,13 @@ func TestSessionCarriesOutCalls(t *testing.T) {
 	relation := func() (isOwner, related bool) {
 		t.Helper()
 		user, err := session.User(t.Context(), john)
+		if err == nil {
+			isOwner, related, err = user.Relation(cust)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		return user.Relation(cust)
+		return isOwner, related
 	}
 	if _, err := session.Relate(t.Context(), john, cust, true); err != nil {
 		t.Fatal(err)
@@ -258,12 +261,29 @@ func TestNewSessionsAreTold(t *testing.T) {
 
 // TestAPIThatAsksForPatienceIsLeftAlone: the other calls are not even sent until then.
 func TestAPIThatAsksForPatienceIsLeftAlone(t *testing.T) {
+	for name, test := range map[string]struct {
+		answer delossim.Answer
+		want   delos.Kind
+	}{
+		"429":                  {delossim.Answer{Status: 429}, delos.KindRateLimited},
+		"403":                  {delossim.Answer{Status: 403, Body: "<html>"}, delos.KindRateLimited},
+		"the documented words": {delossim.Answer{Status: 404, Body: `{"error": "Customer not found"}`}, delos.KindClientNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.answer.Header = http.Header{"Retry-After": {"5"}}
+			leavesAlone(t, test.answer, test.want)
+		})
+	}
+}
+
+func leavesAlone(t *testing.T, answer delossim.Answer, want delos.Kind) {
+	t.Helper()
 	p := startPlatform(t)
 	session := p.open(t)
-	p.Inject(delossim.Fault{Times: 1, Failure: delossim.Answer{Status: 429, Header: http.Header{"Retry-After": {"5"}}}})
+	p.Inject(delossim.Fault{Times: 1, Failure: answer})
 	relate := func() error { return failure(session.Relate(t.Context(), john, cust, true)) }
 
-	if err := relate(); delos.KindOf(err) != delos.KindRateLimited {
+	if err := relate(); delos.KindOf(err) != want {
 		t.Fatalf("got %v", err)
 	}
 	p.Advance(2 * time.Second)
@@ -343,10 +363,10 @@ func TestReadOfBeforeAWriteIsNotUsedAfterIt(t *testing.T) {
 	go func() { user, _ := session.User(t.Context(), john); late <- user }()
 	close(deliver)
 
-	if _, related := (<-early).Relation(cust); related {
+	if _, related, _ := (<-early).Relation(cust); related {
 		t.Error("the read of before the write shows it: this is not what the test is about")
 	}
-	if _, related := (<-late).Relation(cust); !related {
+	if _, related, _ := (<-late).Relation(cust); !related {
 		t.Error("who asked after the write does not see it")
 	}
 }

@@ -166,7 +166,7 @@ func parseURL(text string, options Options) (*url.URL, error) {
 			return invalid("spec.url is plain http, which would send the credentials in the clear: use https")
 		}
 		if !options.AllowHTTPLoopback {
-			return invalid("spec.url is plain http, which the operator allows only when it runs with --allow-http-loopback: use https")
+			return invalid("spec.url leads to the operator's own machine, which needs the operator's flag --allow-http-loopback: have it set, or name the address of the API")
 		}
 	default:
 		return invalid("spec.url has the scheme %q: use https", parsed.Scheme)

@@ -37,7 +37,7 @@ func TestParseURL(t *testing.T) {
 		{"http to this machine by name", "http://localhost", loopback, "http://localhost:80", ""},
 		{"http to this machine by IPv6", "http://[::1]:8080", loopback, "http://[::1]:8080", ""},
 		{"http to this machine, not allowed", "http://127.0.0.1:8080", Options{}, "",
-			"spec.url is plain http, which the operator allows only when it runs with --allow-http-loopback: use https"},
+			"spec.url leads to the operator's own machine, which needs the operator's flag --allow-http-loopback: have it set, or name the address of the API"},
 		{"http to elsewhere", "http://api.example", loopback, "", plain},
 		{"http to what only looks like this machine", "http://127.0.0.1.example", loopback, "", plain},
 		{"http to what only begins like this machine", "http://localhost.example", loopback, "", plain},

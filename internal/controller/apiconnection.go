@@ -165,7 +165,7 @@ func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APICon
 		end := connectionOutcomeOf(err, subject)
 		if delos.KindOf(err) == delos.KindLoginRefused {
 			r.Pool.Judge(session, false)
-			end.wait = attempt.refused()
+			end.wait = max(attempt.refused(), delos.RetryAfterOf(err))
 		}
 		return &end
 	}

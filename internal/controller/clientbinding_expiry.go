@@ -86,7 +86,12 @@ func (r *run) observeEnd(ctx context.Context) error {
 	case err != nil:
 		return r.fail(ctx, err)
 	}
-	r.see(user)
+	if err := r.see(user); err != nil {
+		return r.fail(ctx, err)
+	}
+	if r.binding.Status.Relation == nil && user.Foreign {
+		return r.conclude(outcome{reason: v1alpha1.ReasonUnexpectedAnswer, message: r.ended() + ". " + r.foreign()})
+	}
 	if r.binding.Status.Relation == nil {
 		return r.over(r.shown())
 	}

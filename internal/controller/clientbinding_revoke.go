@@ -52,10 +52,10 @@ func (r *run) remove(ctx context.Context) error {
 	case err == nil:
 		claim.RevocationAcceptedTime, r.accepted = &r.now, true
 		return nil
-	case errors.As(err, &failure) && failure.MayMeanGone():
-		return nil
 	case errors.As(err, &failure) && failure.Refused():
 		r.refusal = err
+		return nil
+	case errors.As(err, &failure) && failure.MayMeanGone():
 		return nil
 	default:
 		return r.fail(ctx, err)
@@ -96,26 +96,44 @@ func (r *run) confirmGone(ctx context.Context) error {
 	if errors.As(err, &failure) && failure.ProvesUserGone() {
 		return r.revoked(ctx, fmt.Sprintf("The Delos API knows user %q no longer", spec.UserUUID))
 	}
-	if err != nil {
+	related := false
+	if err == nil {
+		related, err = r.stillRelated(user)
+	}
+	switch {
+	case err != nil:
 		return r.fail(ctx, err)
-	}
-	r.see(user)
-	_, related := user.Relation(spec.CUID)
-	if related && r.refusal != nil {
+	case related && r.refusal != nil:
 		return r.fail(ctx, r.refusal)
-	}
-	if user.Deleted {
+	case !related && user.Foreign:
+		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: r.foreign()})
+	case user.Deleted:
 		return r.confirmDeleted(ctx, related)
+	default:
+		return r.confirmPresent(ctx, related)
 	}
+}
+
+// stillRelated notes what was read, and reports whether the relation is there, which gives a deleted user no access.
+func (r *run) stillRelated(user *delos.User) (bool, error) {
+	_, related, err := user.Relation(r.binding.Spec.CUID)
+	if err != nil {
+		return false, err
+	}
+	return related, r.see(user)
+}
+
+// confirmPresent decides for a user who is not deleted.
+func (r *run) confirmPresent(ctx context.Context, related bool) error {
 	settled, accepted := r.settledBy(), r.binding.Status.Claim.RevocationAcceptedTime != nil
 	switch {
 	case related && !accepted:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: "The Delos API found nothing to remove, but " + r.shown()})
 	case related:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, message: "The Delos API accepted the removal, which does not show yet. " + r.shown()})
-	case !user.RelationsListed && !accepted:
+	case !r.user.Complete && !accepted:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
-			"The Delos API did not accept the removal, and Get user shows user %q without a list of clients, which proves nothing", spec.UserUUID)})
+			"The Delos API did not accept the removal, and Get user shows user %q without a whole list of clients, which proves nothing", r.binding.Spec.UserUUID)})
 	case r.now.Time.Before(settled):
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevoking, wait: settled.Sub(r.now.Time), message: fmt.Sprintf(
 			"%s, but a grant whose answer was not seen may still arrive, and the removal is then sent once more", r.shown())})
@@ -124,12 +142,18 @@ func (r *run) confirmGone(ctx context.Context) error {
 	}
 }
 
+// foreign says that the relation may be what an entry means that cannot be read.
+func (r *run) foreign() string {
+	return fmt.Sprintf("Get user shows an entry among the clients of user %q that names no client in a known way, and may be about client %q: "+
+		"have it corrected in the Delos platform", r.binding.Spec.UserUUID, r.binding.Spec.CUID)
+}
+
 // confirmDeleted decides for a deleted user: there is no access, but what was not removed would be there again if the
 // user were restored.
 func (r *run) confirmDeleted(ctx context.Context, related bool) error {
-	user, listed := r.binding.Spec.UserUUID, r.user.RelationsListed
+	user, complete := r.binding.Spec.UserUUID, r.user.Complete
 	switch {
-	case (related || !listed) && r.binding.Status.Claim.RevocationAcceptedTime == nil:
+	case (related || !complete) && r.binding.Status.Claim.RevocationAcceptedTime == nil:
 		return r.conclude(outcome{reason: v1alpha1.ReasonRevocationBlocked, message: fmt.Sprintf(
 			"User %q is deleted, but would have the relation again if restored: the Delos API did not accept its removal", user)})
 	case related && !r.accepted:

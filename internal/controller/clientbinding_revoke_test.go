@@ -61,7 +61,7 @@ func TestDeletion(t *testing.T) {
 			related: map[string]bool{},
 			calls:   operations{opUnrelate, opUser},
 			conditions: failingSince("RevocationBlocked",
-				`The Delos API did not accept the removal, and Get user shows user "user_abc123def" without a list of clients, which proves nothing. Next try at 2026-03-01T12:01:02Z`, time.Minute, time.Minute),
+				`The Delos API did not accept the removal, and Get user shows user "user_abc123def" without a whole list of clients, which proves nothing. Next try at 2026-03-01T12:01:02Z`, time.Minute, time.Minute),
 		},
 		"removed, and Get user leaves an empty list out": {
 			arrange: func(w *world) {

@@ -159,7 +159,9 @@ func (r *run) observe(ctx context.Context) error {
 	if err != nil {
 		return r.fail(ctx, err)
 	}
-	r.see(user)
+	if err := r.see(user); err != nil {
+		return r.fail(ctx, err)
+	}
 	if user.Deleted {
 		return r.conclude(outcome{reason: v1alpha1.ReasonUserDeleted, stalled: true, message: fmt.Sprintf(
 			"User %q is deleted in the Delos API and has no access: restore the user there, or delete this ClientBinding", user.UUID)})
@@ -167,20 +169,25 @@ func (r *run) observe(ctx context.Context) error {
 	return nil
 }
 
-// see notes in the status what was read.
-func (r *run) see(user *delos.User) {
+// see notes in the status what was read, unless the answer leaves open what the relation is.
+func (r *run) see(user *delos.User) error {
+	isOwner, related, err := user.Relation(r.binding.Spec.CUID)
+	if err != nil {
+		return err
+	}
 	r.user = user
 	status := &r.binding.Status
 	status.User, status.Relation = nil, nil
 	if user.Username != "" || user.Status != "" {
 		status.User = &v1alpha1.User{Username: cut(user.Username, 256), Status: cut(user.Status, 64)}
 	}
-	if isOwner, related := user.Relation(r.binding.Spec.CUID); related && !user.Deleted {
+	if related && !user.Deleted {
 		status.Relation = &v1alpha1.Relation{IsOwner: isOwner}
 		if status.Claim != nil {
 			status.Relation.Origin = status.Claim.Origin
 		}
 	}
+	return nil
 }
 
 func cut(text string, length int) string {
@@ -323,7 +330,9 @@ func (r *run) claim(ctx context.Context) error {
 			r.note(corev1.EventTypeNormal, "Adopted", "Adopt", "Adopted what was there: user %q has %s to client %q",
 				r.binding.Spec.UserUUID, access(status.Relation), r.binding.Spec.CUID)
 		}
-		r.see(r.user)
+		if err := r.see(r.user); err != nil {
+			return r.fail(ctx, err)
+		}
 	}
 	if adopting {
 		return r.bound()
@@ -375,8 +384,10 @@ func (r *run) rebind(ctx context.Context, refusal error) error {
 	if err != nil {
 		return err
 	}
-	isOwner, related := user.Relation(spec.CUID)
+	isOwner, related, err := user.Relation(spec.CUID)
 	switch {
+	case err != nil:
+		return err
 	case !related:
 		return refusal
 	case isOwner == spec.IsOwner:
@@ -416,7 +427,9 @@ func (r *run) confirm(ctx context.Context) error {
 	if err != nil {
 		return r.fail(ctx, err)
 	}
-	r.see(user)
+	if err := r.see(user); err != nil {
+		return r.fail(ctx, err)
+	}
 	if !r.asDeclared() {
 		return r.conclude(r.confirming())
 	}

@@ -69,7 +69,7 @@ How to read a line:
 
 - The **fault** hits every call of its kind in one run (with "once", only the first), and is over after that run.
   The relation was made or removed although the answer is spoilt where the fault says "applied", "after headers" or
-  "halfway", and with truncated JSON, the 10 MiB body, another user's answer and the slow drip.
+  "halfway", and with truncated JSON, the 20 MiB body, another user's answer and the slow drip.
 - **says** is the reason of the condition Ready, each explained in
   [conditions.go](../api/v1alpha1/conditions.go); "gone" is an object that was let go.
 - **tries again** is when the operator does so by itself, without the tenth by which it spreads such waits;

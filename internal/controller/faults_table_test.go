@@ -25,6 +25,7 @@ var faults = []fault{
 	{name: "401", failure: says(401, "Unauthorized")},
 	{name: "401, once", failure: says(401, "Unauthorized"), times: 1},
 	{name: "403", failure: says(403, "Permission denied")},
+	{name: "403, Retry-After 30 s", failure: saysLater(403)},
 	{name: "404 in the API's words", failure: notFound},
 	{name: "404, HTML", failure: page(404)},
 	{name: "409", failure: says(409, "Conflict")},
@@ -42,7 +43,7 @@ var faults = []fault{
 	{name: "reset, applied", failure: always(delossim.Reset{}), applied: true},
 	{name: "connection lost halfway", failure: always(delossim.Truncate{})},
 	{name: "truncated JSON", failure: always(delossim.CutJSON{})},
-	{name: "10 MiB body", failure: always(delossim.Pad{Bytes: 10 << 20})},
+	{name: "20 MiB body", failure: always(delossim.Pad{Bytes: 20 << 20})},
 	{name: "redirect", failure: always(delossim.Answer{Status: 307, Header: http.Header{"Location": {"/v2/elsewhere"}}})},
 	{name: "200 with an error", failure: says(200, "Internal error")},
 	{name: "200, empty, not applied", failure: always(delossim.Answer{Status: 200})},
@@ -114,9 +115,10 @@ fault                   | the binding says | Ready | tries again | Stalled | cal
 401                     | Forbidden        | False | 2s          | no      | GET PUT list            | no     | yes       | Bound after 2s: GET PUT GET
 401, once               | Forbidden        | False | 2s          | no      | GET PUT list            | no     | yes       | Bound after 2s: GET PUT GET
 403                     | Forbidden        | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
+403, Retry-After 30 s   | RateLimited      | False | 30s         | no      | GET PUT                 | no     | yes       | Bound after 30s: GET PUT GET
 404 in the API's words  | UserNotFound     | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
 404, HTML               | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
-409                     | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
+409                     | Rejected         | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
 409, already related    | UnexpectedAnswer | False | 2s          | no      | GET PUT GET             | no     | yes       | Bound after 2s: GET PUT GET
 422                     | Rejected         | False | 10m         | yes     | GET PUT                 | no     | yes       | Bound after 10m: refresh GET PUT GET
 429                     | RateLimited      | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
@@ -131,7 +133,7 @@ reset, not applied      | APIUnavailable   | False | 2s          | no      | GET
 reset, applied          | APIUnavailable   | False | 2s          | no      | GET PUT                 | yes    | yes       | Bound after 2s: GET
 connection lost halfway | APIUnavailable   | False | 2s          | no      | GET PUT                 | yes    | yes       | Bound after 2s: GET
 truncated JSON          | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | yes    | yes       | Bound after 2s: GET
-10 MiB body             | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | yes    | yes       | Bound after 2s: GET
+20 MiB body             | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | yes    | yes       | Bound after 2s: GET
 redirect                | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
 200 with an error       | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
 200, empty, not applied | Confirming       | False | 2s          | no      | GET PUT GET             | no     | yes       | Bound after 32s: GET GET GET GET GET PUT GET
@@ -150,9 +152,10 @@ fault                   | the binding says | Ready | tries again | Stalled | cal
 401                     | Forbidden        | False | 2s          | no      | GET list                | no     | no        | Bound after 2s: GET PUT GET
 401, once               | Forbidden        | False | 2s          | no      | GET list                | no     | no        | Bound after 2s: GET PUT GET
 403                     | Forbidden        | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
+403, Retry-After 30 s   | RateLimited      | False | 30s         | no      | GET                     | no     | no        | Bound after 30s: GET PUT GET
 404 in the API's words  | UserNotFound     | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
 404, HTML               | UnexpectedAnswer | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
-409                     | UnexpectedAnswer | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
+409                     | Rejected         | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
 409, already related    | UnexpectedAnswer | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
 422                     | Rejected         | False | 10m         | yes     | GET                     | no     | no        | Bound after 10m: refresh GET PUT GET
 429                     | RateLimited      | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
@@ -167,7 +170,7 @@ reset, not applied      | APIUnavailable   | False | 2s          | no      | GET
 reset, applied          | APIUnavailable   | False | 2s          | no      | GET GET                 | no     | no        | Bound after 2s: GET PUT GET
 connection lost halfway | APIUnavailable   | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
 truncated JSON          | UnexpectedAnswer | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
-10 MiB body             | UnexpectedAnswer | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
+20 MiB body             | UnexpectedAnswer | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
 redirect                | UnexpectedAnswer | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
 200 with an error       | UnexpectedAnswer | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
 200, empty, not applied | UnexpectedAnswer | False | 2s          | no      | GET                     | no     | no        | Bound after 2s: GET PUT GET
@@ -187,9 +190,10 @@ fault                   | the binding says | Ready | tries again | Stalled | cal
 401                     | Forbidden        | False | 2s          | no      | GET PUT GET list        | yes    | yes       | Bound after 2s: GET
 401, once               | Forbidden        | False | 2s          | no      | GET PUT GET list        | yes    | yes       | Bound after 2s: GET
 403                     | Forbidden        | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
+403, Retry-After 30 s   | RateLimited      | False | 30s         | no      | GET PUT GET             | yes    | yes       | Bound after 30s: GET
 404 in the API's words  | UserNotFound     | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
 404, HTML               | UnexpectedAnswer | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
-409                     | UnexpectedAnswer | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
+409                     | Rejected         | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
 409, already related    | UnexpectedAnswer | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
 422                     | Rejected         | False | 10m         | yes     | GET PUT GET             | yes    | yes       | Bound after 10m: refresh GET
 429                     | RateLimited      | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
@@ -204,7 +208,7 @@ reset, not applied      | APIUnavailable   | False | 2s          | no      | GET
 reset, applied          | APIUnavailable   | False | 2s          | no      | GET PUT GET GET         | yes    | yes       | Bound after 2s: GET
 connection lost halfway | APIUnavailable   | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
 truncated JSON          | UnexpectedAnswer | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
-10 MiB body             | UnexpectedAnswer | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
+20 MiB body             | UnexpectedAnswer | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
 redirect                | UnexpectedAnswer | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
 200 with an error       | UnexpectedAnswer | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
 200, empty, not applied | UnexpectedAnswer | False | 2s          | no      | GET PUT GET             | yes    | yes       | Bound after 2s: GET
@@ -223,6 +227,7 @@ fault                   | the binding says  | Ready | tries again | Stalled | ca
 401                     | RevocationBlocked | False | 2s          | no      | DELETE list               | yes    | yes       | gone after 2s: DELETE GET
 401, once               | RevocationBlocked | False | 2s          | no      | DELETE list               | yes    | yes       | gone after 2s: DELETE GET
 403                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
+403, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE                    | yes    | yes       | gone after 30s: DELETE GET
 404 in the API's words  | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
 404, HTML               | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
 409                     | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
@@ -240,7 +245,7 @@ reset, not applied      | RevocationBlocked | False | 2s          | no      | DE
 reset, applied          | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
 connection lost halfway | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
 truncated JSON          | gone              | –     | –           | –       | DELETE GET                | no     | –         | –
-10 MiB body             | gone              | –     | –           | –       | DELETE GET                | no     | –         | –
+20 MiB body             | gone              | –     | –           | –       | DELETE GET                | no     | –         | –
 redirect                | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
 200 with an error       | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
 200, empty, not applied | Revoking          | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 32s: GET GET GET GET DELETE GET
@@ -259,6 +264,7 @@ fault                   | the binding says  | Ready | tries again | Stalled | ca
 401                     | RevocationBlocked | False | 2s          | no      | DELETE GET list        | no     | yes       | gone after 2s: GET
 401, once               | RevocationBlocked | False | 2s          | no      | DELETE GET list        | no     | yes       | gone after 2s: GET
 403                     | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
+403, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE GET             | no     | yes       | gone after 30s: DELETE GET
 404 in the API's words  | gone              | –     | –           | –       | DELETE GET             | no     | –         | –
 404, HTML               | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 409                     | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
@@ -276,7 +282,7 @@ reset, not applied      | RevocationBlocked | False | 2s          | no      | DE
 reset, applied          | RevocationBlocked | False | 2s          | no      | DELETE GET GET         | no     | yes       | gone after 2s: GET
 connection lost halfway | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 truncated JSON          | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
-10 MiB body             | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
+20 MiB body             | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 redirect                | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 200 with an error       | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 200, empty, not applied | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
@@ -295,6 +301,7 @@ fault                   | the connection says | tries again | Stalled | the bind
 401                     | LoginRefused        | 15m         | yes     | ConnectionNotReady | False | login | no     | no        | Bound after 15m: login list GET PUT GET
 401, once               | LoginRefused        | 15m         | yes     | ConnectionNotReady | False | login | no     | no        | Bound after 15m: login list GET PUT GET
 403                     | LoginRefused        | 15m         | yes     | ConnectionNotReady | False | login | no     | no        | Bound after 15m: login list GET PUT GET
+403, Retry-After 30 s   | RateLimited         | 30s         | no      | ConnectionNotReady | False | login | no     | no        | Bound after 30s: login list GET PUT GET
 404 in the API's words  | LoginRefused        | 15m         | yes     | ConnectionNotReady | False | login | no     | no        | Bound after 15m: login list GET PUT GET
 404, HTML               | UnexpectedAnswer    | 2s          | no      | ConnectionNotReady | False | login | no     | no        | Bound after 2s: login list GET PUT GET
 409                     | LoginRefused        | 15m         | yes     | ConnectionNotReady | False | login | no     | no        | Bound after 15m: login list GET PUT GET
@@ -312,7 +319,7 @@ reset, not applied      | APIUnavailable      | 2s          | no      | Connecti
 reset, applied          | APIUnavailable      | 2s          | no      | ConnectionNotReady | False | login | no     | no        | Bound after 2s: login list GET PUT GET
 connection lost halfway | APIUnavailable      | 2s          | no      | ConnectionNotReady | False | login | no     | no        | Bound after 2s: login list GET PUT GET
 truncated JSON          | UnexpectedAnswer    | 2s          | no      | ConnectionNotReady | False | login | no     | no        | Bound after 2s: login list GET PUT GET
-10 MiB body             | UnexpectedAnswer    | 2s          | no      | ConnectionNotReady | False | login | no     | no        | Bound after 2s: login list GET PUT GET
+20 MiB body             | UnexpectedAnswer    | 2s          | no      | ConnectionNotReady | False | login | no     | no        | Bound after 2s: login list GET PUT GET
 redirect                | UnexpectedAnswer    | 2s          | no      | ConnectionNotReady | False | login | no     | no        | Bound after 2s: login list GET PUT GET
 200 with an error       | LoginRefused        | 15m         | yes     | ConnectionNotReady | False | login | no     | no        | Bound after 15m: login list GET PUT GET
 200, empty, not applied | UnexpectedAnswer    | 2s          | no      | ConnectionNotReady | False | login | no     | no        | Bound after 2s: login list GET PUT GET
@@ -331,6 +338,7 @@ fault                   | the connection says | the binding says | Ready | tries
 401                     | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 401, once               | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 403                     | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
+403, Retry-After 30 s   | LoggedIn            | RateLimited      | False | 30s         | no      | refresh                   | no     | no        | Bound after 30s: refresh GET PUT GET
 404 in the API's words  | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 404, HTML               | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 409                     | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
@@ -348,7 +356,7 @@ reset, not applied      | LoggedIn            | Bound            | True  | –  
 reset, applied          | LoggedIn            | Bound            | True  | –           | –       | refresh GET PUT GET       | yes    | yes       | –
 connection lost halfway | LoggedIn            | Bound            | True  | –           | –       | refresh GET PUT GET       | yes    | yes       | –
 truncated JSON          | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
-10 MiB body             | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
+20 MiB body             | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 redirect                | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 200 with an error       | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 200, empty, not applied | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
@@ -367,6 +375,7 @@ fault                   | the connection says | the binding says | Ready | tries
 401                     | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 401, once               | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 403                     | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
+403, Retry-After 30 s   | LoggedIn            | RateLimited      | False | 30s         | no      | refresh                   | no     | no        | Bound after 30s: refresh GET PUT GET
 404 in the API's words  | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 404, HTML               | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 409                     | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
@@ -384,7 +393,7 @@ reset, not applied      | LoggedIn            | APIUnavailable   | False | 2s   
 reset, applied          | LoggedIn            | APIUnavailable   | False | 2s          | no      | refresh                   | no     | no        | Bound after 2s: login GET PUT GET
 connection lost halfway | LoggedIn            | APIUnavailable   | False | 2s          | no      | refresh                   | no     | no        | Bound after 2s: login GET PUT GET
 truncated JSON          | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
-10 MiB body             | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
+20 MiB body             | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 redirect                | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 200 with an error       | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –
 200, empty, not applied | LoggedIn            | Bound            | True  | –           | –       | refresh login GET PUT GET | yes    | yes       | –

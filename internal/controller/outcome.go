@@ -95,6 +95,18 @@ var failures = map[delos.Kind]struct {
 		reason: v1alpha1.ReasonRejected, stalled: true,
 		what: func(failureSubject) string { return "The Delos API calls the request invalid" },
 	},
+	delos.KindRefused: {
+		reason: v1alpha1.ReasonRejected, unread: true,
+		what: func(failureSubject) string {
+			return "The Delos platform refuses this for a reason of its own, which has to be cured there"
+		},
+	},
+	delos.KindAwaitingCode: {
+		reason: v1alpha1.ReasonRateLimited, unread: true,
+		what: func(s failureSubject) string {
+			return fmt.Sprintf("The login of APIConnection %s waits for the account's next one-time code, since each is good for one login", s.connection)
+		},
+	},
 	delos.KindRateLimited: {
 		reason: v1alpha1.ReasonRateLimited, unread: true,
 		what: func(failureSubject) string { return "The Delos API asks for patience" },
@@ -106,6 +118,12 @@ var failures = map[delos.Kind]struct {
 	delos.KindUnreachable: {
 		reason: v1alpha1.ReasonAPIUnavailable, unread: true,
 		what: func(failureSubject) string { return "The Delos API gave no whole answer" },
+	},
+	delos.KindTooLarge: {
+		reason: v1alpha1.ReasonUnexpectedAnswer, unread: true,
+		what: func(s failureSubject) string {
+			return fmt.Sprintf("The Delos API shows more of user %q than the operator reads: have the number of the user's clients reduced in the Delos platform", s.user)
+		},
 	},
 	delos.KindUnexpected: {
 		reason: v1alpha1.ReasonUnexpectedAnswer, unread: true,

@@ -1,6 +1,7 @@
 package delos
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -17,30 +18,42 @@ type answer struct {
 	requestID string
 	status    int
 	header    http.Header
-	body      []byte
-	tooLarge  bool
+	// body is the answer's, without a byte order mark. That of a Get user which succeeded is not kept; shown is
+	// what it shows, nil when it shows no user.
+	body     []byte
+	shown    *shown
+	tooLarge bool
 }
 
-var errTooLarge = errors.New("the answer is larger than 1 MiB")
-
-// readBody reads a body up to maxAnswerBytes; past that it returns errTooLarge.
-func readBody(from io.Reader) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(from, maxAnswerBytes+1))
-	if err != nil {
-		return nil, err
+// read reads the body up to its bound. The error is that of the connection.
+func (a *answer) read(from io.Reader, operation Operation) (err error) {
+	if operation == OperationUser && succeeded(a.status) {
+		a.shown, err = readShown(&bounded{from, maxUserBytes})
+	} else {
+		a.body, err = io.ReadAll(&bounded{from, maxAnswerBytes})
+		a.body = bytes.TrimPrefix(a.body, []byte(byteOrderMark))
 	}
-	if len(body) > maxAnswerBytes {
-		return nil, errTooLarge
+	switch {
+	case errors.Is(err, errBound):
+		a.body, a.tooLarge = nil, true
+		return nil
+	case errors.Is(err, errNotUser):
+		return nil
+	default:
+		return err
 	}
-	return body, nil
 }
+
+func succeeded(status int) bool { return status >= 200 && status < 300 }
 
 // errorText returns the API's own words for a failure, and whether the body reports one at all. It
 // reads both forms that the API may use: the documented {"error": "…"}, and that of a gRPC gateway,
 // {"code": 5, "message": "…", "details": []}.
-func errorText(body []byte) (text string, reported bool) {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(body, &fields) != nil {
+func (a *answer) errorText() (text string, reported bool) {
+	fields := map[string]json.RawMessage{}
+	if a.shown != nil {
+		fields = a.shown.fields
+	} else if json.Unmarshal(a.body, &fields) != nil {
 		return "", false
 	}
 	if json.Unmarshal(fields["error"], &text) == nil && text != "" {
@@ -101,19 +114,26 @@ func (c *Client) judge(about call, token string, got answer) error {
 		RequestID:  got.requestID,
 		RetryAfter: retryAfter(got.header.Get("Retry-After"), c.config.Now()),
 	}
-	text, reported := errorText(got.body)
+	text, reported := got.errorText()
 	failure.Kind = kindOfText(text, about)
 	if failure.Kind == KindNone {
-		failure.Kind = kindOfStatus(got.status, failure.RetryAfter)
+		failure.Kind = kindOfStatus(got.status)
+	}
+	if failure.Kind == KindUnexpected && text != "" && refusesInWords(about, got.status, text) {
+		failure.Kind = KindRefused
 	}
 	if failure.Kind == KindNone && reported {
 		failure.Kind = KindUnexpected
 	}
 	if failure.Kind == KindNone && got.tooLarge {
-		failure.Kind, text = KindUnexpected, errTooLarge.Error()
+		failure.Kind, text = kindOfTooLarge(about)
 	}
 	if about.operation == OperationLogin {
 		failure.Kind = kindOfLogin(failure.Kind, got.status, reported)
+	}
+	if failure.RetryAfter > 0 && got.status >= http.StatusBadRequest && mayBePatience(failure.Kind, got.status, reported) {
+		failure.tokenRefused = failure.Kind == KindUnauthorized || failure.Kind == KindSessionEnded
+		failure.Kind = KindRateLimited
 	}
 	if failure.Kind == KindNone {
 		return nil
@@ -137,9 +157,9 @@ func redact(text string, secrets []string) string {
 }
 
 // kindOfStatus says what a status means where the body has none of the documented texts.
-func kindOfStatus(status int, wait time.Duration) Kind {
+func kindOfStatus(status int) Kind {
 	switch {
-	case status >= 200 && status < 300:
+	case succeeded(status):
 		return KindNone
 	case status == http.StatusBadRequest, status == http.StatusUnprocessableEntity:
 		return KindInvalid
@@ -147,13 +167,57 @@ func kindOfStatus(status int, wait time.Duration) Kind {
 		return KindUnauthorized
 	case status == http.StatusForbidden:
 		return KindForbidden
-	case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && wait > 0:
+	case status == http.StatusTooManyRequests:
 		return KindRateLimited
 	case status >= 500:
 		return KindUnavailable
 	default:
 		return KindUnexpected
 	}
+}
+
+// refusesInWords reports whether the words of an answer are why the platform does not do what it was asked. Of a 404 they
+// are only where a relation was to be written, which knows more that can be missing than the user and the client; the
+// words of a gateway that has no such path are none.
+func refusesInWords(about call, status int, text string) bool {
+	if status == http.StatusNotFound {
+		write := about.operation == OperationRelate || about.operation == OperationUnrelate
+		return write && !strings.EqualFold(text, http.StatusText(status)) && !names(text)
+	}
+	return status > http.StatusNotFound && status < http.StatusInternalServerError
+}
+
+// names reports whether a text is a documented one, of whatever id.
+func names(text string) bool {
+	for _, known := range documented {
+		if strings.HasPrefix(text, known.text) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBePatience reports whether an answer with Retry-After asks for nothing but patience. The documented words about
+// a user, a client and a relation mean what they say also then. So does the API's own refusal of a login: to send
+// that again could lock the account.
+func mayBePatience(kind Kind, status int, reported bool) bool {
+	switch kind {
+	case KindUserNotFound, KindClientNotFound, KindAlreadyRelated:
+		return false
+	case KindLoginRefused:
+		return !reported && status != http.StatusUnauthorized
+	default:
+		return true
+	}
+}
+
+// kindOfTooLarge says what it means that an answer is larger than is read. One about a user may be right: the user has
+// more clients than was thought possible.
+func kindOfTooLarge(about call) (kind Kind, text string) {
+	if about.operation == OperationUser {
+		return KindTooLarge, "the answer is larger than 16 MiB"
+	}
+	return KindUnexpected, "the answer is larger than 1 MiB"
 }
 
 // kindOfLogin says what the answer to a login means. Its error texts are not documented, so whatever

@@ -41,10 +41,10 @@ func (c *Client) refresh(ctx context.Context, token string) (grant, error) {
 }
 
 // wireGrant is the answer to a login or a refresh. The lifetimes are in seconds; a gRPC gateway
-// writes 64-bit numbers as strings. No form of theirs makes the tokens worthless.
+// writes 64-bit numbers as strings. No form of theirs, or of the refresh token, makes the access token worthless.
 type wireGrant struct {
 	AccessToken  string          `json:"accessToken"`
-	RefreshToken string          `json:"refreshToken"`
+	RefreshToken json.RawMessage `json:"refreshToken"`
 	AccessTTL    json.RawMessage `json:"accessTtl"`
 	RefreshTTL   json.RawMessage `json:"refreshTtl"`
 }
@@ -62,11 +62,13 @@ func (c *Client) authenticate(ctx context.Context, call call) (grant, error) {
 			Text: "the answer holds no access token",
 		}
 	}
+	refresh := ""
+	_ = json.Unmarshal(parsed.RefreshToken, &refresh) // Without one the next session begins with a login.
 	return grant{
 		access:         parsed.AccessToken,
 		issued:         issued,
 		expires:        accessExpiry(parsed, issued),
-		refresh:        parsed.RefreshToken,
+		refresh:        refresh,
 		refreshExpires: issued.Add(lifetime(parsed.RefreshTTL, defaultRefreshLife)),
 	}, nil
 }

@@ -203,6 +203,9 @@ func (c *Client) send(ctx context.Context, call call) (answer, error) {
 		return answer{}, err
 	}
 	got, err := c.sendWith(ctx, call, token)
+	if tokenRefused(err) {
+		c.session.drop(token)
+	}
 	if KindOf(err) != KindUnauthorized {
 		return got, err
 	}
@@ -254,15 +257,11 @@ func (c *Client) exchange(ctx context.Context, via *http.Transport, call call, t
 		return answer{}, failed(err)
 	}
 	defer response.Body.Close()
-	body, err := readBody(response.Body)
-	if err != nil && !errors.Is(err, errTooLarge) {
+	got := answer{requestID: requestID, status: response.StatusCode, header: response.Header}
+	if err := got.read(response.Body, call.operation); err != nil {
 		return answer{}, failed(err)
 	}
 	status = response.StatusCode
-	got := answer{
-		requestID: requestID, status: response.StatusCode, header: response.Header,
-		body: body, tooLarge: err != nil,
-	}
 	return got, c.judge(call, token, got)
 }
 

@@ -235,7 +235,11 @@ func TestRelateAndUnrelateShowInGetUser(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				return user.Relation(cust)
+				isOwner, related, err = user.Relation(cust)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return isOwner, related
 			}
 			for _, wanted := range []bool{true, false} {
 				if _, err := p.api.Relate(t.Context(), john, cust, wanted); err != nil {

@@ -37,12 +37,19 @@ const (
 	KindForbidden
 	// KindInvalid: the API calls the request invalid, or it could not be sent as it is.
 	KindInvalid
-	// KindRateLimited: the API asks for patience. See RetryAfter.
+	// KindRefused: the platform does not do what is asked, for a reason that its words say.
+	KindRefused
+	// KindRateLimited: the API asks for patience, by 429 or by Retry-After. See RetryAfter.
 	KindRateLimited
+	// KindAwaitingCode: the login waits for the account's next one-time code, and nothing was sent. RetryAfter is
+	// until then.
+	KindAwaitingCode
 	// KindUnavailable: the API fails.
 	KindUnavailable
 	// KindUnreachable: there was no whole answer. What was asked may have been done.
 	KindUnreachable
+	// KindTooLarge: the answer is larger than is read, and proves nothing.
+	KindTooLarge
 	// KindUnexpected: an answer that the contract does not know. It proves nothing.
 	KindUnexpected
 )
@@ -57,9 +64,12 @@ var kindNames = [...]string{
 	KindSessionEnded:   "session ended",
 	KindForbidden:      "forbidden",
 	KindInvalid:        "invalid request",
+	KindRefused:        "refused",
 	KindRateLimited:    "rate limited",
+	KindAwaitingCode:   "awaiting a one-time code",
 	KindUnavailable:    "API unavailable",
 	KindUnreachable:    "API unreachable",
+	KindTooLarge:       "answer too large",
 	KindUnexpected:     "unexpected answer",
 }
 
@@ -85,9 +95,11 @@ type Error struct {
 	Text string
 	// RequestID was sent with the call in the header X-Request-Id.
 	RequestID string
-	// RetryAfter is how long the API asks to be left alone; 0 when it does not say.
+	// RetryAfter is how long the API asks to be left alone, whatever else it says; 0 when it does not say.
 	RetryAfter time.Duration
 
+	// tokenRefused: the API asks for patience, but seems not to accept the token that was sent either.
+	tokenRefused bool
 	// canceled is the error of the caller's context when the caller gave up, so that errors.Is finds it.
 	canceled error
 }
@@ -129,7 +141,7 @@ func (e *Error) MayMeanGone() bool {
 	switch e.Kind {
 	case KindUserNotFound, KindClientNotFound:
 		return e.Status < 500
-	case KindUnexpected:
+	case KindUnexpected, KindRefused:
 		return e.Status == http.StatusNotFound && e.Text != ""
 	default:
 		return false
@@ -139,7 +151,12 @@ func (e *Error) MayMeanGone() bool {
 // Refused reports whether the API answered a call, and that it will not do what is asked, for whatever reason: neither
 // the words nor the status for a removal of what is not there are documented.
 func (e *Error) Refused() bool {
-	return (e.Kind == KindInvalid || e.Kind == KindUnexpected) && e.Status < 500 && e.Text != ""
+	switch e.Kind {
+	case KindInvalid, KindUnexpected, KindRefused:
+		return e.Status < 500 && e.Text != ""
+	default:
+		return false
+	}
 }
 
 // Declined reports whether the API answered by a status that says that it did nothing. One that fails may have done
@@ -165,6 +182,13 @@ func (e *Error) answersProbe() bool {
 
 // guardError is why an address must not be called.
 type guardError struct{ error }
+
+// tokenRefused reports whether the API seems not to accept a token, and asks for patience at the same time: another
+// token is to be sent, but not now.
+func tokenRefused(err error) bool {
+	var failure *Error
+	return errors.As(err, &failure) && failure.tokenRefused
+}
 
 // RetryAfterOf returns how long the API asks to be left alone; 0 when it does not say.
 func RetryAfterOf(err error) time.Duration {

@@ -152,7 +152,34 @@ func TestOtherErrors(t *testing.T) {
 		{"gone", 410, "", nil, verdict{
 			Text: "get-user: unexpected answer (HTTP 410) [request ID]", Kind: KindUnexpected}},
 		{"conflict", 409, `{"error": "busy"}`, nil, verdict{
-			Text: "get-user: unexpected answer (HTTP 409): busy [request ID]", Kind: KindUnexpected}},
+			Text: "get-user: refused (HTTP 409): busy [request ID]", Kind: KindRefused}},
+		{"a precondition, in a gateway's form", 412, `{"code": 9, "message": "the user is locked"}`, nil, verdict{
+			Text: "get-user: refused (HTTP 412): the user is locked [request ID]", Kind: KindRefused}},
+		{"a proxy's 409", 409, page, nil, verdict{
+			Text: "get-user: unexpected answer (HTTP 409) [request ID]", Kind: KindUnexpected}},
+		{"forbidden, for seconds", 403, page, []string{"Retry-After: 30"}, verdict{
+			Text: "get-user: rate limited (HTTP 403) [request ID]", Kind: KindRateLimited, RetryAfter: 30 * time.Second}},
+		{"forbidden, for no seconds", 403, page, []string{"Retry-After: 0"}, verdict{
+			Text: "get-user: forbidden (HTTP 403) [request ID]", Kind: KindForbidden}},
+		{"forbidden, until soon", 403, page, []string{"Retry-After: soon"}, verdict{
+			Text: "get-user: forbidden (HTTP 403) [request ID]", Kind: KindForbidden}},
+		{"forbidden, until a date that has passed", 403, "", []string{"Retry-After: Sun, 01 Mar 2026 11:59:59 GMT"}, verdict{
+			Text: "get-user: forbidden (HTTP 403) [request ID]", Kind: KindForbidden}},
+		{"a bad request, for seconds", 400, `{"error": "quota"}`, []string{"Retry-After: 7"}, verdict{
+			Text: "get-user: rate limited (HTTP 400): quota [request ID]", Kind: KindRateLimited, RetryAfter: 7 * time.Second}},
+		{"unauthorized, for seconds", 401, `{"error": "Unauthorized"}`, []string{"Retry-After: 7"}, verdict{
+			Text: "get-user: rate limited (HTTP 401): Unauthorized [request ID]", Kind: KindRateLimited, RetryAfter: 7 * time.Second}},
+		{"a failure, for seconds", 500, "", []string{"Retry-After: 7"}, verdict{
+			Text: "get-user: rate limited (HTTP 500) [request ID]", Kind: KindRateLimited, RetryAfter: 7 * time.Second}},
+		{"the documented words, for seconds", 404, userNotFound, []string{"Retry-After: 7"}, verdict{
+			Text: "get-user: user not found (HTTP 404): User not found: user_abc123def [request ID]", Kind: KindUserNotFound,
+			RetryAfter: 7 * time.Second, UserGone: true, MaybeGone: true}},
+		{"a byte order mark before the words", 404, "\ufeff" + userNotFound, nil, verdict{
+			Text: "get-user: user not found (HTTP 404): User not found: user_abc123def [request ID]", Kind: KindUserNotFound, UserGone: true, MaybeGone: true}},
+		{"a byte order mark before the words under a 200", 200, "\ufeff" + userNotFound, nil, verdict{
+			Text: "get-user: user not found (HTTP 200): User not found: user_abc123def [request ID]", Kind: KindUserNotFound, UserGone: true, MaybeGone: true}},
+		{"an error behind the user", 200, `{"item": {"uuid": "user_abc123def", "clients": []}, "error": "User not found"}`, nil, verdict{
+			Text: "get-user: user not found (HTTP 200): User not found [request ID]", Kind: KindUserNotFound, UserGone: true, MaybeGone: true}},
 		{"an error under a 200", 200, `{"error": "something broke", "item": {"uuid": "user_abc123def"}}`, nil, verdict{
 			Text: "get-user: unexpected answer (HTTP 200): something broke [request ID]", Kind: KindUnexpected}},
 		{"an error under a 200, in a gateway's form", 200, `{"code": 13, "message": "internal", "item": {"uuid": "user_abc123def"}}`, nil, verdict{
@@ -197,28 +224,34 @@ func TestLoginErrors(t *testing.T) {
 		status int
 		body   string
 		want   string
+		// retryAfter is the header's value.
+		retryAfter string
 	}{
-		{"unauthorized", 401, `{"error": "Unauthorized"}`, "login: login refused (HTTP 401): Unauthorized [request ID]"},
-		{"unauthorized without words", 401, page, "login: login refused (HTTP 401) [request ID]"},
-		{"unauthorized under a 200", 200, `{"error": "Unauthorized"}`, "login: login refused (HTTP 200): Unauthorized [request ID]"},
-		{"other words under a 200", 200, `{"error": "Wrong login or password"}`, "login: login refused (HTTP 200): Wrong login or password [request ID]"},
-		{"no words that can be read under a 200", 200, `{"error": {"code": "WRONG_PASSWORD"}}`, "login: login refused (HTTP 200) [request ID]"},
-		{"a bad request", 400, "", "login: login refused (HTTP 400) [request ID]"},
-		{"forbidden", 403, page, "login: login refused (HTTP 403) [request ID]"},
-		{"the account is not known", 404, `{"error": "User not found: operator@example.com"}`, "login: login refused (HTTP 404): User not found: operator@example.com [request ID]"},
-		{"the account is not known, without an id", 404, `{"code": 5, "message": "User not found"}`, "login: login refused (HTTP 404): User not found [request ID]"},
-		{"words that belong to a refresh", 401, `{"error": "Token revoked. Please log in again"}`, "login: login refused (HTTP 401): Token revoked. Please log in again [request ID]"},
-		{"a proxy's 404 is no refusal", 404, page, "login: unexpected answer (HTTP 404) [request ID]"},
-		{"nor is a redirect", 302, `{"error": "Found"}`, "login: unexpected answer (HTTP 302): Found [request ID]"},
-		{"nor is a page under a 200", 200, page, "login: unexpected answer (HTTP 200): the answer holds no access token [request ID]"},
-		{"nor is a session without a token", 200, `{"accessToken": "", "refreshToken": "r"}`, "login: unexpected answer (HTTP 200): the answer holds no access token [request ID]"},
-		{"nor is a token that cannot be sent", 200, `{"accessToken": "a\r\nX-Evil: yes"}`, "login: unexpected answer (HTTP 200): the answer holds no access token [request ID]"},
-		{"nor is too large an answer", 200, `{"accessToken": "a"}` + strings.Repeat(" ", 1<<20), "login: unexpected answer (HTTP 200): the answer is larger than 1 MiB [request ID]"},
-		{"nor is a failure", 500, `{"error": "boom"}`, "login: API unavailable (HTTP 500): boom [request ID]"},
-		{"nor is a request for patience", 429, `{"error": "Too many attempts"}`, "login: rate limited (HTTP 429): Too many attempts [request ID]"},
+		{"unauthorized", 401, `{"error": "Unauthorized"}`, "login: login refused (HTTP 401): Unauthorized [request ID]", ""},
+		{"unauthorized without words", 401, page, "login: login refused (HTTP 401) [request ID]", ""},
+		{"unauthorized under a 200", 200, `{"error": "Unauthorized"}`, "login: login refused (HTTP 200): Unauthorized [request ID]", ""},
+		{"other words under a 200", 200, `{"error": "Wrong login or password"}`, "login: login refused (HTTP 200): Wrong login or password [request ID]", ""},
+		{"no words that can be read under a 200", 200, `{"error": {"code": "WRONG_PASSWORD"}}`, "login: login refused (HTTP 200) [request ID]", ""},
+		{"a bad request", 400, "", "login: login refused (HTTP 400) [request ID]", ""},
+		{"forbidden", 403, page, "login: login refused (HTTP 403) [request ID]", ""},
+		{"the account is not known", 404, `{"error": "User not found: operator@example.com"}`, "login: login refused (HTTP 404): User not found: operator@example.com [request ID]", ""},
+		{"the account is not known, without an id", 404, `{"code": 5, "message": "User not found"}`, "login: login refused (HTTP 404): User not found [request ID]", ""},
+		{"words that belong to a refresh", 401, `{"error": "Token revoked. Please log in again"}`, "login: login refused (HTTP 401): Token revoked. Please log in again [request ID]", ""},
+		{"a proxy's 404 is no refusal", 404, page, "login: unexpected answer (HTTP 404) [request ID]", ""},
+		{"nor is a redirect", 302, `{"error": "Found"}`, "login: unexpected answer (HTTP 302): Found [request ID]", ""},
+		{"nor is a page under a 200", 200, page, "login: unexpected answer (HTTP 200): the answer holds no access token [request ID]", ""},
+		{"nor is a session without a token", 200, `{"accessToken": "", "refreshToken": "r"}`, "login: unexpected answer (HTTP 200): the answer holds no access token [request ID]", ""},
+		{"nor is a token that cannot be sent", 200, `{"accessToken": "a\r\nX-Evil: yes"}`, "login: unexpected answer (HTTP 200): the answer holds no access token [request ID]", ""},
+		{"nor is too large an answer", 200, `{"accessToken": "a"}` + strings.Repeat(" ", 1<<20), "login: unexpected answer (HTTP 200): the answer is larger than 1 MiB [request ID]", ""},
+		{"nor is a failure", 500, `{"error": "boom"}`, "login: API unavailable (HTTP 500): boom [request ID]", ""},
+		{"nor is a request for patience", 429, `{"error": "Too many attempts"}`, "login: rate limited (HTTP 429): Too many attempts [request ID]", ""},
+		{"nor is a request for patience that looks like another refusal", 403, page, "login: rate limited (HTTP 403) [request ID]", "30"},
+		{"the API's own words are one, whatever it asks for", 403, `{"error": "Account locked"}`, "login: login refused (HTTP 403): Account locked [request ID]", "30"},
+		{"as is unauthorized without words", 401, page, "login: login refused (HTTP 401) [request ID]", "30"},
+		{"a byte order mark hides no refusal", 200, "\ufeff" + `{"error": "Wrong login or password"}`, "login: login refused (HTTP 200): Wrong login or password [request ID]", ""},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
-			_, err := newAPI(t, answering(t, test.status, test.body), withLogin).login(t.Context())
+			_, err := newAPI(t, answering(t, test.status, test.body, "Retry-After: "+test.retryAfter), withLogin).login(t.Context())
 			if got := textOf(t, err); got != test.want {
 				t.Errorf("got  %q\nwant %q", got, test.want)
 			}
@@ -451,7 +484,7 @@ func TestCredentialsAreNotPrinted(t *testing.T) {
 
 func TestKindNames(t *testing.T) {
 	for kind, want := range map[Kind]string{
-		KindNone: "no error", KindUnexpected: "unexpected answer", KindUnexpected + 1: "kind 13", -1: "kind -1",
+		KindNone: "no error", KindUnexpected: "unexpected answer", KindUnexpected + 1: "kind 16", -1: "kind -1",
 	} {
 		if got := kind.String(); got != want {
 			t.Errorf("got %q, want %q", got, want)

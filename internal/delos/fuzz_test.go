@@ -1,7 +1,9 @@
 package delos
 
 import (
+	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -10,19 +12,26 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzDecodeUser: whatever an API answers, a user is the one who was asked for, and is fit to be shown.
-func FuzzDecodeUser(f *testing.F) {
+// FuzzUser: whatever an API answers, a user is the one who was asked for, and is fit to be shown.
+func FuzzUser(f *testing.F) {
 	for _, body := range []string{
 		`{"item": {"uuid": "user_abc123def", "username": "john.smith", "clients": [{"customerId": "cust_789xyz", "isOwner": true}]}}`,
 		`{"item": {"userId": "user_abc123def", "isDeleted": true}, "clients": [{"cuid": "cust_789xyz"}]}`,
 		`{"item": {"uuid": "user_abc123def", "clients": null}, "clients": []}`,
 		`{"item": {"uuid": "user_abc123def"}, "item": {"userId": "x", "clients": [null]}}`,
+		`{"item": {"uuid": 12345, "username": {}, "status": 7, "clients": [{"customerId": null}, 7, "cust_789xyz", [{}], {"cuid": {}}, {"cuid": "CUST_789XYZ", "CUID": 1}]}}`,
+		`{"item": {"uuid": "user_abc123def", "clients": [{"cuid": "cust_789xyz", "isOwner": "true"}]}, "clients": [{"cuid": "cust_789xyz", "isOwner": 1}]}`,
+		byteOrderMark + `{"item": {"uuid": "user_abc123def", "clients": []}} {}`,
 		`{"item": null}`, `{"item": {}}`, `[]`, `null`, `"`, ``,
 	} {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		user, err := decodeUser(body, john)
+		read, err := readShown(bytes.NewReader(body))
+		if whole := json.Valid(bytes.TrimPrefix(body, []byte(byteOrderMark))); err == nil && !whole {
+			t.Error("what is no JSON was read")
+		}
+		user, err := read.user(john)
 		if err != nil {
 			if user != nil {
 				t.Errorf("a user and an error: %v", err)
@@ -32,11 +41,14 @@ func FuzzDecodeUser(f *testing.F) {
 		if user.UUID != john {
 			t.Errorf("user %q", user.UUID)
 		}
-		if _, related := user.Relation(""); related {
+		if _, related, _ := user.Relation(""); related {
 			t.Error("related to a client without an id")
 		}
-		if !user.RelationsListed && len(user.owners) > 0 {
+		if user.lists == 0 && (user.Complete || user.Foreign || len(user.relations) > 0) {
 			t.Error("relations without a list")
+		}
+		if isOwner, related, err := user.Relation(cust); err == nil && isOwner && !related {
+			t.Error("an owner without a relation")
 		}
 		expectFit(t, user.Username)
 		expectFit(t, user.Status)
@@ -67,9 +79,13 @@ func FuzzJudge(f *testing.F) {
 	api := New(Config{Now: func() time.Time { return start }})
 	about := call{operation: OperationUser, user: john, cuid: cust}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		err := api.judge(about, token, answer{status: status, header: http.Header{}, body: body})
+		got := answer{status: status, header: http.Header{}}
+		if err := got.read(bytes.NewReader(body), about.operation); err != nil {
+			t.Fatal(err)
+		}
+		err := api.judge(about, token, got)
 		if err == nil {
-			if _, reported := errorText(body); reported || status < 200 || status > 299 {
+			if _, reported := got.errorText(); reported || status < 200 || status > 299 {
 				t.Errorf("status %d passes for a success", status)
 			}
 			return
@@ -80,7 +96,7 @@ func FuzzJudge(f *testing.F) {
 			t.Errorf("shows the token: %q", failure.Text)
 		}
 		if failure.ProvesUserGone() {
-			if _, reported := errorText(body); !reported || status >= 300 && status < 400 || status >= 500 || status == 401 {
+			if _, reported := got.errorText(); !reported || status >= 300 && status < 400 || status >= 500 || status == 401 {
 				t.Errorf("status %d proves that the user is gone", status)
 			}
 		}

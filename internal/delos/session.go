@@ -85,11 +85,9 @@ func (s *session) replace(ctx context.Context, rejected string) (string, error) 
 		s.refused = &Error{Operation: OperationLogin, Kind: KindLoginRefused, Text: "the API does not accept the token"}
 		defer s.mu.Unlock()
 		return "", s.refused
-	case s.current.access == rejected && s.unproven && s.now().Sub(s.current.issued) < unprovenPeriod:
+	case !s.dropLocked(rejected):
 		defer s.mu.Unlock()
 		return "", nil
-	case s.current.access == rejected:
-		s.current.access, s.unproven = "", true
 	}
 	s.mu.Unlock()
 	return s.token(ctx)
@@ -108,6 +106,7 @@ func (s *session) doubt(ctx context.Context, token string, failure Error) error 
 			failure.Kind = KindForbidden
 		}
 		failure.RetryAfter = max(failure.RetryAfter, RetryAfterOf(result.Err))
+		failure.tokenRefused = tokenRefused(result.Err)
 	case <-ctx.Done():
 		failure.Kind, failure.canceled = KindUnreachable, ctx.Err()
 	}
@@ -134,6 +133,27 @@ func (s *session) probe(ctx context.Context, token string) error {
 	defer s.mu.Unlock()
 	s.verdict = tokenVerdict{token, now, err}
 	return err
+}
+
+// drop lets the next call go with another token than the one that the API did not accept.
+func (s *session) drop(rejected string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.fixed {
+		s.dropLocked(rejected)
+	}
+}
+
+// dropLocked reports false when there is no use in asking for another token.
+func (s *session) dropLocked(rejected string) bool {
+	if s.current.access != rejected {
+		return true
+	}
+	if s.unproven && s.now().Sub(s.current.issued) < unprovenPeriod {
+		return false
+	}
+	s.current.access, s.unproven = "", true
+	return true
 }
 
 // accepted notes that the API took a token for good.
@@ -202,7 +222,7 @@ func (s *session) renewNow(ctx context.Context) (string, error) {
 		// The token that is there still serves; the next attempt comes in half of what it has left.
 		s.renewAt = now.Add(old.expires.Sub(now) / 2)
 		return old.access, nil
-	case KindOf(err) != KindRateLimited:
+	case KindOf(err) != KindRateLimited, tokenRefused(err):
 		// Whether the refresh token was used up is not known, and a refresh may never work again: with
 		// nothing left to go on with, the next attempt is a login.
 		s.current = grant{}
@@ -215,7 +235,7 @@ func (s *session) renewNow(ctx context.Context) (string, error) {
 // asksForPatience reports whether the API said when it may be called again, which goes for every call.
 func asksForPatience(err error) bool {
 	var failure *Error
-	return errors.As(err, &failure) && failure.Kind == KindRateLimited && failure.Status != 0 && failure.RetryAfter > 0
+	return errors.As(err, &failure) && failure.Kind == KindRateLimited && failure.RetryAfter > 0
 }
 
 // acquire refreshes a session if it can, and logs in if not.

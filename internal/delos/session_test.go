@@ -492,3 +492,32 @@ func TestLifetimeOfARefreshToken(t *testing.T) {
 		})
 	}
 }
+
+// TestTokenThatIsRefusedByAnAPIThatAsksForPatience is replaced, but not before the next call.
+func TestTokenThatIsRefusedByAnAPIThatAsksForPatience(t *testing.T) {
+	p := startPlatform(t, delossim.Settings{}, withLogin)
+	p.user(t)
+	p.expectCalls(t, "at first", delossim.Summary{Login: 1, User: 1})
+	later := http.Header{"Retry-After": {"30"}}
+	p.Inject(delossim.Fault{Op: delossim.OpUser, Times: 1, Failure: delossim.Answer{Status: 401, Header: later}})
+	p.Inject(delossim.Fault{Op: delossim.OpRefresh, Times: 1, Failure: delossim.Answer{Status: 401, Header: later, Body: `{"error": "Token revoked. Please log in again"}`}})
+	for _, want := range []delossim.Summary{{User: 1}, {Refresh: 1}} {
+		if _, err := p.api.User(t.Context(), john); KindOf(err) != KindRateLimited || RetryAfterOf(err) != 30*time.Second {
+			t.Errorf("got %v", err)
+		}
+		p.expectCalls(t, "while it asks for patience", want)
+	}
+	p.user(t)
+	p.expectCalls(t, "after that", delossim.Summary{Login: 1, User: 1})
+}
+
+// TestRefreshTokenOfNoForm does not make the access token worthless: the next session begins with a login.
+func TestRefreshTokenOfNoForm(t *testing.T) {
+	for _, token := range []string{"null", "7", `{"value": "r"}`} {
+		api := newAPI(t, answering(t, 200, byteOrderMark+`{"accessToken": "a", "refreshToken": `+token+`}`), withLogin)
+		got, err := api.login(t.Context())
+		if err != nil || got.access != "a" || got.refresh != "" {
+			t.Errorf("refresh token %s: access %q, refresh %q, %v", token, got.access, got.refresh, err)
+		}
+	}
+}

@@ -37,10 +37,7 @@ func (c *codes) next(now time.Time) (string, error) {
 	defer c.mu.Unlock()
 	if period(now) <= c.used {
 		wait := time.Unix((c.used+1)*int64(codePeriod/time.Second), 0).Sub(now)
-		return "", &Error{
-			Operation: OperationLogin, Kind: KindRateLimited, RetryAfter: wait,
-			Text: "the login waits for the next one-time code",
-		}
+		return "", &Error{Operation: OperationLogin, Kind: KindAwaitingCode, RetryAfter: wait}
 	}
 	code, err := totp.GenerateCode(c.seed, now)
 	if err != nil {

@@ -40,7 +40,7 @@ func TestOneTimeCodes(t *testing.T) {
 			continue
 		}
 		want := verdict{
-			Text: "login: rate limited: the login waits for the next one-time code", Kind: KindRateLimited, RetryAfter: test.wait,
+			Text: "login: awaiting a one-time code", Kind: KindAwaitingCode, RetryAfter: test.wait,
 		}
 		if diff := cmp.Diff(want, verdictOf(t, err)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.reason, diff)

@@ -1,11 +1,10 @@
 package delos
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
-	"maps"
 	"net/http"
+	"strings"
 )
 
 // User is what Get user shows of a user.
@@ -18,22 +17,55 @@ type User struct {
 	Status string
 	// Deleted users have no access, whatever their relations say.
 	Deleted bool
-	// RelationsListed is false when the answer had no list of relations at all, which reads as an
-	// empty list but is no proof of one.
-	RelationsListed bool
+	// Complete is false when the answer had no list of relations at all, or an entry in it that leaves its client
+	// out: that a relation is not shown is then no proof by itself that there is none.
+	Complete bool
+	// Foreign is true when an entry has a form that the contract does not know. It may be about any client: that a
+	// relation is not shown then proves nothing.
+	Foreign bool
 
-	owners map[string]bool
+	lists     kinds
+	relations map[string]kinds
+	requestID string
 }
 
-// Relation reports whether the user is related to a client, and if so whether as its owner.
-func (u *User) Relation(cuid string) (isOwner, related bool) {
-	isOwner, related = u.owners[cuid]
-	return isOwner, related
+// Relation reports whether the user is related to a client, and if so whether as its owner. See Complete and
+// Foreign for what it is worth when it does not.
+//
+// Its error is of type *Error, and of KindUnexpected: what the answer says of this client cannot be read. Neither
+// a relation nor its absence follows from it.
+func (u *User) Relation(cuid string) (isOwner, related bool, err error) {
+	kind, named := u.relations[cuid]
+	if !named {
+		for id := range u.relations {
+			if strings.EqualFold(strings.TrimSpace(id), cuid) {
+				return false, false, u.unexpected(errAlmost)
+			}
+		}
+		return false, false, nil
+	}
+	inside, beside := kind>>inItem&inOnePlace, kind>>besideItem&inOnePlace
+	both := u.lists == 1<<inItem|1<<besideItem
+	switch shown := inside | beside; {
+	case shown&unclear != 0:
+		return false, false, u.unexpected(errUnclear)
+	case both && inside != beside:
+		return false, false, u.unexpected(errTwoLists)
+	case shown == standard|owner:
+		return false, false, u.unexpected(errTwoKinds)
+	default:
+		return shown == owner, true, nil
+	}
+}
+
+func (u *User) unexpected(what error) error {
+	return &Error{Operation: OperationUser, Kind: KindUnexpected, Status: http.StatusOK, RequestID: u.requestID, Text: what.Error()}
 }
 
 // User reads a user (Get user).
 //
-// Its errors are of type *Error; KindUserNotFound when there is no such user.
+// Its errors are of type *Error; KindUserNotFound when there is no such user, KindTooLarge when the answer is larger
+// than 16 MiB.
 func (c *Client) User(ctx context.Context, uuid string) (*User, error) {
 	got, err := c.send(ctx, call{
 		operation: OperationUser,
@@ -44,10 +76,11 @@ func (c *Client) User(ctx context.Context, uuid string) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
-	user, err := decodeUser(got.body, uuid)
+	user, err := got.shown.user(uuid)
 	if err != nil {
 		return nil, &Error{Operation: OperationUser, Kind: KindUnexpected, Status: got.status, RequestID: got.requestID, Text: err.Error()}
 	}
+	user.requestID = got.requestID
 	return user, nil
 }
 
@@ -107,89 +140,53 @@ func (c *Client) Unrelate(ctx context.Context, uuid, cuid string) (requestID str
 	return got.requestID, err
 }
 
-// wireUser is a user in an answer. The documentation names some fields in two ways; both are read.
-type wireUser struct {
-	UUID     string          `json:"uuid"`
-	UserID   string          `json:"userId"`
-	Username string          `json:"username"`
-	Status   string          `json:"status"`
-	Deleted  bool            `json:"isDeleted"`
-	Clients  *[]wireRelation `json:"clients"`
-}
-
-func (u *wireUser) id() (string, error) {
-	return oneOf(u.UUID, u.UserID, "uuid", "userId")
-}
-
-// wireRelation is a relation in an answer. An absent isOwner is false, as protocol buffers leave
-// out a field of that value.
-type wireRelation struct {
-	CUID       string `json:"cuid"`
-	CustomerID string `json:"customerId"`
-	IsOwner    bool   `json:"isOwner"`
-}
-
-// envelope is what surrounds a user. The documentation does not say whether clients stands inside
-// of item or beside it; both are read.
-type envelope struct {
-	Item    *wireUser       `json:"item"`
-	Clients *[]wireRelation `json:"clients"`
-}
-
-func decodeUser(body []byte, uuid string) (*User, error) {
-	var parsed envelope
-	if err := json.Unmarshal(body, &parsed); err != nil {
+// user is the user whom an answer shows, if it is the one who was asked for.
+func (s *shown) user(uuid string) (*User, error) {
+	if s == nil || !s.hasItem {
 		return nil, errNotUser
 	}
-	if parsed.Item == nil {
-		return nil, errNotUser
-	}
-	if err := checkID(parsed.Item, uuid); err != nil {
+	if err := s.ids.check(uuid); err != nil {
 		return nil, err
 	}
-	user := &User{
-		UUID:     uuid,
-		Username: clean(parsed.Item.Username),
-		Status:   clean(parsed.Item.Status),
-		Deleted:  parsed.Item.Deleted,
-		owners:   map[string]bool{},
+	if s.problem != nil {
+		return nil, s.problem
 	}
-	for _, list := range []*[]wireRelation{parsed.Item.Clients, parsed.Clients} {
-		if list == nil {
-			continue
-		}
-		owners, err := decodeRelations(*list)
-		if err != nil {
-			return nil, err
-		}
-		if user.RelationsListed && !maps.Equal(owners, user.owners) {
-			return nil, errTwoLists
-		}
-		user.RelationsListed, user.owners = true, owners
-	}
-	return user, nil
+	return &User{
+		UUID:      uuid,
+		Username:  s.username,
+		Status:    s.status,
+		Deleted:   s.deleted,
+		Complete:  s.lists != 0 && !s.unnamed,
+		Foreign:   s.foreign,
+		lists:     s.lists,
+		relations: s.relations,
+	}, nil
 }
 
-func decodeRelations(list []wireRelation) (map[string]bool, error) {
-	owners := make(map[string]bool, len(list))
-	for _, relation := range list {
-		cuid, err := oneOf(relation.CUID, relation.CustomerID, "cuid", "customerId")
-		if err != nil {
-			return nil, err
-		}
-		if isOwner, known := owners[cuid]; known && isOwner != relation.IsOwner {
-			return nil, errTwoKinds
-		}
-		owners[cuid] = relation.IsOwner
+// check reports whether the ids of an item are those of the user who was asked for.
+func (i *idents) check(uuid string) error {
+	switch {
+	case len(i.named) > 1:
+		return errTwoIDs
+	case i.one() == "":
+		return errNoID
+	case i.one() != uuid:
+		return errOtherID
+	default:
+		return nil
 	}
-	return owners, nil
 }
 
-var (
+const (
 	errNotUser  = decodeError("the answer is not a user in JSON")
-	errTwoLists = decodeError("the answer lists the user's clients twice, and not the same ones")
-	errTwoKinds = decodeError("the answer lists a client twice, as owned and as not owned")
+	errDeleted  = decodeError("isDeleted is neither true nor false in the answer")
+	errNoID     = decodeError("the answer has neither uuid nor userId where one is due")
+	errTwoIDs   = decodeError("the answer has two ids of the user, and they differ")
 	errOtherID  = decodeError("the answer is about another user than was asked for")
+	errUnclear  = decodeError("the answer has an entry about this client that cannot be read")
+	errAlmost   = decodeError("the answer has an entry about a client whose id differs from this one's only in its case or in spaces")
+	errTwoLists = decodeError("the answer lists the user's clients twice, and not the same about this client")
+	errTwoKinds = decodeError("the answer lists this client twice, as owned and as not owned")
 )
 
 // decodeError is what is wrong with an answer, in words that repeat nothing of it.
@@ -197,44 +194,19 @@ type decodeError string
 
 func (e decodeError) Error() string { return string(e) }
 
-// oneOf returns a value that may stand under either of two names, but not differently under both.
-func oneOf(first, second, firstName, secondName string) (string, error) {
-	switch {
-	case first == "" && second == "":
-		return "", decodeError(fmt.Sprintf("the answer has neither %s nor %s where one is due", firstName, secondName))
-	case first != "" && second != "" && first != second:
-		return "", decodeError(fmt.Sprintf("the answer has both %s and %s, and they differ", firstName, secondName))
-	case first != "":
-		return first, nil
-	default:
-		return second, nil
-	}
-}
-
-func checkID(item *wireUser, uuid string) error {
-	id, err := item.id()
-	if err != nil {
-		return err
-	}
-	if id != uuid {
-		return errOtherID
-	}
-	return nil
-}
-
 // checkWritten looks at the answer to a write. An empty one is good enough, since Get user decides;
 // one that is not JSON, or is about somebody else, did not come from the operation that was asked for.
 func checkWritten(operation Operation, got answer, uuid string) error {
 	if len(got.body) == 0 {
 		return nil
 	}
-	var parsed envelope
-	err := error(errNotUser)
-	if json.Unmarshal(got.body, &parsed) == nil {
-		if parsed.Item == nil {
-			return nil
-		}
-		err = checkID(parsed.Item, uuid)
+	written, err := readShown(bytes.NewReader(got.body))
+	switch {
+	case err != nil:
+	case written.hasItem:
+		err = written.ids.check(uuid)
+	default:
+		err = written.problem
 	}
 	if err == nil {
 		return nil

@@ -209,7 +209,7 @@ type adminFault struct {
 	Times     int       `json:"times"`
 	Delay     duration  `json:"delay"`
 	Apply     bool      `json:"apply"`
-	// Kind is delay, answer, reset, hang, hang-after-headers, truncate, cut-json, pad, wrong-user or drip; what
+	// Kind is delay, answer, reset, hang, hang-after-headers, truncate, cut-json, pad, wrong-user, rewrite or drip; what
 	// follows are the fields of the failure so named.
 	Kind     string            `json:"kind"`
 	Status   int               `json:"status"`
@@ -218,6 +218,8 @@ type adminFault struct {
 	Limit    duration          `json:"limit"`
 	Bytes    int               `json:"bytes"`
 	UUID     string            `json:"uuid"`
+	Old      string            `json:"old"`
+	New      string            `json:"new"`
 	Interval duration          `json:"interval"`
 }
 
@@ -267,6 +269,8 @@ func (f adminFault) failure() (Failure, error) {
 		return Pad{Bytes: f.Bytes}, nil
 	case "wrong-user":
 		return WrongUser{UUID: f.UUID}, nil
+	case "rewrite":
+		return Rewrite{Old: f.Old, New: f.New}, nil
 	case "drip":
 		return Drip{Interval: time.Duration(f.Interval)}, nil
 	default:

@@ -98,6 +98,7 @@ func TestAdminInjects(t *testing.T) {
 		`{"kind": "cut-json"}`:                                 {status: 200, applied: true},
 		`{"kind": "pad", "bytes": 3000}`:                       {status: 200, applied: true},
 		`{"kind": "wrong-user", "uuid": "user_other"}`:         {status: 200, applied: true},
+		`{"kind": "rewrite", "old": "a", "new": "b"}`:          {status: 200, applied: true},
 		`{"kind": "drip", "interval": "1ns"}`:                  {status: 200, applied: true},
 		`{"kind": "delay", "delay": "1ns"}`:                    {status: 200, applied: true},
 		`{"kind": "reset", "operation": "user"}`:               {status: 200, applied: true},

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// defaultPadding is how large a [Pad] makes an answer unless told, in bytes: ten times what the operator reads.
-const defaultPadding = 10 << 20
+// defaultPadding is how large a [Pad] makes an answer unless told, in bytes: more than the operator reads of any.
+const defaultPadding = 20 << 20
 
 // Answer arrives as it is: a 429 with Retry-After, a proxy's HTML page, a redirect, an error under a 200.
 type Answer struct {
@@ -38,13 +38,17 @@ type Truncate struct{}
 // CutJSON sends the first half of the answer's body as if it were the whole: proper HTTP, broken JSON.
 type CutJSON struct{}
 
-// Pad puts white space before the answer's body until it has Bytes bytes (zero: 10 MiB). The JSON stays valid,
+// Pad puts white space before the answer's body until it has Bytes bytes (zero: 20 MiB). The JSON stays valid,
 // so that only a reader's limit refuses it.
 type Pad struct{ Bytes int }
 
 // WrongUser answers a call about one user with another: with that user's own answer, or, if UUID is nobody's,
 // with the right answer under the wrong UUID. Answers that are no user are left as they are.
 type WrongUser struct{ UUID string }
+
+// Rewrite replaces Old by New wherever it stands in the answer's body: an entry of another form beside the right ones,
+// an id in another case, a number in the place of a text, a byte order mark. Answers without Old are left as they are.
+type Rewrite struct{ Old, New string }
 
 // Drip sends the answer one byte at a time, with Interval before each.
 type Drip struct{ Interval time.Duration }
@@ -57,6 +61,7 @@ func (Truncate) needsAnswer() bool         { return true }
 func (CutJSON) needsAnswer() bool          { return true }
 func (Pad) needsAnswer() bool              { return true }
 func (WrongUser) needsAnswer() bool        { return true }
+func (Rewrite) needsAnswer() bool          { return true }
 func (Drip) needsAnswer() bool             { return true }
 
 func (f Answer) spoil(*Server, request, answer) delivery {
@@ -131,6 +136,11 @@ func (f WrongUser) spoil(s *Server, req request, genuine answer) delivery {
 		return success(s.settings.userAnswer(user, shown)).delivery()
 	}
 	return success(s.settings.writtenAnswer(user)).delivery()
+}
+
+func (f Rewrite) spoil(_ *Server, _ request, genuine answer) delivery {
+	genuine.body = bytes.ReplaceAll(genuine.body, []byte(f.Old), []byte(f.New))
+	return genuine.delivery()
 }
 
 func (f Drip) spoil(s *Server, _ request, genuine answer) delivery {

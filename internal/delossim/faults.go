@@ -25,7 +25,8 @@ type Fault struct {
 }
 
 // Failure is what arrives instead of the platform's answer: an [Answer], a [Reset], a [Hang], a
-// [HangAfterHeaders], or the answer spoilt by [Truncate], [CutJSON], [Pad], [WrongUser] or [Drip].
+// [HangAfterHeaders], or the answer spoilt by [Truncate], [CutJSON], [Pad], [WrongUser],
+// [Rewrite] or [Drip].
 type Failure interface {
 	// spoil makes of the platform's own answer what is delivered. It is called with the server locked.
 	spoil(s *Server, req request, genuine answer) delivery

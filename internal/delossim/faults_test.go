@@ -237,7 +237,7 @@ func TestCutJSON(t *testing.T) {
 }
 
 func TestPad(t *testing.T) {
-	for want, pad := range map[int]delossim.Pad{10 << 20: {}, 5000: {Bytes: 5000}} {
+	for want, pad := range map[int]delossim.Pad{20 << 20: {}, 5000: {Bytes: 5000}} {
 		p := start(t, delossim.Settings{})
 		p.Inject(delossim.Fault{Failure: pad})
 		got := p.put(t, bindURL, bindOwner)
@@ -245,6 +245,16 @@ func TestPad(t *testing.T) {
 			t.Errorf("%d bytes, want %d", len(got.Body), want)
 		}
 		p.wantApplied(t, true, http.StatusOK)
+	}
+}
+
+func TestRewrite(t *testing.T) {
+	p := start(t, delossim.Settings{})
+	p.Inject(delossim.Fault{Failure: delossim.Rewrite{Old: `"clients":[`, New: `"clients":[{"customerId":null},`}})
+	p.put(t, bindURL, bindOwner)
+	want := []any{map[string]any{"customerId": nil}, bound(cust, true)}
+	if diff := cmp.Diff(want, clients(t, p.get(t, johnURL))); diff != "" {
+		t.Errorf("clients (-want +got):\n%s", diff)
 	}
 }
 

@@ -198,7 +198,8 @@ func startAside(t *testing.T) *sandbox.Operator {
 			t.Error(err)
 		}
 	})
-	if err := aside.Start(t.Context(), verbose, "--metrics-bind-address="+metricsAddress); err != nil {
+	// It is not ready without the rights to see its objects.
+	if _, err := aside.StartAlive(t.Context(), verbose, "--metrics-bind-address="+metricsAddress); err != nil {
 		t.Fatal(err)
 	}
 	return aside

@@ -31,6 +31,7 @@ const policiesInterval = time.Minute
 // config/policy-requester.
 const policyPrefix = "clientbinding-operator-"
 
+// Those that are looked at. The mutating policy that puts finalizers back is not: nothing relies on it.
 var (
 	validatingPolicies = []string{"connections", "declares-nothing", "finalizers", "grants", "keeps-secrets", "orphans", "requester"}
 	mutatingPolicies   = []string{"requester"}

@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/controller"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
@@ -57,6 +58,7 @@ var notTried = map[string]string{
 // command is meant to be typed.
 var inline = map[string]string{
 	`kubectl patch cb NAME -n NS --type=merge -p '{"spec":{"suspend":false}}'`:                                             "clientbinding-operator-requester and clientbinding-operator-standard-granter in NS",
+	`kubectl get apiconn -A -o wide`:                                                                                       "clientbinding-operator-viewer in all namespaces",
 	`kubectl describe apiconn NAME -n NS`:                                                                                  "view in NS",
 	`kubectl get cb NAME -n NS -o jsonpath='{.status.claim.connection.host}'`:                                              "clientbinding-operator-viewer in NS",
 	`kubectl get apiconn NAME -n NS -o jsonpath='{.spec.allowed}'`:                                                         "clientbinding-operator-viewer in NS",
@@ -127,6 +129,13 @@ var special = map[string]struct {
 	// after says in which way the procedure has not done yet what it is for.
 	after func(*testing.T, *tenant) string
 }{
+	"kubectl create rolebinding": {before: func(t *testing.T, n *tenant) {
+		given := &rbacv1.RoleBinding{ObjectMeta: n.meta(controller.CredentialsRole)}
+		free := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))
+		if err := errors.Join(kube.Patch(t.Context(), given, free), client.IgnoreNotFound(kube.Delete(t.Context(), given))); err != nil {
+			t.Fatal(err)
+		}
+	}},
 	"kubectl replace": {
 		before: func(_ *testing.T, n *tenant) { n.platform.AddAccount(successor) },
 		after: func(t *testing.T, n *tenant) string {

@@ -231,7 +231,7 @@ func (p *Policies) verdict() metav1.Condition {
 		return metav1.Condition{}
 	}
 	verdict := metav1.Condition{Type: v1alpha1.ConditionPoliciesEnforced, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonPoliciesEnforced,
-		Message: "The shipped admission policies are there, and refuse what they are to refuse"}
+		Message: "The shipped admission policies are installed and enforced"}
 	var problems []string
 	for _, policy := range found {
 		switch {

@@ -114,7 +114,7 @@ func TestMissingPoliciesAreTold(t *testing.T) {
 	t.Run("put back", func(t *testing.T) {
 		runAlone(t)
 		within(t, time.Minute, func() string {
-			return n.told(t, metav1.ConditionTrue, "Enforced", "The shipped admission policies are there, and refuse what they are to refuse")
+			return n.told(t, metav1.ConditionTrue, "Enforced", "The shipped admission policies are installed and enforced")
 		})
 	})
 }

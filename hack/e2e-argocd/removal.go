@@ -162,7 +162,7 @@ func (s *stage) deliverWithoutWaves(ctx context.Context, name string) error {
 		waves += len(wave.FindAllString(text, -1))
 		files[path] = wave.ReplaceAllString(text, "")
 	}
-	if waves != 3 {
+	if waves != 4 {
 		return fmt.Errorf("took %d sync waves out of config/samples", waves)
 	}
 	files[filepath.Join(name, "kustomization.yaml")] += "namespace: " + name + "\n"

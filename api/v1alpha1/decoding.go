@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// Objects of both kinds decode whatever the API server has stored. If one of them did not, every list and every watch of
+// Every object of both kinds that the API server has stored decodes. If one of them did not, every list and every watch of
 // its kind would fail, and with it the operator for everybody. The CRDs refuse what Go cannot decode, but an object that
 // was stored under an older CRD is not validated again.
 

@@ -28,6 +28,18 @@ func (u withUnreadable) Get(ctx context.Context, key client.ObjectKey, object cl
 	return err
 }
 
+// hide makes a field of the bindings' status unreadable, and returns the client for which it is not.
+func (w *world) hide(path string, change func(*v1alpha1.ClientBindingStatus)) (readable client.Client) {
+	readable = w.kube
+	w.kube = withUnreadable{w.kube, func(object client.Object) {
+		if binding, is := object.(*v1alpha1.ClientBinding); is {
+			change(&binding.Status)
+			binding.UnreadableFields = v1alpha1.UnreadableFields{{Path: path, Problem: "odd"}}
+		}
+	}}
+	return readable
+}
+
 // said is the reason and the message of the condition Stalled.
 func said(conditions []metav1.Condition) string {
 	stalled := meta.FindStatusCondition(conditions, v1alpha1.ConditionStalled)
@@ -63,18 +75,12 @@ func TestClaimThatCannotBeRead(t *testing.T) {
 	w.connect()
 	w.bind(nil)
 	w.reconcile()
-	readable := w.kube
-	w.kube = withUnreadable{w.kube, func(object client.Object) {
-		if binding, is := object.(*v1alpha1.ClientBinding); is {
-			binding.Status.Claim = nil
-			binding.UnreadableFields = v1alpha1.UnreadableFields{{Path: "status.claim", Problem: "no object"}}
-		}
-	}}
+	readable := w.hide("status.claim", func(status *v1alpha1.ClientBindingStatus) { status.Claim = nil })
 	w.delete()
 
 	w.reconcile()
 
-	expectEqual(t, "reason and message", "InvalidSpec: It cannot be read for which access this ClientBinding answers: status.claim (no object). "+
+	expectEqual(t, "reason and message", "InvalidSpec: It cannot be read for which access this ClientBinding answers: status.claim (odd). "+
 		"Correct the fields, or delete it with deletionPolicy: Orphan, which leaves the access as it is", said(w.binding().Status.Conditions))
 
 	w.kube = readable
@@ -89,13 +95,7 @@ func TestTimesThatCannotBeRead(t *testing.T) {
 	w.connect()
 	w.bind(nil)
 	w.reconcile()
-	readable := w.kube
-	w.kube = withUnreadable{w.kube, func(object client.Object) {
-		if binding, is := object.(*v1alpha1.ClientBinding); is {
-			binding.Status.Claim.LastWriteTime = nil
-			binding.UnreadableFields = v1alpha1.UnreadableFields{{Path: "status.claim.lastWriteTime", Problem: "no time"}}
-		}
-	}}
+	readable := w.hide("status.claim.lastWriteTime", func(status *v1alpha1.ClientBindingStatus) { status.Claim.LastWriteTime = nil })
 	w.clock.Advance(time.Hour)
 	w.delete()
 

@@ -113,7 +113,8 @@ func (t *trial) checkOutage(began time.Time) {
 	}
 	probes := calls(t.platform.Calls(delossim.OpList, delossim.OpLogin, delossim.OpRefresh)).
 		after(began).answered(http.StatusServiceUnavailable)
-	due := 0
+	// The first one finds out whether there is an outage.
+	due := 1
 	for failing := firstProbe; failing <= lasted; failing *= 2 {
 		due++
 	}

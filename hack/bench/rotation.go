@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
@@ -39,7 +43,7 @@ func playRotation(ctx context.Context, t *trial) error {
 	if err := t.kube.Update(ctx, secret); err != nil {
 		return err
 	}
-	if err := t.awaitCredentials(ctx, string(secret.UID)+"/"+secret.ResourceVersion); err != nil {
+	if err := t.awaitCredentials(ctx, secret); err != nil {
 		return err
 	}
 	if err := pause(ctx, around); err != nil {
@@ -65,15 +69,16 @@ func playRotation(ctx context.Context, t *trial) error {
 	return nil
 }
 
-// awaitCredentials waits until the connection says that the API accepted a version of its Secret.
-func (t *trial) awaitCredentials(ctx context.Context, version string) error {
+// awaitCredentials waits until the connection says that the API accepted the Secret as it is now: the operator's finalizer may
+// have been put back since it was written.
+func (t *trial) awaitCredentials(ctx context.Context, secret *corev1.Secret) error {
 	const what = "the new Secret is in use"
 	took, err := t.await(ctx, what, rotateLimit, func() string {
 		found, err := t.connection(ctx)
-		switch {
-		case err != nil:
+		if err = errors.Join(err, t.kube.Get(ctx, client.ObjectKeyFromObject(secret), secret)); err != nil {
 			return err.Error()
-		case found.Status.CredentialsVersion != version:
+		}
+		if found.Status.CredentialsVersion != string(secret.UID)+"/"+secret.ResourceVersion {
 			return "the former one is"
 		}
 		return ""

@@ -230,8 +230,10 @@ func TestTakingAFinalizerAwayNeedsItsVerb(t *testing.T) {
 			check(t, other.Delete(t.Context(), object), "")
 			check(t, other.edit(t, object, noFinalizers), noRelease(object, resource))
 			check(t, other.edit(t, object, `{"metadata":{"labels":{"team":"a"}}}`), "")
-			// The password of what is being deleted is corrected like any other.
+			// The password of what is being deleted is corrected like any other, also by a requester with the verb.
 			check(t, other.Update(t.Context(), sent(t, object, "corrected", othersFinalizer)), "")
+			expect(all...)
+			check(t, releaser.Update(t.Context(), sent(t, object, "corrected-again", othersFinalizer)), "")
 			expect(all...)
 			// Finalizers of others are none of our business.
 			check(t, other.edit(t, object, `{"metadata":{"finalizers":["`+ours+`"]}}`), "")

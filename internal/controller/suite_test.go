@@ -17,6 +17,7 @@ import (
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -60,7 +61,7 @@ func prepare(config *rest.Config) (err error) {
 	// The tests are many clients in one process.
 	config.QPS = -1
 	cluster = config
-	if err := errors.Join(corev1.AddToScheme(clusterScheme), v1alpha1.AddToScheme(clusterScheme)); err != nil {
+	if err := errors.Join(corev1.AddToScheme(clusterScheme), rbacv1.AddToScheme(clusterScheme), v1alpha1.AddToScheme(clusterScheme)); err != nil {
 		return err
 	}
 	// One for all, since each would ask the API server for everything that it serves.

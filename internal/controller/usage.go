@@ -46,9 +46,17 @@ type UsageReconciler struct {
 
 	// told are the objects of which was told that they stay for now.
 	told map[types.UID]bool
-	// kept are the namespaces whose RoleBinding was kept by this process.
-	kept map[string]bool
+	// kept is when this process last saw to it that the RoleBinding of a namespace stays.
+	kept map[string]time.Time
 }
+
+const (
+	// releaseRetry is when a Secret is looked at again that could not be released: nothing tells when the right comes.
+	releaseRetry = 10 * time.Second
+	// keepPeriod is how often the RoleBinding of a namespace is looked at while connections need it. A write of the whole
+	// object may have dropped the finalizer, and RoleBindings are not watched.
+	keepPeriod = time.Minute
+)
 
 // +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections,verbs=patch
 
@@ -75,7 +83,14 @@ func (r *UsageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 			return retryConflict(err)
 		}
 	}
-	return ctrl.Result{}, nil
+	switch remembered := len(found.Status.ProtectedSecrets); {
+	case remembered > 1, remembered == 1 && who.bindings == 0:
+		return ctrl.Result{RequeueAfter: releaseRetry}, nil
+	case remembered == 1:
+		return ctrl.Result{RequeueAfter: keepPeriod}, nil
+	default:
+		return ctrl.Result{}, nil
+	}
 }
 
 // demand is who needs a connection.
@@ -148,7 +163,7 @@ func (r *UsageReconciler) protect(ctx context.Context, of *v1alpha1.APIConnectio
 		if err := r.remember(ctx, of, secret); err != nil {
 			return err
 		}
-		if !controllerutil.ContainsFinalizer(secret, v1alpha1.InUseFinalizer) || !r.kept[of.Namespace] {
+		if !controllerutil.ContainsFinalizer(secret, v1alpha1.InUseFinalizer) || r.Now().Sub(r.kept[of.Namespace]) >= keepPeriod {
 			if err := r.keepRights(ctx, of.Namespace); err != nil {
 				return err
 			}
@@ -222,9 +237,9 @@ func (r *UsageReconciler) tell(object client.Object, who demand) {
 
 func (r *UsageReconciler) keeps(namespace string) {
 	if r.kept == nil {
-		r.kept = map[string]bool{}
+		r.kept = map[string]time.Time{}
 	}
-	r.kept[namespace] = true
+	r.kept[namespace] = r.Now()
 }
 
 func (r *UsageReconciler) remembered(what types.UID) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -344,9 +345,11 @@ func TestSecretThatMayNotBeReleased(t *testing.T) {
 	usage := w.usage()
 
 	for range 2 {
-		if _, err := usage.Reconcile(t.Context(), w.request("default")); err != nil {
+		result, err := usage.Reconcile(t.Context(), w.request("default"))
+		if err != nil {
 			t.Fatal(err)
 		}
+		expectEqual(t, "wait, since nothing tells of the right", 10*time.Second, result.RequeueAfter)
 	}
 
 	w.kube = kube
@@ -357,6 +360,33 @@ func TestSecretThatMayNotBeReleased(t *testing.T) {
 		"--serviceaccount=clientbinding-system:clientbinding-operator"}, w.events())
 	w.reconcileUsage()
 	expectEqual(t, "protection", protection{goneObject, unprotected}, w.protection())
+}
+
+// TestRoleBindingIsKeptAgain: a write of the whole object drops the finalizer, and nothing tells of it.
+func TestRoleBindingIsKeptAgain(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	rights := &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: CredentialsRole},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: CredentialsRole},
+	}
+	w.create(rights)
+	w.bind(nil)
+	w.reconcile()
+	usage := w.usage()
+	for range 2 {
+		result, err := usage.Reconcile(t.Context(), w.request("default"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		expectEqual(t, "wait", time.Minute, result.RequeueAfter)
+		if err := w.kube.Get(t.Context(), client.ObjectKeyFromObject(rights), rights); err != nil {
+			t.Fatal(err)
+		}
+		expectEqual(t, "finalizers", []string{v1alpha1.InUseFinalizer}, rights.Finalizers)
+		w.edit(rights, func() { rights.Finalizers = nil })
+		w.clock.Advance(time.Minute)
+	}
 }
 
 // TestProtectionThatWasTakenAwayComesBack: a finalizer that somebody took away by hand.

@@ -157,7 +157,7 @@ func parseURL(text string, options Options) (*url.URL, error) {
 	parsed, host, err := splitURL(text)
 	if err != nil || parsed.User != nil || parsed.RawQuery != "" || parsed.Fragment != "" ||
 		parsed.Path != "" && parsed.Path != "/" {
-		return invalid("spec.url must be a scheme and a host with an optional port, as in https://stagep.tst-apidmndelss.com")
+		return invalid("spec.url must be a scheme and a host with an optional port from 1 to 65535, as in https://stagep.tst-apidmndelss.com")
 	}
 	switch parsed.Scheme {
 	case "https":

@@ -18,7 +18,7 @@ import (
 
 func TestParseURL(t *testing.T) {
 	const (
-		form  = "spec.url must be a scheme and a host with an optional port, as in https://stagep.tst-apidmndelss.com"
+		form  = "spec.url must be a scheme and a host with an optional port from 1 to 65535, as in https://stagep.tst-apidmndelss.com"
 		plain = "spec.url is plain http, which would send the credentials in the clear: use https"
 	)
 	loopback := Options{AllowHTTPLoopback: true}

@@ -340,11 +340,14 @@ func (r *UsageReconciler) liveNeed(ctx context.Context, connections ...v1alpha1.
 		namespaces = []string{metav1.NamespaceAll}
 	}
 	for _, namespace := range namespaces {
-		page := &v1alpha1.ClientBindingList{}
-		for more := true; more; more = page.Continue != "" {
-			if err := r.Live.List(ctx, page, client.InNamespace(namespace), client.Limit(livePage), client.Continue(page.Continue)); err != nil {
+		next := ""
+		for more := true; more; more = next != "" {
+			// A new list for each page: what is decoded into a former one keeps the fields that the new objects lack.
+			page := &v1alpha1.ClientBindingList{}
+			if err := r.Live.List(ctx, page, client.InNamespace(namespace), client.Limit(livePage), client.Continue(next)); err != nil {
 				return false, fmt.Errorf("listing the ClientBindings: %w", err)
 			}
+			next = page.Continue
 			for i := range page.Items {
 				for j := range connections {
 					if needed, err := r.needs(ctx, &page.Items[i], &connections[j]); err != nil || needed {

@@ -222,7 +222,7 @@ func TestLook(t *testing.T) {
 			want: func(w *world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
-					Conditions:         stuck("Rejected", `The Delos API calls the request invalid (HTTP 422): cuid has the wrong form. Next try at 2026-03-01T12:10:00Z`, 0, 0),
+					Conditions:         stuck("Rejected", `The Delos API calls the request invalid (HTTP 422): cuid has the wrong form. If the API takes {"customerId": …, "isOwner": …}, set spec.dialect.relationBody of APIConnection `+w.namespace+`/default to Flat. Next try at 2026-03-01T12:10:00Z`, 0, 0),
 					Claim:              w.claim(v1alpha1.OriginCreated, ref(at(0))),
 					User:               known,
 				}

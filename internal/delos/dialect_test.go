@@ -17,16 +17,14 @@ func TestOtherForm(t *testing.T) {
 	invalid := func(p *platform) {
 		p.Inject(delossim.Fault{Failure: delossim.Answer{Status: 422, Body: `{"error": "cuid has the wrong form"}`}})
 	}
-	refuseAll := func(p *platform) {
+	unauthorized := func(p *platform) {
 		p.Inject(delossim.Fault{Op: delossim.OpList, Failure: delossim.Answer{Status: 401}})
-		p.Inject(delossim.Fault{Op: delossim.OpUser, Failure: delossim.Answer{Status: 401}})
 	}
 	bare, flat := func(c *Config) { c.Dialect.BareToken = true }, func(c *Config) { c.Dialect.FlatRelation = true }
-	asDocumented := func(*Config) {}
+	type changes = []func(*Config)
 	for name, test := range map[string]struct {
 		settings delossim.Settings
-		client   func(*Config)
-		token    bool
+		changes  []func(*Config)
 		// before is done first, and has to succeed.
 		before func(*testing.T, *platform) error
 		fault  func(*platform)
@@ -34,58 +32,53 @@ func TestOtherForm(t *testing.T) {
 		want   Error
 	}{
 		"the token of a login, to an API that takes it bare": {
-			settings: delossim.Settings{BareToken: true}, client: asDocumented, call: probe,
+			settings: delossim.Settings{BareToken: true}, changes: changes{withLogin}, call: probe,
 			want: Error{Operation: OperationList, Kind: KindUnauthorized, Status: 401, Text: "Unauthorized", OtherForm: FormBareToken},
 		},
 		"the bare token of a login, to an API as documented": {
-			client: bare, call: probe,
+			changes: changes{withLogin, bare}, call: probe,
 			want: Error{Operation: OperationList, Kind: KindUnauthorized, Status: 401, Text: "Unauthorized", OtherForm: FormBearer},
 		},
 		"a given token, to an API that takes it bare": {
-			settings: delossim.Settings{BareToken: true}, client: asDocumented, token: true, call: probe,
+			settings: delossim.Settings{BareToken: true}, call: probe,
 			want: Error{Operation: OperationLogin, Kind: KindLoginRefused, Text: "the API does not accept the token", OtherForm: FormBareToken},
 		},
 		"a login that is refused": {
-			client: func(c *Config) { c.Credentials.Password = "wrong" }, call: probe,
+			changes: changes{withLogin, func(c *Config) { c.Credentials.Password = "wrong" }}, call: probe,
 			want: Error{Operation: OperationLogin, Kind: KindLoginRefused, Status: 401, Text: "Unauthorized"},
 		},
 		"a token that is refused after one was accepted": {
-			client: asDocumented, before: probe, fault: refuseAll, call: probe,
+			changes: changes{withLogin}, before: probe, fault: unauthorized, call: probe,
 			want: Error{Operation: OperationList, Kind: KindUnauthorized, Status: 401},
 		},
 		"a given token that is refused after it was accepted": {
-			client: asDocumented, token: true, before: probe, fault: refuseAll, call: probe,
+			before: probe, fault: unauthorized, call: probe,
 			want: Error{Operation: OperationLogin, Kind: KindLoginRefused, Text: "the API does not accept the token"},
 		},
 		"a nested relation, to an API that takes it flat": {
-			settings: delossim.Settings{FlatRelation: true}, client: asDocumented, call: relate,
+			settings: delossim.Settings{FlatRelation: true}, call: relate,
 			want: Error{Operation: OperationRelate, Kind: KindInvalid, Status: 400, Text: `Invalid request: json: unknown field "relation"`, OtherForm: FormFlatRelation},
 		},
 		"a flat relation, to an API as documented": {
-			client: flat, call: relate,
+			changes: changes{flat}, call: relate,
 			want: Error{Operation: OperationRelate, Kind: KindInvalid, Status: 400, Text: `Invalid request: json: unknown field "customerId"`, OtherForm: FormNestedRelation},
 		},
 		"a relation that is refused after one was accepted": {
-			client: asDocumented, before: relate, fault: invalid, call: relate,
+			before: relate, fault: invalid, call: relate,
 			want: Error{Operation: OperationRelate, Kind: KindInvalid, Status: 422, Text: "cuid has the wrong form"},
 		},
 		"an id that cannot be sent": {
-			client: asDocumented,
-			call:   func(t *testing.T, p *platform) error { return failure(p.api.Relate(t.Context(), "..", cust, true)) },
-			want:   Error{Operation: OperationRelate, Kind: KindInvalid, Text: "an id in the request's path is empty or consists of dots"},
+			call: func(t *testing.T, p *platform) error { return failure(p.api.Relate(t.Context(), "..", cust, true)) },
+			want: Error{Operation: OperationRelate, Kind: KindInvalid, Text: "an id in the request's path is empty or consists of dots"},
 		},
 		"a removal that is called invalid": {
-			client: asDocumented, fault: invalid, token: true,
-			call: func(t *testing.T, p *platform) error { return failure(p.api.Unrelate(t.Context(), john, cust)) },
-			want: Error{Operation: OperationUnrelate, Kind: KindInvalid, Status: 422, Text: "cuid has the wrong form"},
+			fault: invalid,
+			call:  func(t *testing.T, p *platform) error { return failure(p.api.Unrelate(t.Context(), john, cust)) },
+			want:  Error{Operation: OperationUnrelate, Kind: KindInvalid, Status: 422, Text: "cuid has the wrong form"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			credentials := withLogin
-			if test.token {
-				credentials = asDocumented
-			}
-			p := startPlatform(t, test.settings, credentials, test.client)
+			p := startPlatform(t, test.settings, test.changes...)
 			if test.before != nil {
 				if err := test.before(t, p); err != nil {
 					t.Fatal(err)

@@ -217,12 +217,17 @@ func TestLook(t *testing.T) {
 		},
 		"a request that the API calls invalid needs an edit": {
 			arrange: func(w *world) {
+				// The API has accepted a relation before, so that the form of the request is not suspected.
+				if _, err := w.pool.Session(w.connection()).Relate(w.t.Context(), maria, globex, false); err != nil {
+					w.t.Fatal(err)
+				}
+				w.calls()
 				w.platform.Inject(delossim.Fault{Op: opRelate, Failure: delossim.Answer{Status: 422, Body: `{"error": "cuid has the wrong form"}`}})
 			},
 			want: func(w *world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
-					Conditions:         stuck("Rejected", `The Delos API calls the request invalid (HTTP 422): cuid has the wrong form. If the API takes {"customerId": …, "isOwner": …}, set spec.dialect.relationBody of APIConnection `+w.namespace+`/default to Flat. Next try at 2026-03-01T12:10:00Z`, 0, 0),
+					Conditions:         stuck("Rejected", `The Delos API calls the request invalid (HTTP 422): cuid has the wrong form. Next try at 2026-03-01T12:10:00Z`, 0, 0),
 					Claim:              w.claim(v1alpha1.OriginCreated, ref(at(0))),
 					User:               known,
 				}

@@ -29,7 +29,7 @@ func TestOutage(t *testing.T) {
 			ready("Unknown", "Unverified", message, 3*time.Hour),
 			{Type: "Reconciling", Status: "True", Reason: "Unverified", Message: message, LastTransitionTime: at(3 * time.Hour)},
 		},
-		Relation:          &v1alpha1.Relation{Origin: v1alpha1.OriginCreated},
+		Access:            v1alpha1.AccessStandard,
 		Claim:             w.claim(v1alpha1.OriginCreated, ref(at(0))),
 		User:              &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime: ref(at(0)),

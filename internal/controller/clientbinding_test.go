@@ -28,7 +28,7 @@ func TestGrant(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
 		Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-		Relation:           &v1alpha1.Relation{IsOwner: false, Origin: v1alpha1.OriginCreated},
+		Access:             v1alpha1.AccessStandard,
 		Claim:              w.claim(v1alpha1.OriginCreated, ref(at(0))),
 		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime:  ref(at(0)),
@@ -76,7 +76,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-					Relation:           &v1alpha1.Relation{Origin: v1alpha1.OriginAdopted},
+					Access:             v1alpha1.AccessStandard,
 					Claim:              w.claim(v1alpha1.OriginAdopted, nil),
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
@@ -92,7 +92,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-					Relation:           &v1alpha1.Relation{Origin: v1alpha1.OriginAdopted},
+					Access:             v1alpha1.AccessStandard,
 					Claim:              w.claim(v1alpha1.OriginAdopted, ref(at(0))),
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
@@ -114,7 +114,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-					Relation:           &v1alpha1.Relation{Origin: v1alpha1.OriginAdopted},
+					Access:             v1alpha1.AccessStandard,
 					Claim:              w.claim(v1alpha1.OriginAdopted, ref(at(0))),
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
@@ -191,8 +191,8 @@ func TestLook(t *testing.T) {
 					ObservedGeneration: 1,
 					Conditions: []condition{ready("False", "Suspended",
 						`Suspended. Get user shows that user "user_abc123def" has owner access to client "cust_789xyz"; without spec.suspend the operator would demote the user to standard access`, 0)},
-					Relation: &v1alpha1.Relation{IsOwner: true},
-					User:     known,
+					Access: v1alpha1.AccessOwner,
+					User:   known,
 				}
 			},
 			related: map[string]bool{acme: true},
@@ -206,7 +206,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-					Relation:           &v1alpha1.Relation{},
+					Access:             v1alpha1.AccessStandard,
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
 				}
@@ -297,7 +297,7 @@ func TestEditPromotes(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 2,
 		Conditions:         []condition{ready("True", "Bound", ownerMessage, 0)},
-		Relation:           &v1alpha1.Relation{IsOwner: true, Origin: v1alpha1.OriginCreated},
+		Access:             v1alpha1.AccessOwner,
 		Claim:              w.claim(v1alpha1.OriginCreated, ref(at(time.Minute))),
 		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime:  ref(at(time.Minute)),

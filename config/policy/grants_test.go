@@ -198,7 +198,8 @@ func unconfirmed() map[string]v1alpha1.ClientBindingStatus {
 	}
 	return map[string]v1alpha1.ClientBindingStatus{
 		"an owner was read":               {Access: v1alpha1.AccessOwner, Claim: claim(before), LastConfirmedTime: at(after)},
-		"a write was never confirmed":     {Claim: claim(before)},
+		"what there is cannot be read":    {Claim: claim(before), LastConfirmedTime: at(after)},
+		"a write was never confirmed":     {Access: v1alpha1.AccessNone, Claim: claim(before)},
 		"the last write is not confirmed": {Access: v1alpha1.AccessStandard, Claim: claim(after), LastConfirmedTime: at(before)},
 	}
 }

@@ -1,0 +1,212 @@
+package relation
+
+import "slices"
+
+// orphan lets a member go that is to leave the access as it is, once nothing of it can change that any more.
+func (d *decider) orphan(i int) (Outcome, *Decision) {
+	if left := d.Members[i].unanswered(Unknown); left > 0 {
+		return Outcome{State: Revoking, Why: OrphanMayArrive, Other: i, Look: left}, nil
+	}
+	return Outcome{State: Gone, Why: Orphaned, Other: i}, nil
+}
+
+// leave decides for a member with a claim whose access is to end: the holder takes the relation over, or it is
+// removed.
+func (d *decider) leave(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	if m.Link == LinkMissing || m.Link == LinkElsewhere {
+		return d.wait(i, m.linkProblem())
+	}
+	if d.holder < 0 || d.hopeless(i) {
+		return d.revoke(i)
+	}
+	heir := d.outcomes[d.holder]
+	switch left := m.unanswered(Unknown); {
+	case heir.State != Bound || heir.Why != AsDeclared:
+		return Outcome{State: Revoking, Why: HandingOver, Other: d.holder, Look: heir.Look}, nil
+	case left > 0:
+		return Outcome{State: Revoking, Why: HandedOverSoon, Other: d.holder, Look: left}, nil
+	default:
+		return Outcome{State: Gone, Why: HandedOver, Other: d.holder}, nil
+	}
+}
+
+// hopeless reports whether access that is to end does not wait for the holder: it cannot use its connection, the platform
+// refused its call, or the wait has lasted for too long.
+func (d *decider) hopeless(i int) bool {
+	heir := &d.Members[d.holder]
+	return !heir.Link.usable() || heir.Sent.Answer == Refused || d.Members[i].LongFailing
+}
+
+// revoke removes the relation, and lets the member go once the relation was seen gone.
+func (d *decider) revoke(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	switch {
+	case m.Link == LinkNotReady || m.Link == LinkStarting:
+		return d.wait(i, m.linkProblem())
+	case m.Brake == BrakeAsk && !d.DryRun:
+		return d.step(i, StepAskBrake, Unknown)
+	case m.Brake == BrakeHolds:
+		return Outcome{State: Revoking, Why: BrakeHeld, Other: i}, nil
+	case m.Sent.Answer == Lost, m.Sent.Answer == Unsent:
+		return d.wait(i, CannotSend)
+	case m.Sent.Answer != NoCall, d.removed(i):
+		return d.verify(i)
+	case !m.removalUnanswered():
+		return d.send(i, None, Outcome{State: Revoking, Why: RemovalNotShown, Other: i})
+	}
+	// A removal may still arrive. It is sent again only if the relation is there: otherwise that would never end.
+	if outcome, next, done := d.read(i); !done {
+		return outcome, next
+	}
+	if m.Reading.State == Shown && m.Reading.Access > None {
+		return d.send(i, None, Outcome{State: Revoking, Why: RemovalNotShown, Other: i})
+	}
+	return d.verify(i)
+}
+
+// removed reports whether the platform has accepted the removal, on behalf of this member or of another one with the
+// same account. It counts only until a grant of this member whose answer nobody saw has settled: the removal is then sent once more.
+func (d *decider) removed(i int) bool {
+	m := &d.Members[i]
+	settledGrant := slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted && c.Makes > None && c.settled() })
+	return !settledGrant && (m.accepted(None) || slices.ContainsFunc(d.Members, func(other Member) bool {
+		return other.Account == m.Account && other.Sent == Sent{None, Accepted}
+	}))
+}
+
+func (m *Member) removalUnanswered() bool {
+	return slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted && c.Makes == None && !c.settled() })
+}
+
+// verify decides by what Get user shows after a removal.
+func (d *decider) verify(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	if outcome, next, done := d.read(i); !done {
+		return outcome, next
+	}
+	accepted, r := d.removed(i), m.Reading
+	switch {
+	case r.State == NoUser:
+		if outcome, next, proven := d.proveAbsence(i); !proven {
+			return outcome, next
+		}
+	case r.Deleted && !accepted:
+		return d.revoking(i, DeletedNotRemoved)
+	case r.Deleted && r.Access > None && m.Sent != Sent{None, Accepted}:
+		return d.send(i, None, Outcome{State: Revoking, Why: RemovalNotShown, Other: i})
+	case r.Deleted:
+	case r.Access > None && m.Sent.Answer == Refused:
+		return d.revoking(i, RemovalRefused)
+	case r.Access > None && accepted:
+		return d.revoking(i, RemovalNotShown)
+	case r.Access > None:
+		return d.revoking(i, NothingRemoved)
+	case r.Odd:
+		return d.revoking(i, AbsenceOdd)
+	case !r.Whole && !accepted:
+		return d.revoking(i, AbsenceNotWhole)
+	}
+	if left := m.unanswered(Unknown); left > 0 {
+		return Outcome{State: Revoking, Why: RemovedButMayArrive, Other: i, Look: left}, nil
+	}
+	return Outcome{State: Gone, Why: Revoked, Other: i}, nil
+}
+
+func (d *decider) revoking(i int, why Why) (Outcome, *Decision) {
+	return Outcome{State: Revoking, Why: why, Other: i}, nil
+}
+
+// proveAbsence decides what it is worth that the platform knows no such user: nothing from an account that sees
+// nobody, or that is not the one which saw the relation.
+func (d *decider) proveAbsence(i int) (outcome Outcome, next *Decision, proven bool) {
+	m := &d.Members[i]
+	switch r := m.Reading; {
+	case !r.Named:
+		outcome, next = d.revoking(i, AbsenceUnnamed)
+	case m.Claimed && m.ClaimAccount != m.Account:
+		outcome, next = d.revoking(i, AbsenceSeenByOther)
+	case r.Witness == NotAsked:
+		outcome, next = d.step(i, StepWitness, Unknown)
+	case r.Witness == SeesNobody:
+		outcome, next = d.revoking(i, AbsenceSeenByBlind)
+	case r.Witness == NoWitness:
+		outcome, next = d.revoking(i, AbsenceAwaited)
+	default:
+		return Outcome{}, nil, true
+	}
+	return outcome, next, false
+}
+
+// leaveUnclaimed decides for a deleted member that has the finalizer and no claim: it was never enforced, or it was
+// restored without its status.
+func (d *decider) leaveUnclaimed(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	switch {
+	case m.Link == LinkDenied:
+		return Outcome{State: Gone, Why: NothingToRevoke, Other: i}, nil
+	case d.holder >= 0:
+		return Outcome{State: Gone, Why: DeclaredByOther, Other: d.holder}, nil
+	case m.Suspended && m.SeenUnclaimed:
+		return Outcome{State: Gone, Why: NotOurs, Other: i}, nil
+	}
+	outcome, next := d.readUnclaimed(i)
+	if next == nil && outcome.State == Revoking && outcome.Why != Undeclared && m.LongFailing {
+		return Outcome{State: Gone, Why: GivenUp, Other: i}, nil
+	}
+	return outcome, next
+}
+
+func (d *decider) readUnclaimed(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	switch m.Link {
+	case LinkReady, LinkUnprotected, LinkLeaving:
+	default:
+		return d.wait(i, m.linkProblem())
+	}
+	if outcome, next, done := d.read(i); !done {
+		return outcome, next
+	}
+	switch r := m.Reading; {
+	case r.State == NoUser:
+		if outcome, next, proven := d.proveAbsence(i); !proven {
+			return outcome, next
+		}
+	case r.Access > None:
+		return d.revoking(i, Undeclared)
+	case r.Odd:
+		return d.revoking(i, AbsenceOdd)
+	}
+	return Outcome{State: Gone, Why: NothingToRevoke, Other: i}, nil
+}
+
+// observeExpired decides for a member that expired and has no claim: it was created after its time, or its status was
+// lost, or its access was taken away. It revokes nothing, and says what is there.
+func (d *decider) observeExpired(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	if m.Rests {
+		return Outcome{State: Gone, Other: i, Look: m.DueIn}, nil
+	}
+	switch why := m.linkProblem(); why {
+	case Unchanged, ConnectionUnprotected, ConnectionLeaving:
+	default:
+		return d.wait(i, why)
+	}
+	if outcome, next, done := d.read(i); !done {
+		return outcome, next
+	}
+	switch r := m.Reading; {
+	case r.State == NoUser:
+		if outcome, next, proven := d.proveAbsence(i); !proven {
+			outcome.State = Waiting
+			return outcome, next
+		}
+	case r.Access > None && !r.Deleted && d.holder >= 0:
+		return Outcome{State: Gone, Why: ExpiredElsewhere, Other: d.holder}, nil
+	case r.Access > None && !r.Deleted:
+		return Outcome{State: Gone, Why: ExpiredUndeclared, Other: i}, nil
+	case r.Odd:
+		return d.wait(i, AbsenceOdd)
+	}
+	return Outcome{State: Gone, Why: ExpiredBefore, Other: i}, nil
+}

@@ -60,6 +60,42 @@ type RateLimit struct {
 	Burst int32 `json:"burst,omitempty"`
 }
 
+// AuthorizationForm says how an access token stands in the header Authorization.
+// +kubebuilder:validation:Enum=Bearer;Token
+type AuthorizationForm string
+
+const (
+	// AuthorizationBearer is "Bearer" and the token. It applies when the field is absent.
+	AuthorizationBearer AuthorizationForm = "Bearer"
+	// AuthorizationToken is the token alone.
+	AuthorizationToken AuthorizationForm = "Token"
+)
+
+// RelationBodyForm says how the request that relates a user to a client names the client.
+// +kubebuilder:validation:Enum=Nested;Flat
+type RelationBodyForm string
+
+const (
+	// RelationBodyNested is {"relation": {"cuid": …, "isOwner": …}}. It applies when the field is absent.
+	RelationBodyNested RelationBodyForm = "Nested"
+	// RelationBodyFlat is {"customerId": …, "isOwner": …}.
+	RelationBodyFlat RelationBodyForm = "Flat"
+)
+
+// Dialect says which form of a request the API takes where its documentation shows two.
+// +kubebuilder:validation:MinProperties=1
+type Dialect struct {
+	// authorization is how the access token is sent: Bearer (when absent), as in "Authorization: Bearer eyJ…"; or
+	// Token, as in "Authorization: eyJ…".
+	// +optional
+	Authorization AuthorizationForm `json:"authorization,omitempty"`
+
+	// relationBody is how access is granted: Nested (when absent), by {"relation": {"cuid": …, "isOwner": …}}; or
+	// Flat, by {"customerId": …, "isOwner": …}.
+	// +optional
+	RelationBody RelationBodyForm `json:"relationBody,omitempty"`
+}
+
 // RevocationLimit is a brake on mass revocation.
 type RevocationLimit struct {
 	// max is how many deletions, and expiries that an edit brought forward to less than per ahead, may revoke within
@@ -160,6 +196,11 @@ type APIConnectionSpec struct {
 	// +kubebuilder:validation:MaxLength=65536
 	// +kubebuilder:validation:XValidation:rule="self.contains('-----BEGIN CERTIFICATE-----') && !self.contains('PRIVATE KEY-----')",message="must be one or more PEM certificates, each beginning with -----BEGIN CERTIFICATE-----, and no private key",reason="FieldValueForbidden"
 	CABundle string `json:"caBundle,omitempty"`
+
+	// dialect says which form of a request the API takes where its documentation shows two. Leave it absent unless a
+	// message names it.
+	// +optional
+	Dialect *Dialect `json:"dialect,omitempty"`
 
 	// timeout of one call to the API, as a duration from 1s to 2m; 10s when absent.
 	// +optional

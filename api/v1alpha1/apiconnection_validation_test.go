@@ -37,7 +37,32 @@ caBundle: |
   -----END CERTIFICATE-----
 `
 
-var apiConnectionSpecs = slices.Concat(apiConnectionBasics, apiConnectionURLs, apiConnectionDurations, apiConnectionAllowed)
+var apiConnectionSpecs = slices.Concat(apiConnectionBasics, apiConnectionURLs, apiConnectionDurations, apiConnectionAllowed, apiConnectionDialects)
+
+var apiConnectionDialects = []attempt{
+	{reason: "a dialect, as documented", is: validConnection + "dialect: {authorization: Bearer, relationBody: Nested}"},
+	{reason: "the other dialect, later", was: validConnection, is: validConnection + "dialect: {authorization: Token, relationBody: Flat}"},
+	{
+		reason: "another authorization",
+		is:     validConnection + "dialect: {authorization: Basic}",
+		want:   []string{`spec.dialect.authorization: Unsupported value: "Basic": supported values: "Bearer", "Token"`, unchecked},
+	},
+	{
+		reason: "an empty authorization",
+		is:     validConnection + "dialect: {authorization: ''}",
+		want:   []string{`spec.dialect.authorization: Unsupported value: "": supported values: "Bearer", "Token"`, unchecked},
+	},
+	{
+		reason: "another body",
+		is:     validConnection + "dialect: {relationBody: flat}",
+		want:   []string{`spec.dialect.relationBody: Unsupported value: "flat": supported values: "Nested", "Flat"`, unchecked},
+	},
+	{
+		reason: "a dialect that says nothing",
+		is:     validConnection + "dialect: {}",
+		want:   []string{`spec.dialect: Invalid value: 0: spec.dialect in body should have at least 1 properties`},
+	},
+}
 
 var apiConnectionBasics = []attempt{
 	{

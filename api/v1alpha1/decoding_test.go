@@ -74,6 +74,7 @@ spec:
   url: https://stagep.tst-apidmndelss.com
   credentials: {secretRef: {name: delos-credentials}}
   caBundle: '-----BEGIN CERTIFICATE-----'
+  dialect: {authorization: Bearer, relationBody: Nested}
   timeout: 10s
   rateLimit: {requestsPerSecond: 50, burst: 100}
   interval: 1h

@@ -73,6 +73,9 @@ func (p *Pool) Prepare(connection *v1alpha1.APIConnection, secret *corev1.Secret
 	if err != nil {
 		return nil, err
 	}
+	if present != nil {
+		api.Succeed(present.api)
+	}
 	return newSession(p, name, connection.UID, wanted, api, gate), nil
 }
 

@@ -1,6 +1,7 @@
 package connection
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -8,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
 // TestPrepare shows which changes make a new session, and with it a new login.
@@ -39,6 +41,15 @@ func TestPrepare(t *testing.T) {
 		{"the rate", func(c *v1alpha1.APIConnection, _ *corev1.Secret) {
 			c.Spec.RateLimit = &v1alpha1.RateLimit{RequestsPerSecond: 1}
 		}, false},
+		{"a form of the token", func(c *v1alpha1.APIConnection, _ *corev1.Secret) {
+			c.Spec.Dialect = &v1alpha1.Dialect{Authorization: v1alpha1.AuthorizationToken}
+		}, false},
+		{"a form of relations", func(c *v1alpha1.APIConnection, _ *corev1.Secret) {
+			c.Spec.Dialect = &v1alpha1.Dialect{RelationBody: v1alpha1.RelationBodyFlat}
+		}, false},
+		{"the forms that apply anyway", func(c *v1alpha1.APIConnection, _ *corev1.Secret) {
+			c.Spec.Dialect = &v1alpha1.Dialect{Authorization: v1alpha1.AuthorizationBearer, RelationBody: v1alpha1.RelationBodyNested}
+		}, true},
 		{"the object, with the name of a deleted one", func(c *v1alpha1.APIConnection, _ *corev1.Secret) { c.UID = "uid-2" }, false},
 		{"another connection", func(c *v1alpha1.APIConnection, _ *corev1.Secret) { c.Name = "other" }, false},
 		{"a connection of another namespace", func(c *v1alpha1.APIConnection, _ *corev1.Secret) { c.Namespace = "team-b" }, false},
@@ -61,6 +72,18 @@ func TestPrepare(t *testing.T) {
 				t.Errorf("the same session: %t, want %t", same, test.same)
 			}
 		})
+	}
+}
+
+// TestOtherCredentialsDoNotCastDoubtOnTheForm: the API has accepted a token in this form, so another one is refused for
+// what it is.
+func TestOtherCredentialsDoNotCastDoubtOnTheForm(t *testing.T) {
+	p := startPlatform(t)
+	p.open(t)
+	err := p.prepare(t, secretOf(map[string]string{"token": "wrong"})).Probe(t.Context())
+	var failure *delos.Error
+	if !errors.As(err, &failure) || failure.Kind != delos.KindLoginRefused || failure.OtherForm != delos.FormNone {
+		t.Errorf("got %#v", err)
 	}
 }
 

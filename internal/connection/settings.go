@@ -80,6 +80,7 @@ func durationOr(value *metav1.Duration, fallback time.Duration) time.Duration {
 type settings struct {
 	scheme, host string
 	credentials  delos.Credentials
+	dialect      delos.Dialect
 	caBundle     string
 	timeout      time.Duration
 	perSecond    int
@@ -99,10 +100,15 @@ func settingsOf(connection *v1alpha1.APIConnection, secret *corev1.Secret, optio
 	if err != nil {
 		return settings{}, err
 	}
+	dialect, err := parseDialect(connection.Spec.Dialect)
+	if err != nil {
+		return settings{}, err
+	}
 	wanted := settings{
 		scheme:      base.Scheme,
 		host:        base.Host,
 		credentials: credentials,
+		dialect:     dialect,
 		caBundle:    connection.Spec.CABundle,
 		timeout:     Timeout(connection.Spec),
 		perSecond:   DefaultRequestsPerSecond,
@@ -134,6 +140,7 @@ func (s settings) client(name string, gate *gate, options Options) (*delos.Clien
 	return delos.New(delos.Config{
 		BaseURL:     s.url(),
 		Credentials: s.credentials,
+		Dialect:     s.dialect,
 		Timeout:     s.timeout,
 		RootCAs:     authorities,
 		UserAgent:   options.UserAgent,
@@ -172,6 +179,27 @@ func parseURL(text string, options Options) (*url.URL, error) {
 		return invalid("spec.url has the scheme %q: use https", parsed.Scheme)
 	}
 	return &url.URL{Scheme: parsed.Scheme, Host: host}, nil
+}
+
+// parseDialect refuses a form that it does not know, since another version of the CRD may.
+func parseDialect(given *v1alpha1.Dialect) (delos.Dialect, error) {
+	if given == nil {
+		return delos.Dialect{}, nil
+	}
+	switch given.Authorization {
+	case "", v1alpha1.AuthorizationBearer, v1alpha1.AuthorizationToken:
+	default:
+		return delos.Dialect{}, &SettingsError{v1alpha1.ReasonInvalidSpec, "spec.dialect.authorization must be Bearer or Token"}
+	}
+	switch given.RelationBody {
+	case "", v1alpha1.RelationBodyNested, v1alpha1.RelationBodyFlat:
+	default:
+		return delos.Dialect{}, &SettingsError{v1alpha1.ReasonInvalidSpec, "spec.dialect.relationBody must be Nested or Flat"}
+	}
+	return delos.Dialect{
+		BareToken:    given.Authorization == v1alpha1.AuthorizationToken,
+		FlatRelation: given.RelationBody == v1alpha1.RelationBodyFlat,
+	}, nil
 }
 
 // Host returns the host and port of an APIConnection's API in one canonical form; "" when its URL

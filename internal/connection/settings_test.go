@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
 func TestParseURL(t *testing.T) {
@@ -157,6 +158,35 @@ func TestSettings(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got, cmp.AllowUnexported(settings{})); diff != "" {
 			t.Errorf("settings (-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestDialect(t *testing.T) {
+	bearer, token := v1alpha1.AuthorizationBearer, v1alpha1.AuthorizationToken
+	nested, flat := v1alpha1.RelationBodyNested, v1alpha1.RelationBodyFlat
+	for _, test := range []struct {
+		given   *v1alpha1.Dialect
+		want    delos.Dialect
+		refusal string
+	}{
+		{nil, delos.Dialect{}, ""},
+		{&v1alpha1.Dialect{}, delos.Dialect{}, ""},
+		{&v1alpha1.Dialect{Authorization: bearer, RelationBody: nested}, delos.Dialect{}, ""},
+		{&v1alpha1.Dialect{Authorization: token}, delos.Dialect{BareToken: true}, ""},
+		{&v1alpha1.Dialect{RelationBody: flat}, delos.Dialect{FlatRelation: true}, ""},
+		{&v1alpha1.Dialect{Authorization: "Basic"}, delos.Dialect{}, "spec.dialect.authorization must be Bearer or Token"},
+		{&v1alpha1.Dialect{RelationBody: "List"}, delos.Dialect{}, "spec.dialect.relationBody must be Nested or Flat"},
+	} {
+		connection := connectionTo("https://api.example")
+		connection.Spec.Dialect = test.given
+		got, err := settingsOf(connection, loginSecret(), Options{AllowedHosts: []string{"*"}})
+		if test.refusal != "" {
+			expectSettingsError(t, v1alpha1.ReasonInvalidSpec, test.refusal, err)
+			continue
+		}
+		if err != nil || got.dialect != test.want {
+			t.Errorf("%+v: got %+v (%v), want %+v", test.given, got.dialect, err, test.want)
 		}
 	}
 }

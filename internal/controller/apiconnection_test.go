@@ -48,9 +48,28 @@ func TestConnection(t *testing.T) {
 		"a token that the API does not take": {
 			secret: map[string]string{"token": "abc.def.ghi"},
 			want: func(w *world) []condition {
-				return stuck("LoginRefused", "The Delos API refuses the credentials of Secret "+w.namespace+"/delos-credentials (the API does not accept the token): correct its keys login and password, or token. Next try at 2026-03-01T12:15:00Z", 0, 0)
+				return stuck("LoginRefused", "The Delos API refuses the credentials of Secret "+w.namespace+"/delos-credentials (the API does not accept the token): correct its keys login and password, or token. "+
+					`If the API takes the token without "Bearer " before it, set spec.dialect.authorization of APIConnection `+w.namespace+"/default to Token. Next try at 2026-03-01T12:15:00Z", 0, 0)
 			},
 			wait: 15 * time.Minute,
+		},
+		"a login that is accepted, and a token that is not": {
+			secret:  map[string]string{"login": login, "password": password},
+			arrange: func(w *world) { w.platform.Adjust(func(s *delossim.Settings) { s.BareToken = true }) },
+			want: func(w *world) []condition {
+				return failing("Unauthorized", "The Delos API does not accept the session of APIConnection "+w.namespace+"/default, even after it was renewed (HTTP 401): Unauthorized. "+
+					`If the API takes the token without "Bearer " before it, set spec.dialect.authorization of APIConnection `+w.namespace+"/default to Token. Next try at 2026-03-01T12:00:02Z", 0)
+			},
+			wait: 2 * time.Second, logins: 1,
+		},
+		"a token in the form that the API takes": {
+			secret:  map[string]string{"login": login, "password": password},
+			spec:    func(c *v1alpha1.APIConnection) { c.Spec.Dialect = &v1alpha1.Dialect{Authorization: "Token"} },
+			arrange: func(w *world) { w.platform.Adjust(func(s *delossim.Settings) { s.BareToken = true }) },
+			want: func(w *world) []condition {
+				return []condition{ready("True", "LoggedIn", "The Delos API at "+w.host()+" accepted the login of Secret "+w.namespace+"/delos-credentials", 0)}
+			},
+			wait: time.Hour, logins: 1,
 		},
 		"a token that expired": {
 			secret: map[string]string{"token": jwt(start.Add(-time.Minute))},
@@ -197,6 +216,31 @@ func TestRefusedLogin(t *testing.T) {
 	status := w.connection().Status
 	expectEqual(t, "ready", true, meta.IsStatusConditionTrue(status.Conditions, "Ready"))
 	expectEqual(t, "refused login", (*v1alpha1.RefusedLogin)(nil), status.RefusedLogin)
+}
+
+// TestRelationInTheOtherForm shows that a binding says how to have its API understood, and goes on when that is done.
+func TestRelationInTheOtherForm(t *testing.T) {
+	w := newWorld(t)
+	w.platform.Adjust(func(s *delossim.Settings) { s.FlatRelation = true })
+	w.connect()
+	<-w.pool.Opened()
+	w.bind(nil)
+
+	w.reconcile()
+
+	want := stuck("Rejected", `The Delos API calls the request invalid (HTTP 400): Invalid request: json: unknown field "relation". `+
+		`If the API takes {"customerId": …, "isOwner": …}, set spec.dialect.relationBody of APIConnection `+w.namespace+"/default to Flat. "+
+		"Next try at 2026-03-01T12:10:00Z", 0, 0)
+	for i := range want {
+		want[i].ObservedGeneration = 1
+	}
+	expectEqual(t, "conditions", want, w.binding().Status.Conditions)
+	connection := w.connection()
+	w.edit(connection, func() { connection.Spec.Dialect = &v1alpha1.Dialect{RelationBody: "Flat"} })
+	w.reconcileConnection()
+	expectEqual(t, "connection whose bindings are woken", w.request("default").NamespacedName, (<-w.pool.Opened()).Object)
+	w.reconcile()
+	expectEqual(t, "reason", "Bound", w.reason())
 }
 
 // TestCredentialsRefusedDuringACall shows that a connection hears of it, and asks no further login.

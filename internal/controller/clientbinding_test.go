@@ -217,6 +217,11 @@ func TestLook(t *testing.T) {
 		},
 		"a request that the API calls invalid needs an edit": {
 			arrange: func(w *world) {
+				// The API has accepted a relation before, so that the form of the request is not suspected.
+				if _, err := w.pool.Session(w.connection()).Relate(w.t.Context(), maria, globex, false); err != nil {
+					w.t.Fatal(err)
+				}
+				w.calls()
 				w.platform.Inject(delossim.Fault{Op: opRelate, Failure: delossim.Answer{Status: 422, Body: `{"error": "cuid has the wrong form"}`}})
 			},
 			want: func(w *world) v1alpha1.ClientBindingStatus {

@@ -152,7 +152,7 @@ func outcomeOf(err error, subject failureSubject) outcome {
 	}
 	return outcome{
 		reason:  row.reason,
-		message: row.what(subject) + details(failure),
+		message: row.what(subject) + details(failure) + otherForm(failure, subject),
 		stalled: row.stalled,
 		unread:  row.unread,
 		woken:   row.woken,
@@ -177,6 +177,23 @@ func details(failure *delos.Error) string {
 	return text
 }
 
+// otherForms say when to set spec.dialect of an APIConnection, and to what.
+var otherForms = map[delos.Form]string{
+	delos.FormBearer:         `If the API takes the token behind "Bearer ", set spec.dialect.authorization of APIConnection %s to Bearer`,
+	delos.FormBareToken:      `If the API takes the token without "Bearer " before it, set spec.dialect.authorization of APIConnection %s to Token`,
+	delos.FormNestedRelation: `If the API takes {"relation": {"cuid": …, "isOwner": …}}, set spec.dialect.relationBody of APIConnection %s to Nested`,
+	delos.FormFlatRelation:   `If the API takes {"customerId": …, "isOwner": …}, set spec.dialect.relationBody of APIConnection %s to Flat`,
+}
+
+// otherForm names the form of the request that the API may take instead, if that may be what is wrong.
+func otherForm(failure *delos.Error, subject failureSubject) string {
+	hint, suspected := otherForms[failure.OtherForm]
+	if !suspected {
+		return ""
+	}
+	return ". " + fmt.Sprintf(hint, subject.connection)
+}
+
 // connectionOutcomeOf says on the APIConnection what keeps it from being used.
 func connectionOutcomeOf(err error, subject failureSubject) outcome {
 	var settings *connection.SettingsError
@@ -190,7 +207,7 @@ func connectionOutcomeOf(err error, subject failureSubject) outcome {
 		if failure.Text != "" {
 			message += " (" + failure.Text + ")"
 		}
-		message += ": correct its keys login and password, or token"
+		message += ": correct its keys login and password, or token" + otherForm(failure, subject)
 		return outcome{reason: v1alpha1.ReasonLoginRefused, message: message, stalled: true, cause: err}
 	}
 	return outcomeOf(err, subject)

@@ -45,7 +45,7 @@ type Credentials struct {
 	// TOTPSeed is the seed of the account's time-based one-time codes (RFC 6238) in base32; empty for an
 	// account without a second factor.
 	TOTPSeed string
-	// Token is a bearer token that is used as it is and cannot be renewed.
+	// Token is an access token that is used as it is and cannot be renewed.
 	Token string
 }
 
@@ -58,6 +58,8 @@ type Config struct {
 	BaseURL *url.URL
 	// Credentials of the account that the client acts with.
 	Credentials Credentials
+	// Dialect is how the API takes requests.
+	Dialect Dialect
 	// Timeout of one call, from its start to the last byte of its answer.
 	Timeout time.Duration
 	// RootCAs are the authorities to trust; nil for those of the system.
@@ -88,6 +90,7 @@ type Client struct {
 	renewal *http.Transport
 	session *session
 	codes   *codes
+	taken   *taken
 }
 
 // New returns a client that has not called the API yet.
@@ -97,6 +100,7 @@ func New(config Config) *Client {
 		calls:   newTransport(config, true),
 		renewal: newTransport(config, false),
 		codes:   newCodes(config.Credentials.TOTPSeed, config.Now()),
+		taken:   &taken{},
 	}
 	c.session = newSession(c, config)
 	return c
@@ -227,14 +231,16 @@ func (c *Client) sendWith(ctx context.Context, call call, token string) (answer,
 		err = c.session.doubt(ctx, token, *failure)
 	}
 	c.noteAccepted(token, err)
+	c.suspectForm(err)
 	return got, err
 }
 
-// noteAccepted tells the session that the API took its token, if what came of the call shows that.
+// noteAccepted notes that the API took the session's token, if what came of the call shows that.
 func (c *Client) noteAccepted(token string, err error) {
 	switch KindOf(err) {
 	case KindNone, KindUserNotFound, KindClientNotFound, KindAlreadyRelated, KindForbidden, KindInvalid:
 		c.session.accepted(token)
+		c.taken.authorization.Store(true)
 	}
 }
 
@@ -297,7 +303,7 @@ func (c *Client) request(ctx context.Context, call call, token, requestID string
 		request.Header.Set("Content-Type", contentTypeJSON)
 	}
 	if token != "" {
-		request.Header.Set(authorizationKey, "Bearer "+token)
+		request.Header.Set(authorizationKey, c.config.Dialect.authorization(token))
 	}
 	return request, nil
 }

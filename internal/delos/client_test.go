@@ -226,9 +226,11 @@ func TestRelateAndUnrelateShowInGetUser(t *testing.T) {
 		"the other names":  {NameUserID: true, NameCUID: true, ClientsAtTop: true},
 		"empty is omitted": {EmptyClients: delossim.EmptyOmitted},
 		"empty is null":    {EmptyClients: delossim.EmptyNull, ClientsAtTop: true},
+		"bare token":       {BareToken: true},
+		"flat relation":    {FlatRelation: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := startPlatform(t, settings)
+			p := startPlatform(t, settings, func(c *Config) { c.Dialect = Dialect{settings.BareToken, settings.FlatRelation} })
 			relation := func() (isOwner, related bool) {
 				t.Helper()
 				user, err := p.api.User(t.Context(), john)

@@ -97,6 +97,9 @@ type Error struct {
 	RequestID string
 	// RetryAfter is how long the API asks to be left alone, whatever else it says; 0 when it does not say.
 	RetryAfter time.Duration
+	// OtherForm is the form of the request that the API may take instead of the one that was sent. It is FormNone where the
+	// failure says nothing of the form, or the API has accepted the form before.
+	OtherForm Form
 
 	// tokenRefused: the API asks for patience, but seems not to accept the token that was sent either.
 	tokenRefused bool

@@ -82,7 +82,7 @@ func (s *session) replace(ctx context.Context, rejected string) (string, error) 
 	s.mu.Lock()
 	switch {
 	case s.fixed:
-		s.refused = &Error{Operation: OperationLogin, Kind: KindLoginRefused, Text: "the API does not accept the token"}
+		s.refused = &Error{Operation: OperationLogin, Kind: KindLoginRefused, Text: "the API does not accept the token", OtherForm: s.api.otherAuthorization()}
 		defer s.mu.Unlock()
 		return "", s.refused
 	case !s.dropLocked(rejected):

@@ -101,10 +101,6 @@ func requestIDOf(ctx context.Context) string {
 // overwrites a relation that exists. Success is no proof that the relation is there: User tells.
 // The id is the one under which the request was sent last; a failure has it, too.
 func (c *Client) Relate(ctx context.Context, uuid, cuid string, isOwner bool) (requestID string, err error) {
-	type relation struct {
-		CUID    string `json:"cuid"`
-		IsOwner bool   `json:"isOwner"`
-	}
 	got, err := c.send(ctx, call{
 		operation: OperationRelate,
 		method:    http.MethodPut,
@@ -112,12 +108,14 @@ func (c *Client) Relate(ctx context.Context, uuid, cuid string, isOwner bool) (r
 		path:      []string{"v2", "user", uuid, "relate-client"},
 		user:      uuid,
 		cuid:      cuid,
-		body: struct {
-			Relation relation `json:"relation"`
-		}{relation{CUID: cuid, IsOwner: isOwner}},
+		body:      c.config.Dialect.relation(cuid, isOwner),
 	})
 	if err == nil {
 		err = checkWritten(OperationRelate, got, uuid)
+	}
+	switch KindOf(err) {
+	case KindNone, KindAlreadyRelated:
+		c.taken.relation.Store(true)
 	}
 	return got.requestID, err
 }

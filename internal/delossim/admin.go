@@ -29,7 +29,8 @@ const shownCalls = 20
 //	POST   /faults                           see [Fault]: {"kind": "answer", "operation": "relate", "times": 1,
 //	                                         "status": 429, "header": {"Retry-After": "5"}}
 //	DELETE /faults                           removes all faults
-//	PUT    /settings                         {"latency": "200ms", "lag": "3s"}: what is absent stays
+//	PUT    /settings                         {"latency": "200ms", "lag": "3s", "bareToken": true, "flatRelation": true}:
+//	                                         what is absent stays
 //	POST   /sessions/revoke                  revokes all sessions
 //	GET    /calls?last=20                    the summary and the last calls
 //	DELETE /calls                            forgets them
@@ -170,8 +171,10 @@ func (s *Server) adminInject(r *http.Request) (any, error) {
 
 func (s *Server) adminAdjust(r *http.Request) (any, error) {
 	var body struct {
-		Latency *duration `json:"latency"`
-		Lag     *duration `json:"lag"`
+		Latency      *duration `json:"latency"`
+		Lag          *duration `json:"lag"`
+		BareToken    *bool     `json:"bareToken"`
+		FlatRelation *bool     `json:"flatRelation"`
 	}
 	if err := readAdmin(r, &body); err != nil {
 		return nil, err
@@ -182,6 +185,12 @@ func (s *Server) adminAdjust(r *http.Request) (any, error) {
 		}
 		if body.Lag != nil {
 			settings.Lag = time.Duration(*body.Lag)
+		}
+		if body.BareToken != nil {
+			settings.BareToken = *body.BareToken
+		}
+		if body.FlatRelation != nil {
+			settings.FlatRelation = *body.FlatRelation
 		}
 	})
 	return empty{}, nil

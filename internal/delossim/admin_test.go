@@ -73,8 +73,9 @@ func TestAdminAdjustsSettings(t *testing.T) {
 	api, admin := startAdmin(t)
 	admin.put(t, "/settings", `{"latency": "1ns", "lag": "1h"}`)
 	admin.put(t, "/settings", `{"latency": "0s"}`)
+	admin.put(t, "/settings", `{"bareToken": true, "flatRelation": true}`)
 	api.Adjust(func(s *delossim.Settings) {
-		if diff := cmp.Diff(delossim.Settings{Lag: 3600e9}, *s); diff != "" {
+		if diff := cmp.Diff(delossim.Settings{Lag: 3600e9, BareToken: true, FlatRelation: true}, *s); diff != "" {
 			t.Errorf("settings (-want +got):\n%s", diff)
 		}
 	})

@@ -20,6 +20,7 @@ func TestCalls(t *testing.T) {
 	req.Header.Set("X-Request-Id", "7")
 	p.send(t, req)
 	p.put(t, bindURL, `{}`)
+	p.put(t, bindURL, bindOwnerFlat)
 	p.get(t, johnURL)
 	p.delete(t, custURL+"?relation.isOwner=false")
 	p.delete(t, custURL)
@@ -37,6 +38,7 @@ func TestCalls(t *testing.T) {
 			Status: 200, Applied: true, UserAgent: "operator/1", RequestID: "7",
 		},
 		{Op: delossim.OpRelate, Method: "PUT", Path: bindURL, User: john, Status: 400},
+		{Op: delossim.OpRelate, Method: "PUT", Path: bindURL, User: john, CUID: cust, IsOwner: &owner, Status: 400},
 		{Op: delossim.OpUser, Method: "GET", Path: johnURL, User: john, Status: 200, Applied: true},
 		{
 			Op: delossim.OpUnrelate, Method: "DELETE", Path: custURL + "?relation.isOwner=false", User: john, CUID: cust,
@@ -56,10 +58,10 @@ func TestCalls(t *testing.T) {
 	if diff := cmp.Diff(want, p.Calls()); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want[2:5], p.Calls(delossim.OpRelate, delossim.OpUser)); diff != "" {
+	if diff := cmp.Diff(want[2:6], p.Calls(delossim.OpRelate, delossim.OpUser)); diff != "" {
 		t.Errorf("calls of two operations (-want +got):\n%s", diff)
 	}
-	summary := delossim.Summary{Relate: 2, User: 1, Unrelate: 2, Login: 1, Refresh: 1, List: 1, Other: 2}
+	summary := delossim.Summary{Relate: 3, User: 1, Unrelate: 2, Login: 1, Refresh: 1, List: 1, Other: 2}
 	if diff := cmp.Diff(summary, p.Summary()); diff != "" {
 		t.Errorf("summary (-want +got):\n%s", diff)
 	}

@@ -23,7 +23,7 @@ func (s *Server) perform(req *request) answer {
 		return s.login(req)
 	case req.op == OpRefresh:
 		return s.refresh(req)
-	case !s.sessions.authorize(req.header.Get("Authorization"), s.clock()):
+	case !s.sessions.authorize(req.header.Get("Authorization"), s.settings.BareToken, s.clock()):
 		return s.settings.unauthorized()
 	case req.op == OpUser:
 		return s.user(req)
@@ -47,7 +47,7 @@ func (s *Server) user(req *request) answer {
 
 // relate is Bind client.
 func (s *Server) relate(req *request) answer {
-	wanted, err := req.relation()
+	wanted, err := req.relation(s.settings.FlatRelation)
 	if err != nil {
 		return s.settings.invalid(err)
 	}
@@ -142,11 +142,13 @@ type relation struct {
 	isOwner bool
 }
 
-// relation reads the body of a Bind client call. Only the nested form is taken, which is what the operator
-// sends; of the flat one the documentation has a single sample.
-func (r *request) relation() (relation, error) {
+// relation reads the body of a Bind client call, in the flat form or in the nested one.
+func (r *request) relation(flat bool) (relation, error) {
 	if err := r.wantJSON(); err != nil {
 		return relation{}, err
+	}
+	if flat {
+		return r.flatRelation()
 	}
 	var body relateBody
 	if err := decode(r.body, &body); err != nil {
@@ -163,11 +165,29 @@ func (r *request) relation() (relation, error) {
 	return relation{cuid: body.Relation.CUID, isOwner: *body.Relation.IsOwner}, nil
 }
 
+func (r *request) flatRelation() (relation, error) {
+	var body flatRelateBody
+	if err := decode(r.body, &body); err != nil {
+		return relation{}, err
+	}
+	switch {
+	case body.CustomerID == "":
+		return relation{}, errors.New("no customerId")
+	case body.IsOwner == nil:
+		return relation{}, errors.New("no isOwner")
+	}
+	return relation{cuid: body.CustomerID, isOwner: *body.IsOwner}, nil
+}
+
 // readRelation notes, for the record, which relation the call is about, as far as it can be told.
 func (r *request) readRelation() {
 	switch r.op {
 	case OpRelate:
-		if wanted, err := r.relation(); err == nil {
+		wanted, err := r.relation(false)
+		if err != nil {
+			wanted, err = r.relation(true)
+		}
+		if err == nil {
 			r.cuid, r.isOwner = wanted.cuid, &wanted.isOwner
 		}
 	case OpUnrelate:

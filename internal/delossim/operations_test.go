@@ -114,8 +114,28 @@ func TestRelate(t *testing.T) {
 			want:     reply{http.StatusBadRequest, related},
 			after:    map[string]bool{cust: true},
 		},
-		"refuses the flat body, which the operator never sends": {
-			body: `{"customerId": "cust_789xyz", "isOwner": true}`,
+		"takes the flat body where it is told to": {
+			settings: delossim.Settings{FlatRelation: true},
+			body:     bindOwnerFlat,
+			after:    map[string]bool{cust: true},
+		},
+		"refuses the nested body there": {
+			settings: delossim.Settings{FlatRelation: true},
+			body:     bindOwner,
+			want:     reply{http.StatusBadRequest, `{"error":"Invalid request: json: unknown field \"relation\""}`},
+		},
+		"refuses an isOwner left to a default there": {
+			settings: delossim.Settings{FlatRelation: true},
+			body:     `{"customerId": "cust_789xyz"}`,
+			want:     reply{http.StatusBadRequest, `{"error":"Invalid request: no isOwner"}`},
+		},
+		"refuses no client there": {
+			settings: delossim.Settings{FlatRelation: true},
+			body:     `{"isOwner": true}`,
+			want:     reply{http.StatusBadRequest, `{"error":"Invalid request: no customerId"}`},
+		},
+		"refuses the flat body": {
+			body: bindOwnerFlat,
 			want: reply{http.StatusBadRequest, `{"error":"Invalid request: json: unknown field \"customerId\""}`},
 		},
 		"refuses an isOwner left to a default": {

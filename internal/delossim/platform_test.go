@@ -26,8 +26,9 @@ const (
 	bindURL = johnURL + "/relate-client"
 	custURL = bindURL + "/" + cust
 
-	bindOwner    = `{"relation": {"cuid": "cust_789xyz", "isOwner": true}}`
-	bindStandard = `{"relation": {"cuid": "cust_789xyz", "isOwner": false}}`
+	bindOwnerFlat = `{"customerId": "cust_789xyz", "isOwner": true}`
+	bindOwner     = `{"relation": {"cuid": "cust_789xyz", "isOwner": true}}`
+	bindStandard  = `{"relation": {"cuid": "cust_789xyz", "isOwner": false}}`
 )
 
 // clock stands still unless it is moved.

@@ -124,10 +124,10 @@ func newSessions() sessions {
 	}
 }
 
-// authorize reports whether the Authorization header carries a bearer token that is good now.
-func (s sessions) authorize(header string, now time.Time) bool {
-	token, ok := strings.CutPrefix(header, "Bearer ")
-	return ok && (s.tokens[token] || now.Before(s.access[token]))
+// authorize reports whether the Authorization header carries a token that is good now, bare or behind "Bearer ".
+func (s sessions) authorize(header string, bare bool, now time.Time) bool {
+	token, bearer := strings.CutPrefix(header, "Bearer ")
+	return bearer != bare && (s.tokens[token] || now.Before(s.access[token]))
 }
 
 // login is Login. How a wrong password is answered is not documented: here, like a wrong token.

@@ -160,6 +160,13 @@ func TestEveryCallNeedsABearerToken(t *testing.T) {
 	if got := p.as(t, "Bearer "+token); got.Status != http.StatusOK {
 		t.Errorf("registered token not accepted: %+v", got)
 	}
+	p.Adjust(func(s *delossim.Settings) { s.BareToken = true })
+	for authorization, want := range map[string]int{token: http.StatusOK, "Bearer " + token: http.StatusUnauthorized, "": http.StatusUnauthorized} {
+		if got := p.as(t, authorization); got.Status != want {
+			t.Errorf("%q where the bare token is taken: %+v", authorization, got)
+		}
+	}
+	p.Adjust(func(s *delossim.Settings) { s.BareToken = false })
 	p.RemoveToken(token)
 	if got := p.as(t, "Bearer "+token); got.Status != http.StatusUnauthorized {
 		t.Errorf("removed token accepted: %+v", got)

@@ -58,6 +58,11 @@ type Settings struct {
 	// a write shows once both have passed.
 	LagReads int
 
+	// BareToken takes the access token in Authorization with no "Bearer " before it, and refuses the documented form.
+	BareToken bool
+	// FlatRelation takes the body {"customerId", "isOwner"} for a PUT, and refuses the documented, nested one.
+	FlatRelation bool
+
 	// Existing says what a PUT on an existing relation does.
 	Existing Existing
 	// RefuseAbsent answers a DELETE of a relation that is not there with "Relation not found" and

@@ -20,6 +20,11 @@ type relateBody struct {
 	} `json:"relation"`
 }
 
+type flatRelateBody struct {
+	CustomerID string `json:"customerId"`
+	IsOwner    *bool  `json:"isOwner"`
+}
+
 type loginBody struct {
 	Login    string `json:"login"`
 	Password string `json:"password"`

@@ -327,6 +327,7 @@ type APIConnectionStatus struct {
 	SessionExpiresAt *metav1.Time `json:"sessionExpiresAt,omitempty"`
 
 	// refusedLogin is the last login that was refused; absent once one was accepted.
+	// Memory of the operator: a restart does not send that login again.
 	// +optional
 	RefusedLogin *RefusedLogin `json:"refusedLogin,omitempty"`
 
@@ -335,8 +336,8 @@ type APIConnectionStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	Bindings *int32 `json:"bindings,omitempty"`
 
-	// protectedSecrets is the operator's memory of the Secrets on which it set its finalizer, or is about to: by it
-	// they are found and released when secretRef names another one, also after a restart. Do not edit it.
+	// protectedSecrets are the Secrets on which the operator set its finalizer, or is about to.
+	// Memory of the operator: by it they are found and released when secretRef names another one, also after a restart.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -350,7 +351,8 @@ type APIConnectionStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	RevocationsHeld *int32 `json:"revocationsHeld,omitempty"`
 
-	// revocations is what the brake on mass revocation remembers; absent without one.
+	// revocations are those that count against spec.revocations, and the approval of held ones; absent without that limit.
+	// Memory of the operator: a restart lets no more through.
 	// +optional
 	Revocations *RevocationStatus `json:"revocations,omitempty"`
 

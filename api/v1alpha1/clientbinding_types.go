@@ -37,6 +37,19 @@ const (
 	OriginAdopted Origin = "Adopted"
 )
 
+// Access is what a relation gives a user at a client.
+// +kubebuilder:validation:Enum=Owner;Standard;None
+type Access string
+
+const (
+	// AccessOwner means full administrative rights.
+	AccessOwner Access = "Owner"
+	// AccessStandard means access without administrative rights.
+	AccessStandard Access = "Standard"
+	// AccessNone means that there is no access.
+	AccessNone Access = "None"
+)
+
 // ConnectionReference names an APIConnection.
 type ConnectionReference struct {
 	// name of the APIConnection.
@@ -116,18 +129,6 @@ type ClientBindingSpec struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Justification string `json:"justification,omitempty"`
-}
-
-// Relation is a relation as Get user showed it.
-type Relation struct {
-	// isOwner is true for full administrative rights, false for standard access.
-	// +required
-	IsOwner bool `json:"isOwner"` //nolint:kubeapilinter // as in the spec: false is a value to show
-
-	// origin is Created or Adopted; absent while this object has not taken the relation into its
-	// care (it was only looked at, suspended).
-	// +optional
-	Origin Origin `json:"origin,omitempty"`
 }
 
 // User is what people need to recognize the user. Nothing else of the person is copied.
@@ -241,15 +242,18 @@ type ClientBindingStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// relation is what was last read back; absent when there is none.
+	// access is what Get user last showed that the user has at the client: Owner, Standard or None. It is absent
+	// while that is unknown: nothing was read yet, or the last answer can be read in more than one way.
 	// +optional
-	Relation *Relation `json:"relation,omitempty"`
+	Access Access `json:"access,omitempty"`
 
 	// claim is what this object answers for; absent until something was granted or adopted.
+	// Memory of the operator: without it nothing is ever revoked.
 	// +optional
 	Claim *Claim `json:"claim,omitempty"`
 
 	// contest counts the corrections of late; absent while nobody else changes the relation.
+	// Memory of the operator: a restart does not begin the count anew.
 	// +optional
 	Contest *Contest `json:"contest,omitempty"`
 
@@ -258,14 +262,17 @@ type ClientBindingStatus struct {
 	User *User `json:"user,omitempty"`
 
 	// observedExpiry is the end of the access that the operator knows of; absent while none is declared.
+	// Memory of the operator: it tells an end that was brought forward from one that was declared in time.
 	// +optional
 	ObservedExpiry *ObservedExpiry `json:"observedExpiry,omitempty"`
 
-	// expiredTime is when the operator found that the access had expired. What has expired stays so.
+	// expiredTime is when the operator found that the access had expired.
+	// Memory of the operator: what has expired stays so, and the API server refuses to prolong it.
 	// +optional
 	ExpiredTime *metav1.Time `json:"expiredTime,omitempty"`
 
 	// lastConfirmedTime is when Get user last showed the declared state.
+	// Memory of the operator: it tells when to look again, and whether the last write was seen.
 	// +optional
 	LastConfirmedTime *metav1.Time `json:"lastConfirmedTime,omitempty"`
 
@@ -284,6 +291,7 @@ type ClientBindingStatus struct {
 // +kubebuilder:printcolumn:name="User",type=string,JSONPath=`.spec.userUUID`
 // +kubebuilder:printcolumn:name="Client",type=string,JSONPath=`.spec.cuid`
 // +kubebuilder:printcolumn:name="Owner",type=boolean,JSONPath=`.spec.isOwner`
+// +kubebuilder:printcolumn:name="Access",type=string,JSONPath=`.status.access`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.spec.expiresAt`

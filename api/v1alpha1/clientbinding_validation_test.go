@@ -423,7 +423,7 @@ var clientBindingStatuses = slices.Concat(requestStatuses, []attempt{
 		is: `
 observedGeneration: 1
 conditions: ` + conditions(8) + `
-relation: {isOwner: false, origin: Adopted}
+access: Standard
 claim:
   origin: Adopted
   connection: {namespace: team-a, name: default, host: "api.example.com:443"}
@@ -441,19 +441,11 @@ lastHandledReconcileAt: now
 		want:   []string{"status.conditions: Too many: 9: must have at most 8 items", unchecked},
 	},
 
+	{reason: "no access", is: "access: None"},
 	{
-		reason: "a relation that was only looked at has no origin",
-		is:     "relation: {isOwner: true}",
-	},
-	{
-		reason: "a relation of no level",
-		is:     "relation: {origin: Created}",
-		want:   []string{"status.relation.isOwner: Required value", unchecked},
-	},
-	{
-		reason: "an origin that does not exist",
-		is:     "relation: {isOwner: true, origin: Found}",
-		want:   []string{`status.relation.origin: Unsupported value: "Found": supported values: "Created", "Adopted"`, unchecked},
+		reason: "an access that does not exist",
+		is:     "access: Reader",
+		want:   []string{`status.access: Unsupported value: "Reader": supported values: "Owner", "Standard", "None"`, unchecked},
 	},
 
 	{

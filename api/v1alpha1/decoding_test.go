@@ -50,7 +50,7 @@ status:
   observedGeneration: 1
   conditions:
   - {type: Ready, status: 'True', reason: Bound, message: as declared, observedGeneration: 1, lastTransitionTime: '2026-11-23T12:00:00Z'}
-  relation: {isOwner: true, origin: Created}
+  access: Owner
   claim:
     origin: Created
     connection: {namespace: platform, name: delos, host: api.example.com:443}
@@ -332,7 +332,7 @@ func TestUnreadableFieldsAreLeftOut(t *testing.T) {
 		},
 		Status: v1alpha1.ClientBindingStatus{
 			Conditions: []metav1.Condition{},
-			Relation:   &v1alpha1.Relation{IsOwner: true, Origin: v1alpha1.OriginCreated},
+			Access:     v1alpha1.AccessOwner,
 			Claim: &v1alpha1.Claim{
 				Origin:          v1alpha1.OriginCreated,
 				Connection:      v1alpha1.ClaimConnection{Namespace: "platform", Name: "delos", Host: "api.example.com:443"},

@@ -59,9 +59,9 @@ func TestColumns(t *testing.T) {
 			reason:   "who may act for whom, at which level, and whether it is so",
 			resource: "clientbindings",
 			want: [][]any{
-				{"Name", "User", "Client", "Owner", "Ready", "Reason", "Expires", "Age"},
-				{"seen", "user_abc123def", "cust_789xyz", true, "True", "Bound", nil, age},
-				{"unseen", "user_abc123def", "cust_789xyz", true, nil, nil, nil, age},
+				{"Name", "User", "Client", "Owner", "Access", "Ready", "Reason", "Expires", "Age"},
+				{"seen", "user_abc123def", "cust_789xyz", true, "Owner", "True", "Bound", nil, age},
+				{"unseen", "user_abc123def", "cust_789xyz", true, nil, nil, nil, nil, age},
 			},
 		},
 		{

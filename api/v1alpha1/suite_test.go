@@ -122,6 +122,7 @@ func reportReady(t *testing.T, named client.Object, kind string) {
 		before = binding.DeepCopy()
 		condition.Reason = v1alpha1.ReasonBound
 		binding.Status.ObservedGeneration, binding.Status.Conditions = 1, []metav1.Condition{condition}
+		binding.Status.Access = v1alpha1.AccessOwner
 		after = binding
 	case "APIConnection":
 		connection := &v1alpha1.APIConnection{}

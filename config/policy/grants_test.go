@@ -197,16 +197,17 @@ func unconfirmed() map[string]v1alpha1.ClientBindingStatus {
 		}
 	}
 	return map[string]v1alpha1.ClientBindingStatus{
-		"an owner was read":               {Relation: &v1alpha1.Relation{IsOwner: true}, Claim: claim(before), LastConfirmedTime: at(after)},
-		"a write was never confirmed":     {Claim: claim(before)},
-		"the last write is not confirmed": {Relation: &v1alpha1.Relation{}, Claim: claim(after), LastConfirmedTime: at(before)},
+		"an owner was read":               {Access: v1alpha1.AccessOwner, Claim: claim(before), LastConfirmedTime: at(after)},
+		"what there is cannot be read":    {Claim: claim(before), LastConfirmedTime: at(after)},
+		"a write was never confirmed":     {Access: v1alpha1.AccessNone, Claim: claim(before)},
+		"the last write is not confirmed": {Access: v1alpha1.AccessStandard, Claim: claim(after), LastConfirmedTime: at(before)},
 	}
 }
 
 // confirmed is the state after which the binding is what it says.
 func confirmed() v1alpha1.ClientBindingStatus {
 	status := unconfirmed()["an owner was read"]
-	status.Relation = &v1alpha1.Relation{IsOwner: false}
+	status.Access = v1alpha1.AccessStandard
 	return status
 }
 

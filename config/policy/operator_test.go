@@ -91,7 +91,7 @@ func TestOperatorUnderItsRole(t *testing.T) {
 	create(t, of)
 
 	check(t, itself.edit(t, of, `{"metadata":{"finalizers":["access.delos.financial/revoke"]}}`), "")
-	check(t, itself.Status().Patch(t.Context(), of.DeepCopy(), statusPatch(`{"relation":{"isOwner":true,"origin":"Created"}}`)), "")
+	check(t, itself.Status().Patch(t.Context(), of.DeepCopy(), statusPatch(`{"access":"Owner"}`)), "")
 	check(t, kube.Delete(t.Context(), of), "")
 	check(t, itself.edit(t, of, noFinalizers), "")
 	if err := kube.Get(t.Context(), key(of), &v1alpha1.ClientBinding{}); err == nil {

@@ -48,7 +48,7 @@ func TestRequesterIsStamped(t *testing.T) {
 			return itself.edit(t, of, `{"metadata":{"finalizers":["access.delos.financial/revoke"]}}`)
 		}, ann.name},
 		{"the operator's report", func() error {
-			return itself.Status().Patch(t.Context(), of.DeepCopy(), statusPatch(`{"relation":{"isOwner":true}}`))
+			return itself.Status().Patch(t.Context(), of.DeepCopy(), statusPatch(`{"access":"Owner"}`))
 		}, ann.name},
 		{"taking the stamp away", func() error { return bob.edit(t, of, `{"metadata":{"annotations":null}}`) }, ann.name},
 		{"another spec", func() error { return bob.edit(t, of, `{"spec":{"isOwner":false}}`) }, bob.name},

@@ -39,21 +39,21 @@ func TestStatusCannotBePreset(t *testing.T) {
 	namespace := newNamespace(t)
 	granter := newGranter(t, namespace, "granter")
 	of := binding(namespace, "trial", "C-1001", true)
-	const claimed = `{observedGeneration: 1, relation: {isOwner: true, origin: Created}}`
+	const claimed = `{observedGeneration: 1, access: Owner}`
 	parse(t, claimed, &of.Status)
 	check(t, granter.Create(t.Context(), of), "")
-	if of.Status.Relation != nil || of.Status.ObservedGeneration != -1 {
+	if of.Status.Access != "" || of.Status.ObservedGeneration != -1 {
 		t.Errorf("created with the status %+v", of.Status)
 	}
-	check(t, granter.edit(t, of, `{"status":{"relation":{"isOwner":true}}}`), "")
+	check(t, granter.edit(t, of, `{"status":{"access":"Owner"}}`), "")
 	found := &v1alpha1.ClientBinding{}
 	if err := kube.Get(t.Context(), key(of), found); err != nil {
 		t.Fatal(err)
 	}
-	if found.Status.Relation != nil {
+	if found.Status.Access != "" {
 		t.Errorf("patched to the status %+v", found.Status)
 	}
-	err := granter.Status().Patch(t.Context(), of, statusPatch(`{"relation":{"isOwner":true}}`))
+	err := granter.Status().Patch(t.Context(), of, statusPatch(`{"access":"Owner"}`))
 	if err == nil || !strings.Contains(err.Error(), `cannot patch resource "clientbindings/status"`) {
 		t.Errorf("reporting: %v", err)
 	}

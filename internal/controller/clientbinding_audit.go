@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -33,12 +34,12 @@ const (
 )
 
 // sendRelate sends the grant or the change between its two audit lines.
-func (r *run) sendRelate(ctx context.Context, before *v1alpha1.Relation) error {
+func (r *run) sendRelate(ctx context.Context, before v1alpha1.Access) error {
 	spec, action := r.binding.Spec, auditGrant
 	switch {
-	case before != nil && spec.IsOwner:
+	case gives(before) && spec.IsOwner:
 		action = auditPromote
-	case before != nil:
+	case gives(before):
 		action = auditDemote
 	}
 	record := auditRecord{action: action, before: before, after: r.declared()}
@@ -50,8 +51,8 @@ func (r *run) sendRelate(ctx context.Context, before *v1alpha1.Relation) error {
 }
 
 // sendUnrelate sends the removal between its two audit lines.
-func (r *run) sendUnrelate(ctx context.Context, before *v1alpha1.Relation) error {
-	return r.audited(ctx, auditRecord{action: auditRevoke, before: before}, delos.OperationUnrelate, func(ctx context.Context) error {
+func (r *run) sendUnrelate(ctx context.Context, before v1alpha1.Access) error {
+	return r.audited(ctx, auditRecord{action: auditRevoke, before: before, after: v1alpha1.AccessNone}, delos.OperationUnrelate, func(ctx context.Context) error {
 		_, err := r.session.Unrelate(ctx, r.binding.Spec.UserUUID, r.binding.Spec.CUID)
 		r.wrote = r.wrote || err == nil
 		return err
@@ -61,7 +62,7 @@ func (r *run) sendUnrelate(ctx context.Context, before *v1alpha1.Relation) error
 // auditRecord is what one audit line says of a write.
 type auditRecord struct {
 	action        string
-	before, after *v1alpha1.Relation
+	before, after v1alpha1.Access
 	outcome       string
 	failure       string
 	requestID     string
@@ -115,13 +116,6 @@ func (r *run) writeAudit(ctx context.Context, record auditRecord) {
 	)
 }
 
-func auditLevel(relation *v1alpha1.Relation) string {
-	switch {
-	case relation == nil:
-		return "none"
-	case relation.IsOwner:
-		return "owner"
-	default:
-		return "standard"
-	}
+func auditLevel(access v1alpha1.Access) string {
+	return cmp.Or(strings.ToLower(string(access)), "unknown")
 }

@@ -44,6 +44,7 @@ func TestContestedRelationIsLeftAlone(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
 		Conditions:         stuck("Contested", message+". Next try at "+w.clock.Now().Add(stalledRetry).Truncate(time.Second).Format(time.RFC3339), now.Truncate(time.Second), now.Truncate(time.Second)),
+		Access:             v1alpha1.AccessNone,
 		Claim:              before.Claim,
 		Contest:            before.Contest,
 		User:               before.User,

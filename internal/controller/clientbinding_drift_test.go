@@ -58,7 +58,7 @@ func TestDriftIsCorrectedWhenItIsDue(t *testing.T) {
 			w.expect(v1alpha1.ClientBindingStatus{
 				ObservedGeneration: 1,
 				Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-				Relation:           &v1alpha1.Relation{Origin: v1alpha1.OriginCreated},
+				Access:             v1alpha1.AccessStandard,
 				Claim:              w.claim(v1alpha1.OriginCreated, ref(truncated(wait))),
 				Contest:            &v1alpha1.Contest{Since: truncated(wait), Corrections: 1},
 				User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},

@@ -67,7 +67,7 @@ func (r *run) latchExpiry(ctx context.Context) error {
 // Access that was left because another binding declares it is looked at again, since that one may go.
 func (r *run) restExpired(context.Context) error {
 	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
-	gone := r.confirmed() && ready.Reason == v1alpha1.ReasonExpired && r.was.Relation == nil
+	gone := r.confirmed() && ready.Reason == v1alpha1.ReasonExpired && r.was.Access == v1alpha1.AccessNone
 	if gone && !r.was.RunRequested(r.binding.Annotations) {
 		return r.conclude(outcome{silent: true})
 	}
@@ -81,7 +81,7 @@ func (r *run) observeEnd(ctx context.Context) error {
 	var failure *delos.Error
 	switch {
 	case errors.As(err, &failure) && failure.ProvesUserGone():
-		r.binding.Status.User, r.binding.Status.Relation = nil, nil
+		r.seeNobody(err)
 		return r.over(fmt.Sprintf("The Delos API knows no user %q", r.binding.Spec.UserUUID))
 	case err != nil:
 		return r.fail(ctx, err)
@@ -89,10 +89,10 @@ func (r *run) observeEnd(ctx context.Context) error {
 	if err := r.see(user); err != nil {
 		return r.fail(ctx, err)
 	}
-	if r.binding.Status.Relation == nil && user.Foreign {
+	if !r.related() && user.Foreign {
 		return r.conclude(outcome{reason: v1alpha1.ReasonUnexpectedAnswer, message: r.ended() + ". " + r.foreign()})
 	}
-	if r.binding.Status.Relation == nil {
+	if !r.related() {
 		return r.over(r.shown())
 	}
 	rivals, err := r.rivals(ctx)

@@ -29,7 +29,7 @@ func TestOutage(t *testing.T) {
 			ready("Unknown", "Unverified", message, 3*time.Hour),
 			{Type: "Reconciling", Status: "True", Reason: "Unverified", Message: message, LastTransitionTime: at(3 * time.Hour)},
 		},
-		Relation:          &v1alpha1.Relation{Origin: v1alpha1.OriginCreated},
+		Access:            v1alpha1.AccessStandard,
 		Claim:             w.claim(v1alpha1.OriginCreated, ref(at(0))),
 		User:              &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime: ref(at(0)),
@@ -69,6 +69,7 @@ func TestLastingFailure(t *testing.T) {
 		Conditions: stuck("UserNotFound",
 			`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Next try at 2026-03-01T12:22:04Z`,
 			0, 12*time.Minute+4*time.Second),
+		Access: v1alpha1.AccessNone,
 	})
 
 	w.platform.AddUser(delossim.User{UUID: john})
@@ -93,6 +94,7 @@ func TestEditOfAStalledBindingStartsAnew(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
 		Conditions:         failingSince("APIUnavailable", "The Delos API fails (HTTP 500). Next try at 2026-03-01T13:00:02Z", 0, time.Hour),
+		Access:             v1alpha1.AccessNone,
 		Claim:              w.claim(v1alpha1.OriginCreated, ref(at(time.Hour))),
 		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 	})

@@ -20,6 +20,7 @@ func TestWriteThatShowsLate(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: -1,
 		Conditions:         failing("Confirming", confirming+". Next try at 2026-03-01T12:00:02Z", 0),
+		Access:             v1alpha1.AccessNone,
 		Claim:              w.claim(v1alpha1.OriginCreated, ref(at(0))),
 		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 	})

@@ -23,7 +23,7 @@ func (r *run) releaseOrphan(ctx context.Context) error {
 	}
 	note := fmt.Sprintf("deletionPolicy is Orphan: the access of user %q to client %q was left as it is", r.binding.Spec.UserUUID, r.binding.Spec.CUID)
 	r.note(corev1.EventTypeWarning, "Orphaned", "Orphan", "%s", note)
-	left := r.binding.Status.Relation
+	left := r.binding.Status.Access
 	r.writeAudit(ctx, auditRecord{action: auditOrphan, outcome: auditLeft, before: left, after: left})
 	return r.clearFinalizer(ctx, note)
 }
@@ -46,7 +46,7 @@ func (r *run) remove(ctx context.Context) error {
 		r.recent(accepted) && !accepted.Time.Before(r.settledBy()) {
 		return nil
 	}
-	err := r.sendUnrelate(ctx, r.binding.Status.Relation)
+	err := r.sendUnrelate(ctx, r.binding.Status.Access)
 	var failure *delos.Error
 	switch {
 	case err == nil:
@@ -92,6 +92,7 @@ func unconfirmedWrite(binding *v1alpha1.ClientBinding) *metav1.Time {
 func (r *run) confirmGone(ctx context.Context) error {
 	spec := r.binding.Spec
 	user, err := r.session.User(ctx, spec.UserUUID)
+	r.seeNobody(err)
 	var failure *delos.Error
 	if errors.As(err, &failure) && failure.ProvesUserGone() {
 		return r.revoked(ctx, fmt.Sprintf("The Delos API knows user %q no longer", spec.UserUUID))
@@ -176,7 +177,7 @@ func (r *run) revoked(ctx context.Context, proof string) error {
 				"%s, and %s, which declares the relation, has to see that", proof, r.named(&rivals[0]))})
 		}
 	}
-	r.binding.Status.Relation = nil
+	r.binding.Status.Access = v1alpha1.AccessNone
 	return r.letGo(ctx, "Revoked", proof)
 }
 

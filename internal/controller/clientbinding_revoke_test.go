@@ -298,7 +298,7 @@ func TestRevokedBindingThatAnotherFinalizerKeeps(t *testing.T) {
 
 	expectEqual(t, "finalizers", []string{"example.com/kept"}, w.binding().Finalizers)
 	expectEqual(t, "ready", false, w.ready())
-	expectEqual(t, "relation", (*v1alpha1.Relation)(nil), w.binding().Status.Relation)
+	expectEqual(t, "access", v1alpha1.AccessNone, w.binding().Status.Access)
 }
 
 func TestRemovalIsRepeatedAlthoughTheClockWasSetBack(t *testing.T) {

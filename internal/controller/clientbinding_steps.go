@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -153,10 +154,8 @@ func (r *run) recent(at *metav1.Time) bool {
 // observe reads what is.
 func (r *run) observe(ctx context.Context) error {
 	user, err := r.session.User(ctx, r.binding.Spec.UserUUID)
-	if delos.KindOf(err) == delos.KindUserNotFound {
-		r.binding.Status.User, r.binding.Status.Relation = nil, nil
-	}
 	if err != nil {
+		r.seeNobody(err)
 		return r.fail(ctx, err)
 	}
 	if err := r.see(user); err != nil {
@@ -169,25 +168,46 @@ func (r *run) observe(ctx context.Context) error {
 	return nil
 }
 
-// see notes in the status what was read, unless the answer leaves open what the relation is.
+// see notes in the status what was read. Its error says that the answer leaves open what the relation is.
 func (r *run) see(user *delos.User) error {
+	status := &r.binding.Status
 	isOwner, related, err := user.Relation(r.binding.Spec.CUID)
 	if err != nil {
+		status.Access = ""
 		return err
 	}
 	r.user = user
-	status := &r.binding.Status
-	status.User, status.Relation = nil, nil
+	status.User, status.Access = nil, v1alpha1.AccessNone
 	if user.Username != "" || user.Status != "" {
 		status.User = &v1alpha1.User{Username: cut(user.Username, 256), Status: cut(user.Status, 64)}
 	}
-	if related && !user.Deleted {
-		status.Relation = &v1alpha1.Relation{IsOwner: isOwner}
-		if status.Claim != nil {
-			status.Relation.Origin = status.Claim.Origin
-		}
+	switch {
+	case user.Deleted:
+	case related:
+		status.Access = accessOf(isOwner)
+	case user.Foreign:
+		status.Access = ""
 	}
 	return nil
+}
+
+// seeNobody notes in the status that the API does not know the user, if that is what its error says.
+func (r *run) seeNobody(err error) {
+	var failure *delos.Error
+	if !errors.As(err, &failure) || failure.Kind != delos.KindUserNotFound {
+		return
+	}
+	r.binding.Status.User, r.binding.Status.Access = nil, ""
+	if failure.ProvesUserGone() {
+		r.binding.Status.Access = v1alpha1.AccessNone
+	}
+}
+
+// related reports whether Get user last showed a relation that gives access.
+func (r *run) related() bool { return gives(r.binding.Status.Access) }
+
+func gives(access v1alpha1.Access) bool {
+	return access == v1alpha1.AccessOwner || access == v1alpha1.AccessStandard
 }
 
 func cut(text string, length int) string {
@@ -208,8 +228,7 @@ func (r *run) follow(context.Context) error {
 
 // asDeclared reports whether the relation that was read is the declared one.
 func (r *run) asDeclared() bool {
-	relation := r.binding.Status.Relation
-	return relation != nil && relation.IsOwner == r.binding.Spec.IsOwner
+	return r.binding.Status.Access == r.declared()
 }
 
 // await ends the run when the relation seems to be as declared, but may have been read as it was before another binding
@@ -267,24 +286,29 @@ func (r *run) bound() error {
 // shown says in words what Get user showed.
 func (r *run) shown() string {
 	return fmt.Sprintf("Get user shows that user %q has %s to client %q",
-		r.binding.Spec.UserUUID, access(r.binding.Status.Relation), r.binding.Spec.CUID)
+		r.binding.Spec.UserUUID, access(r.binding.Status.Access), r.binding.Spec.CUID)
 }
 
 // access says in words what a relation gives.
-func access(relation *v1alpha1.Relation) string {
-	switch {
-	case relation == nil:
-		return "no access"
-	case relation.IsOwner:
+func access(level v1alpha1.Access) string {
+	switch level {
+	case v1alpha1.AccessOwner:
 		return "owner access"
-	default:
+	case v1alpha1.AccessStandard:
 		return "standard access"
+	default:
+		return "no access"
 	}
 }
 
-// declared is the relation that the spec asks for.
-func (r *run) declared() *v1alpha1.Relation {
-	return &v1alpha1.Relation{IsOwner: r.binding.Spec.IsOwner}
+// declared is the access that the spec asks for.
+func (r *run) declared() v1alpha1.Access { return accessOf(r.binding.Spec.IsOwner) }
+
+func accessOf(isOwner bool) v1alpha1.Access {
+	if isOwner {
+		return v1alpha1.AccessOwner
+	}
+	return v1alpha1.AccessStandard
 }
 
 // hold ends the run of a suspended binding that would have to write.
@@ -293,9 +317,10 @@ func (r *run) hold(context.Context) error {
 		return nil
 	}
 	verb := "grant"
-	if relation := r.binding.Status.Relation; relation != nil && relation.IsOwner {
+	switch r.binding.Status.Access {
+	case v1alpha1.AccessOwner:
 		verb = "demote the user to"
-	} else if relation != nil {
+	case v1alpha1.AccessStandard:
 		verb = "promote the user to"
 	}
 	return r.conclude(outcome{reason: v1alpha1.ReasonSuspended, settled: true, message: fmt.Sprintf(
@@ -321,17 +346,14 @@ func (r *run) claim(ctx context.Context) error {
 				Host:      r.session.Host(),
 			},
 		}
-		if status.Relation != nil {
+		if r.related() {
 			status.Claim.Origin = v1alpha1.OriginAdopted
 			if status.ObservedExpiry != nil {
 				// For the access that was there the end is news.
 				status.ObservedExpiry.DeclaredTime = &r.now
 			}
 			r.note(corev1.EventTypeNormal, "Adopted", "Adopt", "Adopted what was there: user %q has %s to client %q",
-				r.binding.Spec.UserUUID, access(status.Relation), r.binding.Spec.CUID)
-		}
-		if err := r.see(r.user); err != nil {
-			return r.fail(ctx, err)
+				r.binding.Spec.UserUUID, access(status.Access), r.binding.Spec.CUID)
 		}
 	}
 	if adopting {
@@ -365,7 +387,7 @@ func (r *run) confirming() outcome {
 
 // relate makes the relation as declared.
 func (r *run) relate(ctx context.Context) error {
-	err := r.sendRelate(ctx, r.binding.Status.Relation)
+	err := r.sendRelate(ctx, r.binding.Status.Access)
 	if delos.KindOf(err) == delos.KindAlreadyRelated {
 		err = r.rebind(ctx, err)
 	}
@@ -393,10 +415,10 @@ func (r *run) rebind(ctx context.Context, refusal error) error {
 	case isOwner == spec.IsOwner:
 		return nil
 	}
-	if err := r.sendUnrelate(ctx, &v1alpha1.Relation{IsOwner: isOwner}); err != nil {
+	if err := r.sendUnrelate(ctx, accessOf(isOwner)); err != nil {
 		return err
 	}
-	if err := r.sendRelate(ctx, nil); err != nil {
+	if err := r.sendRelate(ctx, v1alpha1.AccessNone); err != nil {
 		return err
 	}
 	r.note(corev1.EventTypeNormal, "Rebound", "Relate",
@@ -406,14 +428,14 @@ func (r *run) rebind(ctx context.Context, refusal error) error {
 
 // noteWritten tells what the write was for: a new grant, an edit, or a drift.
 func (r *run) noteWritten() {
-	spec, before, now := r.binding.Spec, access(r.binding.Status.Relation), access(r.declared())
+	spec, before, now := r.binding.Spec, access(r.binding.Status.Access), access(r.declared())
 	switch {
 	case r.confirmed():
 		r.session.CountDrift()
 		r.noteCorrection()
 		r.note(corev1.EventTypeWarning, "DriftCorrected", "Relate",
 			"User %q had %s to client %q, which was not changed here; corrected to %s", spec.UserUUID, before, spec.CUID, now)
-	case r.binding.Status.Relation != nil:
+	case r.related():
 		r.note(corev1.EventTypeNormal, "Changed", "Relate",
 			"Changed user %q from %s to %s to client %q", spec.UserUUID, before, now, spec.CUID)
 	default:
@@ -425,6 +447,7 @@ func (r *run) noteWritten() {
 func (r *run) confirm(ctx context.Context) error {
 	user, err := r.session.User(ctx, r.binding.Spec.UserUUID)
 	if err != nil {
+		r.seeNobody(err)
 		return r.fail(ctx, err)
 	}
 	if err := r.see(user); err != nil {

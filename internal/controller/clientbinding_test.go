@@ -28,7 +28,7 @@ func TestGrant(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
 		Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-		Relation:           &v1alpha1.Relation{IsOwner: false, Origin: v1alpha1.OriginCreated},
+		Access:             v1alpha1.AccessStandard,
 		Claim:              w.claim(v1alpha1.OriginCreated, ref(at(0))),
 		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime:  ref(at(0)),
@@ -76,7 +76,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-					Relation:           &v1alpha1.Relation{Origin: v1alpha1.OriginAdopted},
+					Access:             v1alpha1.AccessStandard,
 					Claim:              w.claim(v1alpha1.OriginAdopted, nil),
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
@@ -92,7 +92,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-					Relation:           &v1alpha1.Relation{Origin: v1alpha1.OriginAdopted},
+					Access:             v1alpha1.AccessStandard,
 					Claim:              w.claim(v1alpha1.OriginAdopted, ref(at(0))),
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
@@ -114,7 +114,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-					Relation:           &v1alpha1.Relation{Origin: v1alpha1.OriginAdopted},
+					Access:             v1alpha1.AccessStandard,
 					Claim:              w.claim(v1alpha1.OriginAdopted, ref(at(0))),
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
@@ -131,7 +131,7 @@ func TestLook(t *testing.T) {
 		"an unknown user is waited for, and nothing is claimed": {
 			arrange: func(w *world) { w.platform.RemoveUser(john) },
 			want: func(*world) v1alpha1.ClientBindingStatus {
-				return v1alpha1.ClientBindingStatus{ObservedGeneration: -1, Conditions: failing("UserNotFound",
+				return v1alpha1.ClientBindingStatus{ObservedGeneration: -1, Access: v1alpha1.AccessNone, Conditions: failing("UserNotFound",
 					`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Next try at 2026-03-01T12:00:02Z`, 0)}
 			},
 			calls:  operations{opUser},
@@ -144,8 +144,9 @@ func TestLook(t *testing.T) {
 					ObservedGeneration: -1,
 					Conditions: failing("ClientNotFound",
 						`The Delos API knows no client "cust_789xyz": create the client there, or create a ClientBinding with the right cuid and delete this one. Next try at 2026-03-01T12:00:02Z`, 0),
-					Claim: w.claim(v1alpha1.OriginCreated, ref(at(0))),
-					User:  known,
+					Access: v1alpha1.AccessNone,
+					Claim:  w.claim(v1alpha1.OriginCreated, ref(at(0))),
+					User:   known,
 				}
 			},
 			related: map[string]bool{},
@@ -162,7 +163,8 @@ func TestLook(t *testing.T) {
 					ObservedGeneration: 1,
 					Conditions: stuck("UserDeleted",
 						`User "user_abc123def" is deleted in the Delos API and has no access: restore the user there, or delete this ClientBinding. Next try at 2026-03-01T12:10:00Z`, 0, 0),
-					User: known,
+					Access: v1alpha1.AccessNone,
+					User:   known,
 				}
 			},
 			related: map[string]bool{acme: false},
@@ -176,7 +178,8 @@ func TestLook(t *testing.T) {
 					ObservedGeneration: 1,
 					Conditions: []condition{ready("False", "Suspended",
 						`Suspended. Get user shows that user "user_abc123def" has no access to client "cust_789xyz"; without spec.suspend the operator would grant owner access`, 0)},
-					User: known,
+					Access: v1alpha1.AccessNone,
+					User:   known,
 				}
 			},
 			related: map[string]bool{},
@@ -191,8 +194,8 @@ func TestLook(t *testing.T) {
 					ObservedGeneration: 1,
 					Conditions: []condition{ready("False", "Suspended",
 						`Suspended. Get user shows that user "user_abc123def" has owner access to client "cust_789xyz"; without spec.suspend the operator would demote the user to standard access`, 0)},
-					Relation: &v1alpha1.Relation{IsOwner: true},
-					User:     known,
+					Access: v1alpha1.AccessOwner,
+					User:   known,
 				}
 			},
 			related: map[string]bool{acme: true},
@@ -206,7 +209,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-					Relation:           &v1alpha1.Relation{},
+					Access:             v1alpha1.AccessStandard,
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
 				}
@@ -228,6 +231,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions:         stuck("Rejected", `The Delos API calls the request invalid (HTTP 422): cuid has the wrong form. Next try at 2026-03-01T12:10:00Z`, 0, 0),
+					Access:             v1alpha1.AccessNone,
 					Claim:              w.claim(v1alpha1.OriginCreated, ref(at(0))),
 					User:               known,
 				}
@@ -302,7 +306,7 @@ func TestEditPromotes(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 2,
 		Conditions:         []condition{ready("True", "Bound", ownerMessage, 0)},
-		Relation:           &v1alpha1.Relation{IsOwner: true, Origin: v1alpha1.OriginCreated},
+		Access:             v1alpha1.AccessOwner,
 		Claim:              w.claim(v1alpha1.OriginCreated, ref(at(time.Minute))),
 		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime:  ref(at(time.Minute)),

@@ -91,7 +91,7 @@ func TestClaimFollowsTheDefault(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
 		Conditions:         []condition{ready("True", "Bound", `Get user shows that user "user_abc123def" has standard access to client "cust_789xyz"`, 0)},
-		Relation:           &v1alpha1.Relation{Origin: v1alpha1.OriginCreated},
+		Access:             v1alpha1.AccessStandard,
 		Claim:              claim,
 		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime:  &confirmed,

@@ -164,7 +164,7 @@ func (w *walk) checkAtRest(binding *v1alpha1.ClientBinding) {
 		if stalled := meta.IsStatusConditionTrue(binding.Status.Conditions, v1alpha1.ConditionStalled); !isReady && (!stalled || is == nothing) {
 			w.violated(binding, "expired, and neither done nor is there access that it does not revoke")
 		}
-		if isReady && binding.Status.Relation != nil && holder == nil {
+		if isReady && binding.Status.Access != v1alpha1.AccessNone && holder == nil {
 			w.violated(binding, "expired, and leaves access to another object, while none declares it")
 		}
 	case !w.usable(binding):

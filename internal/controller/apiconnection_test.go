@@ -465,7 +465,7 @@ func TestPatienceIsForTheWholeConnection(t *testing.T) {
 	w.reconcile()
 	w.calls()
 
-	result, err := w.bindings().Reconcile(t.Context(), w.request("other"))
+	result, err := w.lookWith(t.Context(), w.request("other").NamespacedName)
 
 	if err != nil {
 		t.Fatal(err)

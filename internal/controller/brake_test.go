@@ -106,7 +106,7 @@ func (w *world) named(name string) *v1alpha1.ClientBinding {
 
 func (w *world) reconcileNamed(name string) ctrl.Result {
 	w.t.Helper()
-	result, err := w.bindings().Reconcile(w.t.Context(), w.request(name))
+	result, err := w.lookWith(w.t.Context(), w.request(name).NamespacedName)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func (w *world) audited() []map[string]any {
 		}
 	}, funcr.Options{})
 	w.reconcileUsage()
-	if _, err := w.bindings().Reconcile(ctrl.LoggerInto(w.t.Context(), logger), w.request("john")); err != nil {
+	if _, err := w.lookWith(ctrl.LoggerInto(w.t.Context(), logger), w.request("john").NamespacedName); err != nil {
 		w.t.Fatal(err)
 	}
 	return lines

@@ -41,7 +41,7 @@ func (w *world) share(allowed *v1alpha1.Allowed) {
 func (r *rival) look() (v1alpha1.ClientBindingStatus, time.Duration) {
 	r.t.Helper()
 	r.reconcileUsageOf(ctrl.Request{NamespacedName: r.connections.Declared(r.get())})
-	result, err := r.bindings().Reconcile(r.t.Context(), ctrl.Request{NamespacedName: r.key})
+	result, err := r.lookWith(r.t.Context(), r.key)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (r *rival) reconcile() {
 	if err := r.kube.Get(r.t.Context(), r.key, object); err == nil {
 		r.reconcileUsageOf(ctrl.Request{NamespacedName: r.connections.Declared(object)})
 	}
-	if _, err := r.bindings().Reconcile(r.t.Context(), ctrl.Request{NamespacedName: r.key}); err != nil {
+	if _, err := r.lookWith(r.t.Context(), r.key); err != nil {
 		r.t.Fatal(err)
 	}
 }

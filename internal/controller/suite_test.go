@@ -104,6 +104,8 @@ type world struct {
 	recorder    *events.FakeRecorder
 	// registry has the metrics since the operator was last started.
 	registry *prometheus.Registry
+	// reconciler of the bindings since the operator was last started.
+	reconciler *ClientBindingReconciler
 }
 
 // newWorld has John and Maria, two clients, and no relation.
@@ -131,8 +133,14 @@ func newWorld(t *testing.T) *world {
 func (w *world) restart() {
 	w.brake = &Brake{Kube: w.kube, Events: w.recorder}
 	w.registry = prometheus.NewRegistry()
-	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: w.clock.Now, Metrics: metrics.New(w.registry)})
+	counters := metrics.New(w.registry)
+	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: w.clock.Now, AfterFunc: w.afterFunc, Metrics: counters})
+	w.pool.OnTurn(func(connection.Relation, int) {})
+	w.reconciler = &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake, Metrics: counters}
 }
+
+func (w *world) afterFunc(wait time.Duration, f func()) func() bool { return w.clock.AfterFunc(wait, f).Stop }
+
 
 func (w *world) schedule() Schedule {
 	return Schedule{
@@ -289,10 +297,7 @@ func (w *world) delete() {
 func (w *world) reconcile() time.Duration {
 	w.t.Helper()
 	w.reconcileUsage()
-	result, err := w.bindings().Reconcile(w.t.Context(), w.request("john"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	result := w.look(w.request("john").NamespacedName)
 	if binding := w.find(); binding != nil {
 		w.assertKStatus(binding, binding.Status.Conditions)
 	}
@@ -300,7 +305,31 @@ func (w *world) reconcile() time.Duration {
 }
 
 func (w *world) bindings() *ClientBindingReconciler {
-	return &ClientBindingReconciler{Kube: w.kube, Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake}
+	w.reconciler.Connections = w.connections
+	return w.reconciler
+}
+
+// look looks once at the relation of a binding; not at all when there is no such binding.
+func (w *world) look(name client.ObjectKey) ctrl.Result {
+	w.t.Helper()
+	result, err := w.lookWith(w.t.Context(), name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return result
+}
+
+func (w *world) lookWith(ctx context.Context, name client.ObjectKey) (ctrl.Result, error) {
+	w.t.Helper()
+	binding := &v1alpha1.ClientBinding{}
+	if err := w.kube.Get(ctx, name, binding); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	host, err := w.bindings().hostOf(ctx, binding)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.bindings().Reconcile(ctx, connection.Relation{Host: host, UserUUID: binding.Spec.UserUUID, CUID: binding.Spec.CUID})
 }
 
 // reconcileUsage protects the connection and its Secret, or lets them go.
@@ -467,12 +496,18 @@ func hinderedBy(reason string, conditions []metav1.Condition) []metav1.Condition
 }
 
 // claim is what the operator answers for in the world's platform.
-func (w *world) claim(origin v1alpha1.Origin, written *metav1.Time) *v1alpha1.Claim {
+func (w *world) claim(origin v1alpha1.Origin, inFlight ...v1alpha1.Call) *v1alpha1.Claim {
 	return &v1alpha1.Claim{
-		Origin:        origin,
-		Connection:    v1alpha1.ClaimConnection{Namespace: w.namespace, Name: "default", Host: w.host()},
-		LastWriteTime: written,
+		Origin:     origin,
+		Connection: v1alpha1.ClaimConnection{Namespace: w.namespace, Name: "default", Host: w.host()},
+		Account:    w.account(),
+		InFlight:   inFlight,
 	}
+}
+
+// account names the account with which the world's connection acts.
+func (w *world) account() string {
+	return w.pool.Session(w.connection()).Account()
 }
 
 func ref[T any](value T) *T { return &value }

@@ -415,23 +415,3 @@ func secretMetadata(namespace, name string) *metav1.PartialObjectMetadata {
 	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 	return secret
 }
-
-// protect ends the run of a binding that has nothing to answer for yet, unless its connection and the credentials are
-// sure to stay until its access was revoked. It does so before the first call, which would have to be repeated. One
-// that is suspended writes nothing, and may look.
-func (r *run) protect(context.Context) error {
-	switch {
-	case r.binding.Status.Claim != nil || r.suspended():
-		return nil
-	case !r.connection.DeletionTimestamp.IsZero():
-		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, woken: true, message: fmt.Sprintf(
-			"APIConnection %s is being deleted, and no more access is given through it", r.connectionName())})
-	case !controllerutil.ContainsFinalizer(r.connection, v1alpha1.InUseFinalizer) && r.refused():
-		// That it is no longer said to be refused is what tells those who protect connections.
-		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, woken: true, wait: startingRetry, message: fmt.Sprintf(
-			"Waits until APIConnection %s is sure to stay", r.connectionName())})
-	case !controllerutil.ContainsFinalizer(r.connection, v1alpha1.InUseFinalizer):
-		return r.conclude(outcome{silent: true, wait: startingRetry})
-	}
-	return nil
-}

@@ -9,8 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // Kind is what a failed call means to the caller.
@@ -136,6 +139,13 @@ func (e *Error) ProvesUserGone() bool {
 	default:
 		return e.Status >= 200 && e.Status < 300 || e.Status >= 400 && e.Status < 500
 	}
+}
+
+// Names reports whether the API's own words name an id.
+func (e *Error) Names(id string) bool {
+	return slices.Contains(strings.FieldsFunc(e.Text, func(r rune) bool {
+		return r != '_' && r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}), id)
 }
 
 // MayMeanGone reports whether the answer to a removal may mean that there is nothing to remove: the

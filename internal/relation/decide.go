@@ -223,6 +223,9 @@ func (d *decider) decide(i int) (Outcome, *Decision) {
 		return d.orphan(i)
 	case m.ClaimUnreadable:
 		return d.wait(i, Unreadable)
+	case m.Claimed && !m.Finalizer && !m.ending() && !d.DryRun:
+		// Without it the deletion would not revoke.
+		return d.step(i, StepRecord, Unknown)
 	case m.ending() && m.Claimed:
 		return d.leave(i)
 	case m.Leaving:
@@ -250,23 +253,37 @@ func (d *decider) step(i int, step Step, makes Access) (Outcome, *Decision) {
 	return Outcome{}, &Decision{Step: step, Member: i, Makes: makes}
 }
 
-// send makes a call, unless this run has changed the relation already, or may have: one look makes one change. A member sends
-// one call, and a second one only to remove what the platform does not overwrite.
+// send makes a call, unless this run has changed the relation already, or may have: one look makes one change. Only a removal may
+// follow another one. A member sends one call, and a second one only to remove what the platform does not overwrite.
 func (d *decider) send(i int, makes Access, otherwise Outcome) (Outcome, *Decision) {
-	changed := slices.ContainsFunc(d.Members, func(m Member) bool { return m.Sent.Answer == Accepted || m.Sent.Answer == Lost })
-	own := d.Members[i].Sent
-	again := own.Answer != NoCall && !(own.Answer == AlreadyRelated && makes == None)
+	m := &d.Members[i]
+	changed := slices.ContainsFunc(d.Members, func(other Member) bool {
+		return (other.Sent.Answer == Accepted || other.Sent.Answer == Lost) && (makes > None || other.Sent.Makes > None)
+	})
 	switch {
-	case d.DryRun && makes == None && d.Members[i].ending():
+	case m.Reading.State == NoTurn:
+		return d.wait(i, NoTurnYet)
+	case d.DryRun && m.ending():
 		return Outcome{State: Revoking, Why: HeldBack, Other: i}, nil
 	case d.DryRun:
-		return Outcome{State: Waiting, Why: Held, Other: i}, nil
-	case changed, again:
+		return d.wait(i, Held)
+	case m.Sent.Answer != NoCall && !(m.Sent.Answer == AlreadyRelated && makes == None):
+		return otherwise, nil
+	case changed:
 		otherwise.Look = soon
+		return otherwise, nil
+	case makes > None && d.yields(i):
 		return otherwise, nil
 	default:
 		return d.step(i, StepRecord, makes)
 	}
+}
+
+// yields reports whether a member that hands over has waited for too long: it removes the relation before the holder gives it again.
+func (d *decider) yields(i int) bool {
+	return slices.ContainsFunc(d.Members, func(m Member) bool {
+		return m.toRevoke() && m.WaitedLong && m.Link == LinkReady && m.Sent.Answer == NoCall && !m.ClaimUnreadable
+	}) && !d.Members[i].ending()
 }
 
 // soon has the relation looked at again at once.
@@ -338,31 +355,32 @@ func (d *decider) hold(i int) (Outcome, *Decision) {
 }
 
 // disturbed reports whether what was confirmed may not be so any more, or another member waits for its confirmation: another
-// member is leaving, a call may still change the relation, or the finalizer is lost.
+// member is leaving, or a call may still change the relation.
 func (d *decider) disturbed(i int) bool {
 	m := &d.Members[i]
-	leaving := slices.ContainsFunc(d.Members, func(other Member) bool {
-		return other.toRevoke()
-	})
-	return leaving || m.Claimed && !m.Finalizer || d.mayArrive(m.Declares) > 0 || d.overtaken(m.Declares)
+	leaving := slices.ContainsFunc(d.Members, func(other Member) bool { return other.toRevoke() })
+	return leaving || m.unanswered(Unknown) > 0 || d.mayArrive(m.Declares) > 0 || d.overtaken(m.Declares)
 }
 
 // confirm decides for a holder whose relation is as it declares.
 func (d *decider) confirm(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
+	unclaimed := Outcome{State: Bound, Why: AsDeclaredUnclaimed, Other: i}
+	unconfirmed := Outcome{State: Confirming, Why: NotShownYet, Other: i}
 	switch left := d.mayArrive(m.Declares); {
 	case left > 0:
 		return Outcome{State: Confirming, Why: CallMayArrive, Other: i, Look: left}, nil
-	case d.overtaken(m.Declares) && m.Suspended:
-		return Outcome{State: Confirming, Why: NotShownYet, Other: i}, nil
-	case d.overtaken(m.Declares), d.unproven(i) && !m.Suspended:
-		return d.send(i, m.Declares, Outcome{State: Confirming, Why: NotShownYet, Other: i})
 	case d.DryRun && !m.Claimed:
-		return Outcome{State: Bound, Why: AsDeclaredUnclaimed, Other: i}, nil
-	case !d.DryRun && (!m.Claimed || !m.Finalizer):
+		return unclaimed, nil
+	case d.overtaken(m.Declares) && (m.Suspended || d.DryRun):
+		return unconfirmed, nil
+	case d.overtaken(m.Declares), d.toProve(i):
+		return d.send(i, m.Declares, unconfirmed)
+	case !m.Claimed:
 		return d.step(i, StepRecord, Unknown)
 	default:
-		return Outcome{State: Bound, Why: AsDeclared, Other: i}, nil
+		// A call that makes the same may still arrive, and is looked for when it cannot any more.
+		return Outcome{State: Bound, Why: AsDeclared, Other: i, Look: m.unanswered(Unknown)}, nil
 	}
 }
 
@@ -425,15 +443,17 @@ func (m *Member) accepted(makes Access) bool {
 	return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes == makes && !c.settled() })
 }
 
-// unproven reports whether a member hands the relation over whose account is another one than the holder's, and it is not
-// known that the holder's account may revoke it, too. To have read it is no proof.
-func (d *decider) unproven(i int) bool {
-	m := &d.Members[i]
-	if m.Sent.Answer == Accepted || m.Sent.Answer == AlreadyRelated {
-		return false
-	}
-	return slices.ContainsFunc(d.Members, func(other Member) bool {
-		return other.toRevoke() && other.Account != m.Account && other.ClaimAccount != m.Account
+// proves reports whether it is known that the holder may revoke what a member hands over to it: both have the same account, or the
+// platform took the holder's call. To have read the relation is no proof.
+func (d *decider) proves(holder int, leaver *Member) bool {
+	m := &d.Members[holder]
+	return m.Sent.Answer == Accepted || m.Sent.Answer == AlreadyRelated || m.Account != "" && m.Account == leaver.Account
+}
+
+// toProve reports whether the holder has to send its call once more, since a member waits for the proof that it may revoke.
+func (d *decider) toProve(i int) bool {
+	return !d.Members[i].Suspended && !d.DryRun && slices.ContainsFunc(d.Members, func(other Member) bool {
+		return other.toRevoke() && !other.ClaimUnreadable && other.unanswered(Unknown) <= 0 && !d.proves(i, &other)
 	})
 }
 
@@ -447,7 +467,7 @@ func (d *decider) stand(i int) (Outcome, *Decision) {
 		return Outcome{State: Waiting, Why: OlderHolds, Other: d.holder}, nil
 	case m.Rests:
 		return Outcome{State: Bound, Look: m.DueIn, Other: i}, nil
-	case why != Unchanged && !(m.Suspended && (why == ConnectionUnprotected || why == ConnectionLeaving)):
+	case why != Unchanged:
 		return d.wait(i, why)
 	}
 	// It is suspended and has no claim: it only looks.

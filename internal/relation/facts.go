@@ -49,16 +49,17 @@ type Member struct {
 	// Rests: what it declares was confirmed, and is not due to be read again before DueIn is over.
 	Rests bool
 	DueIn time.Duration
-	// SeenUnclaimed: the operator said of it, under suspension, that the relation is not its own.
-	SeenUnclaimed bool
-	// LongFailing: it has been failing for so long (--stall-after) that nobody waits for it.
-	LongFailing bool
+	// SaidUnclaimed: its status says, under suspension, that the operator does not answer for the relation.
+	SaidUnclaimed bool
+	// WaitedLong: for as long as --stall-after the holder could not take the relation over from it; or, without a claim, it
+	// could not be read whether there is a relation.
+	WaitedLong bool
 	// Contested: its access was corrected as often as it is given again.
 	Contested bool
 	// Brake is what the connection's limit on revocations says of its revocation.
 	Brake Brake
 	// Through names the APIConnection through which it acts, and Link is its state. Account names the platform's account that
-	// the connection has a session of. ClaimAccount is the account that last saw the user on behalf of the claim.
+	// the connection has a session of. ClaimAccount is the account that last saw the relation on behalf of the claim, or claimed it.
 	Through               int
 	Link                  Link
 	Account, ClaimAccount string
@@ -242,11 +243,15 @@ func (f *Facts) NoteSent(member int, answer Answer, shows time.Duration) {
 	if answer == Unsent {
 		return
 	}
+	changed := answer == Accepted || answer == Lost
 	for i := range f.Members {
 		other := &f.Members[i]
-		other.Reading = Reading{}
+		if changed || other.Through == m.Through {
+			other.Reading = Reading{}
+		}
+		other.Rests = other.Rests && !changed
 		if answer == Accepted {
-			other.Calls = without(other.Calls, func(c Call) bool { return c.Accepted })
+			other.Calls = without(other.Calls, func(c Call) bool { return c.Accepted && (c.Makes != makes || i == member) })
 		}
 	}
 	if answer == Accepted {
@@ -262,7 +267,7 @@ func (f *Facts) NoteRead(member int, reading Reading) {
 			continue
 		}
 		m.Reading = reading
-		if reading.State == Shown && m.Claimed {
+		if reading.State == Shown && reading.Access > None && m.Claimed {
 			m.ClaimAccount = m.Account
 		}
 	}

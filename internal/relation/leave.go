@@ -14,53 +14,53 @@ func (d *decider) orphan(i int) (Outcome, *Decision) {
 // removed.
 func (d *decider) leave(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
-	if m.Link == LinkMissing || m.Link == LinkElsewhere {
-		return d.wait(i, m.linkProblem())
-	}
-	if d.holder < 0 || d.hopeless(i) {
+	if d.holder < 0 {
 		return d.revoke(i)
 	}
 	heir := d.outcomes[d.holder]
+	taken := heir.State == Bound && heir.Why == AsDeclared && d.proves(d.holder, m)
 	switch left := m.unanswered(Unknown); {
-	case heir.State != Bound || heir.Why != AsDeclared:
-		return Outcome{State: Revoking, Why: HandingOver, Other: d.holder, Look: heir.Look}, nil
-	case left > 0:
+	case taken && left > 0:
 		return Outcome{State: Revoking, Why: HandedOverSoon, Other: d.holder, Look: left}, nil
-	default:
+	case taken:
 		return Outcome{State: Gone, Why: HandedOver, Other: d.holder}, nil
+	case d.Members[d.holder].Sent.Answer == Refused, m.WaitedLong:
+		// Access that is to end does not wait for a holder that cannot take it over.
+		return d.revoke(i)
+	default:
+		return Outcome{State: Revoking, Why: HandingOver, Other: d.holder, Look: heir.Look}, nil
 	}
-}
-
-// hopeless reports whether access that is to end does not wait for the holder: it cannot use its connection, the platform
-// refused its call, or the wait has lasted for too long.
-func (d *decider) hopeless(i int) bool {
-	heir := &d.Members[d.holder]
-	return !heir.Link.usable() || heir.Sent.Answer == Refused || d.Members[i].LongFailing
 }
 
 // revoke removes the relation, and lets the member go once the relation was seen gone.
 func (d *decider) revoke(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
-	switch {
-	case m.Link == LinkNotReady || m.Link == LinkStarting:
-		return d.wait(i, m.linkProblem())
-	case m.Brake == BrakeAsk && !d.DryRun:
-		return d.step(i, StepAskBrake, Unknown)
-	case m.Brake == BrakeHolds:
-		return Outcome{State: Revoking, Why: BrakeHeld, Other: i}, nil
+	remove := func() (Outcome, *Decision) {
+		switch {
+		case m.Brake == BrakeAsk && !d.DryRun && m.Reading.State != NoTurn:
+			return d.step(i, StepAskBrake, Unknown)
+		case m.Brake == BrakeHolds:
+			return Outcome{State: Revoking, Why: BrakeHeld, Other: i}, nil
+		default:
+			return d.send(i, None, Outcome{State: Revoking, Why: RemovalNotShown, Other: i})
+		}
+	}
+	switch why := m.linkProblem(); {
+	case why != Unchanged:
+		return d.wait(i, why)
 	case m.Sent.Answer == Lost, m.Sent.Answer == Unsent:
 		return d.wait(i, CannotSend)
-	case m.Sent.Answer != NoCall, d.removed(i):
+	case m.Sent.Answer != NoCall, d.removed(i), d.removalTried(i):
 		return d.verify(i)
 	case !m.removalUnanswered():
-		return d.send(i, None, Outcome{State: Revoking, Why: RemovalNotShown, Other: i})
+		return remove()
 	}
 	// A removal may still arrive. It is sent again only if the relation is there: otherwise that would never end.
 	if outcome, next, done := d.read(i); !done {
 		return outcome, next
 	}
 	if m.Reading.State == Shown && m.Reading.Access > None {
-		return d.send(i, None, Outcome{State: Revoking, Why: RemovalNotShown, Other: i})
+		return remove()
 	}
 	return d.verify(i)
 }
@@ -70,9 +70,16 @@ func (d *decider) revoke(i int) (Outcome, *Decision) {
 func (d *decider) removed(i int) bool {
 	m := &d.Members[i]
 	settledGrant := slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted && c.Makes > None && c.settled() })
-	return !settledGrant && (m.accepted(None) || slices.ContainsFunc(d.Members, func(other Member) bool {
-		return other.Account == m.Account && other.Sent == Sent{None, Accepted}
-	}))
+	return slices.ContainsFunc(d.Members, func(other Member) bool {
+		return other.Account == m.Account && (other.Sent == Sent{None, Accepted} || !settledGrant && other.accepted(None))
+	})
+}
+
+// removalTried reports whether this run has tried the removal with the same account, on behalf of another member.
+func (d *decider) removalTried(i int) bool {
+	return slices.ContainsFunc(d.Members, func(m Member) bool {
+		return m.Account == d.Members[i].Account && m.Sent.Makes == None && (m.Sent.Answer == NothingThere || m.Sent.Answer == Refused)
+	})
 }
 
 func (m *Member) removalUnanswered() bool {
@@ -102,6 +109,8 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 		return d.revoking(i, RemovalNotShown)
 	case r.Access > None:
 		return d.revoking(i, NothingRemoved)
+	case !accepted && m.ClaimAccount != m.Account:
+		return d.revoking(i, AbsenceSeenByOther)
 	case r.Odd:
 		return d.revoking(i, AbsenceOdd)
 	case !r.Whole && !accepted:
@@ -145,24 +154,33 @@ func (d *decider) leaveUnclaimed(i int) (Outcome, *Decision) {
 	switch {
 	case m.Link == LinkDenied:
 		return Outcome{State: Gone, Why: NothingToRevoke, Other: i}, nil
-	case d.holder >= 0:
+	case d.holder >= 0 && d.Members[d.holder].Claimed:
 		return Outcome{State: Gone, Why: DeclaredByOther, Other: d.holder}, nil
-	case m.Suspended && m.SeenUnclaimed:
+	case m.Suspended && m.SaidUnclaimed:
 		return Outcome{State: Gone, Why: NotOurs, Other: i}, nil
 	}
 	outcome, next := d.readUnclaimed(i)
-	if next == nil && outcome.State == Revoking && outcome.Why != Undeclared && m.LongFailing {
+	if next == nil && outcome.Unread() && m.WaitedLong {
 		return Outcome{State: Gone, Why: GivenUp, Other: i}, nil
 	}
 	return outcome, next
 }
 
+// Unread reports whether the outcome of a member without a claim that leaves is that it could not be read whether there is a
+// relation. That a run has to wait for its turn, or for a session, does not count.
+func (o Outcome) Unread() bool {
+	switch o.Why {
+	case NoTurnYet, ConnectionStarting, Undeclared, HandingOver, HeldBack:
+		return false
+	default:
+		return o.State == Revoking
+	}
+}
+
 func (d *decider) readUnclaimed(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
-	switch m.Link {
-	case LinkReady, LinkUnprotected, LinkLeaving:
-	default:
-		return d.wait(i, m.linkProblem())
+	if why := m.linkProblem(); why != Unchanged {
+		return d.wait(i, why)
 	}
 	if outcome, next, done := d.read(i); !done {
 		return outcome, next
@@ -172,10 +190,16 @@ func (d *decider) readUnclaimed(i int) (Outcome, *Decision) {
 		if outcome, next, proven := d.proveAbsence(i); !proven {
 			return outcome, next
 		}
+	case r.Access > None && d.holder >= 0:
+		return Outcome{State: Revoking, Why: HandingOver, Other: d.holder}, nil
 	case r.Access > None:
 		return d.revoking(i, Undeclared)
+	case r.Deleted:
+		return d.revoking(i, DeletedNotRemoved)
 	case r.Odd:
 		return d.revoking(i, AbsenceOdd)
+	case !r.Whole:
+		return d.revoking(i, AbsenceNotWhole)
 	}
 	return Outcome{State: Gone, Why: NothingToRevoke, Other: i}, nil
 }
@@ -187,9 +211,7 @@ func (d *decider) observeExpired(i int) (Outcome, *Decision) {
 	if m.Rests {
 		return Outcome{State: Gone, Other: i, Look: m.DueIn}, nil
 	}
-	switch why := m.linkProblem(); why {
-	case Unchanged, ConnectionUnprotected, ConnectionLeaving:
-	default:
+	if why := m.linkProblem(); why != Unchanged {
 		return d.wait(i, why)
 	}
 	if outcome, next, done := d.read(i); !done {

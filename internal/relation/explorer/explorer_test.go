@@ -1,0 +1,20 @@
+package explorer
+
+import (
+	"strings"
+	"testing"
+)
+
+// No state breaks a promise.
+func TestExplore(t *testing.T) {
+	for i := range Configurations {
+		c := &Configurations[i]
+		t.Run(c.Name, func(t *testing.T) {
+			result := c.Explore(0)
+			t.Logf("%d states, %d transitions, depth %d, %v", result.States, result.Transitions, result.Depth, result.Took)
+			if result.Violation != "" {
+				t.Errorf("%s:\n%s", result.Violation, strings.Join(result.Trace, "\n"))
+			}
+		})
+	}
+}

@@ -138,9 +138,11 @@ func (r *run) factsOf(ctx context.Context, m *member, calls map[callID]time.Time
 	}
 	facts.SpecUnreadable, facts.ClaimUnreadable = fieldsUnreadable(binding, facts.Leaving || facts.Expired)
 	if ready := readyOf(binding); ready != nil && claim == nil {
-		facts.SeenUnclaimed = ready.Reason == v1alpha1.ReasonUnclaimed || ready.Reason == v1alpha1.ReasonSuspended
+		facts.SaidUnclaimed = ready.Reason == v1alpha1.ReasonUnclaimed
 	}
-	facts.LongFailing = r.Schedule.stalls(conditionedOf(binding))
+	if since, waits := r.known.waits[binding.UID]; waits {
+		facts.WaitedLong = r.Schedule.Now().Sub(since) >= r.Schedule.StallAfter
+	}
 	if claim != nil {
 		facts.ClaimAccount, facts.Calls = claim.Account, r.callsOf(binding, calls)
 	}

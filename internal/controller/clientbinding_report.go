@@ -100,6 +100,7 @@ func (r *run) next(i int, wait time.Duration) (time.Duration, int) {
 // reportMember writes what the run came to for one member, and returns when to look again.
 func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome) (time.Duration, error) {
 	m, facts := r.members[i], &r.facts.Members[i]
+	r.noteWait(i, outcome)
 	if outcome.State == relation.Gone && facts.Leaving {
 		return 0, r.letGo(ctx, i, outcome)
 	}
@@ -135,6 +136,20 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 	}
 	r.tell(m, end.message)
 	return wait, nil
+}
+
+// noteWait remembers since when a member waits for the holder to take its relation over, or without a claim for what is there to
+// be read. That it has no turn changes nothing.
+func (r *run) noteWait(i int, outcome relation.Outcome) {
+	uid, waits, claimed := r.members[i].cached.UID, r.known.waits, r.facts.Members[i].Claimed
+	switch {
+	case outcome.Why == relation.HandingOver, !claimed && outcome.Unread():
+		if waits[uid].IsZero() {
+			waits[uid] = r.Schedule.Now()
+		}
+	case outcome.State == relation.Gone, !claimed && outcome.Why != relation.NoTurnYet && outcome.Why != relation.ConnectionStarting:
+		delete(waits, uid)
+	}
 }
 
 // conclude sets the conditions of a member, unless it keeps the Ready that it has, and returns when to look again.

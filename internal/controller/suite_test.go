@@ -139,8 +139,9 @@ func (w *world) restart() {
 	w.reconciler = &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake, Metrics: counters}
 }
 
-func (w *world) afterFunc(wait time.Duration, f func()) func() bool { return w.clock.AfterFunc(wait, f).Stop }
-
+func (w *world) afterFunc(wait time.Duration, f func()) func() bool {
+	return w.clock.AfterFunc(wait, f).Stop
+}
 
 func (w *world) schedule() Schedule {
 	return Schedule{

@@ -265,11 +265,20 @@ func (r *run) rests(m *member, facts relation.Member) (rests bool, dueIn time.Du
 	if !confirmed(m.cached) || status.LastConfirmedTime.After(r.now.Time) || status.RunRequested(m.cached.Annotations) || r.known.unconfirmed {
 		return false, 0
 	}
-	if readyOf(m.cached).Reason == v1alpha1.ReasonExpired {
-		return status.Access == v1alpha1.AccessNone, 0
+	expired := readyOf(m.cached).Reason == v1alpha1.ReasonExpired
+	if expired && status.Access == v1alpha1.AccessNone {
+		return true, 0
 	}
 	dueIn = due(m.cached.UID, *status.LastConfirmedTime, interval(m.through)).Sub(r.Schedule.Now())
-	return dueIn > 0 && !facts.Expired, dueIn
+	return dueIn > 0 && expired == facts.Expired && !r.confirmedLater(m), dueIn
+}
+
+// confirmedLater reports whether another member was the holder since a member was confirmed.
+func (r *run) confirmedLater(m *member) bool {
+	return slices.ContainsFunc(r.members, func(other *member) bool {
+		at := other.was().LastConfirmedTime
+		return other != m && other.was().Claim != nil && at != nil && !at.Before(m.was().LastConfirmedTime)
+	})
 }
 
 // asked reports whether a person asks for another look: by an edit, or by the annotation.

@@ -306,7 +306,7 @@ func (w *world) reconcile() time.Duration {
 }
 
 func (w *world) bindings() *ClientBindingReconciler {
-	w.reconciler.Connections = w.connections
+	w.reconciler.Connections, w.reconciler.Schedule, w.reconciler.Kube = w.connections, w.schedule(), w.kube
 	return w.reconciler
 }
 

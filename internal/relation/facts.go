@@ -46,7 +46,7 @@ type Member struct {
 	Finalizer, Claimed bool
 	// Calls are the calls made on its behalf that may still change the relation.
 	Calls []Call
-	// Rests: what it declares was confirmed, and is not due to be read again before DueIn is over.
+	// Rests: what it declares was confirmed, and is not due to be read again before DueIn is over; 0 is never.
 	Rests bool
 	DueIn time.Duration
 	// SaidUnclaimed: its status says, under suspension, that the operator does not answer for the relation.

@@ -10,6 +10,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -28,8 +29,9 @@ const (
 	conflictRetry = time.Second
 	// soonest keeps a wait from being none: an object without a wait is not looked at again.
 	soonest = 100 * time.Millisecond
-	// mostSteps is how many steps a run takes at most. The explorer shows that no run takes as many.
-	mostSteps = 40
+	// mostSteps is how many steps a run takes at most for each member, and as many on top. The explorer shows that no run takes
+	// as many.
+	mostSteps = 20
 )
 
 // ClientBindingReconciler makes the Delos API agree with ClientBindings, one relation at a time.
@@ -69,6 +71,8 @@ type remembered struct {
 	calls map[callID]time.Time
 	// absent is since when reads through an account found no such user, without one that found the user.
 	absent map[string]time.Time
+	// waits is since when a member cannot be handed over, or without a claim cannot be read.
+	waits map[types.UID]time.Time
 	// unconfirmed: it sent a call, and has not confirmed the relation since.
 	unconfirmed bool
 }
@@ -81,7 +85,7 @@ func (m *memory) of(key connection.Relation) *remembered {
 		if m.relations == nil {
 			m.relations = map[connection.Relation]*remembered{}
 		}
-		m.relations[key] = &remembered{calls: map[callID]time.Time{}, absent: map[string]time.Time{}}
+		m.relations[key] = &remembered{calls: map[callID]time.Time{}, absent: map[string]time.Time{}, waits: map[types.UID]time.Time{}}
 	}
 	return m.relations[key]
 }
@@ -91,7 +95,7 @@ func (m *memory) tidy(key connection.Relation, members int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.relations[key]
-	if known != nil && (members == 0 || len(known.calls) == 0 && len(known.absent) == 0 && !known.unconfirmed) {
+	if known != nil && (members == 0 || len(known.calls) == 0 && len(known.absent) == 0 && len(known.waits) == 0 && !known.unconfirmed) {
 		delete(m.relations, key)
 	}
 }
@@ -114,7 +118,7 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, key connection.
 	if run.lagging {
 		return ctrl.Result{RequeueAfter: soonest}, nil
 	}
-	for range mostSteps {
+	for range mostSteps * (len(run.members) + 1) {
 		decision := relation.Decide(run.facts)
 		switch decision.Step {
 		case relation.StepRead:
@@ -134,7 +138,7 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, key connection.
 			return retryConflict(err)
 		}
 	}
-	return ctrl.Result{}, fmt.Errorf("the relation was not decided within %d steps", mostSteps)
+	return ctrl.Result{}, fmt.Errorf("the relation was not decided within %d steps", mostSteps*(len(run.members)+1))
 }
 
 // run is one look at one relation.

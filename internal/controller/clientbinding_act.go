@@ -145,18 +145,21 @@ func (r *run) askBrake(ctx context.Context, i int) error {
 // record sets the finalizer and records the claim, with the call that is about to be sent. Whatever becomes of the operator, the
 // deletion of the object will revoke. The turn is held before, so that nothing slow lies between the record and the call.
 func (r *run) record(ctx context.Context, i int, makes relation.Access) error {
-	if !r.turn(i) {
+	if makes != relation.Unknown && !r.turn(i) {
 		return nil
 	}
 	m := r.members[i]
-	if err := r.lead(); err != nil {
-		return err
-	}
 	m.edit()
 	if m.binding.DeletionTimestamp.IsZero() && !r.facts.Members[i].Expired {
 		if err := r.patchFinalizer(ctx, m, controllerutil.AddFinalizer); err != nil {
 			return err
 		}
+	}
+	if makes == relation.Unknown {
+		// It is adopted as it is, or has its finalizer again, and the report says so.
+		r.facts.NoteRecorded(i, relation.Call{})
+		r.noteClaim(i)
+		return nil
 	}
 	timeout := m.session.Timeout()
 	settle := settlesAfter(timeout)
@@ -166,10 +169,7 @@ func (r *run) record(ctx context.Context, i int, makes relation.Access) error {
 	if user := m.user; user != nil {
 		m.shown = shownAccess(user, r.key.CUID)
 	}
-	if makes == relation.Unknown {
-		// It is adopted as it is, and the report says so.
-		return nil
-	}
+	r.noteReading(i)
 	status := &m.binding.Status
 	if r.facts.Members[i].Expired && status.ExpiredTime == nil {
 		status.ExpiredTime = &r.now
@@ -222,7 +222,7 @@ func (r *run) send(ctx context.Context, i int, makes relation.Access) error {
 	}
 	answer := answerOf(err, makes)
 	r.facts.NoteSent(i, answer, showsWithin)
-	m.failure = err
+	m.refusal = err
 	switch answer {
 	case relation.Unsent:
 		return nil
@@ -231,9 +231,6 @@ func (r *run) send(ctx context.Context, i int, makes relation.Access) error {
 		r.noteWritten(m, makes)
 	}
 	r.known.unconfirmed = true
-	for _, other := range r.members {
-		other.user = nil
-	}
 	return nil
 }
 
@@ -252,6 +249,9 @@ func answerOf(err error, makes relation.Access) relation.Answer {
 		return relation.Lost
 	case failure.Operation != operation || failure.RequestID == "":
 		return relation.Unsent
+	case failure.Kind == delos.KindUnauthorized, failure.Kind == delos.KindLoginRefused, failure.Kind == delos.KindRateLimited && failure.Declined():
+		// It says nothing of the relation.
+		return relation.Unsent
 	case !failure.Declined() && failure.Kind != delos.KindAlreadyRelated, failure.Text == "":
 		return relation.Lost
 	case failure.Kind == delos.KindAlreadyRelated:
@@ -259,7 +259,6 @@ func answerOf(err error, makes relation.Access) relation.Answer {
 	case makes == relation.None && failure.MayMeanGone():
 		return relation.NothingThere
 	case makes == relation.None && !failure.Refused():
-		// It says nothing of the relation, such as that the API asks for patience.
 		return relation.Unsent
 	default:
 		return relation.Refused

@@ -99,7 +99,7 @@ func TestAccessThatOutlivesItsRecord(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
 		Conditions: stuck("Expired", `Expired at 2026-03-01T11:00:00Z. Get user shows that user "user_abc123def" has standard access to client "cust_789xyz", `+
-			`which this object did not give and does not revoke: remove it in the Delos platform, or declare it with another ClientBinding. Next try at 2026-03-01T12:10:00Z`, 0, 0),
+			`which this object did not give and does not revoke: remove it in the Delos platform, or declare it with another ClientBinding. Tried again within a minute`, 0, 0),
 		Access:         v1alpha1.AccessStandard,
 		User:           &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		ObservedExpiry: &v1alpha1.ObservedExpiry{ExpiresAt: at(-time.Hour)},

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -100,6 +101,7 @@ func (r *run) next(i int, wait time.Duration) (time.Duration, int) {
 // reportMember writes what the run came to for one member, and returns when to look again.
 func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome) (time.Duration, error) {
 	m, facts := r.members[i], &r.facts.Members[i]
+	r.noteWait(i, outcome)
 	if outcome.State == relation.Gone && facts.Leaving {
 		return 0, r.letGo(ctx, i, outcome)
 	}
@@ -137,6 +139,20 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 	return wait, nil
 }
 
+// noteWait remembers since when a member waits for the holder to take its relation over, or without a claim for what is there to
+// be read. That it has no turn changes nothing.
+func (r *run) noteWait(i int, outcome relation.Outcome) {
+	uid, waits, claimed := r.members[i].cached.UID, r.known.waits, r.facts.Members[i].Claimed
+	switch {
+	case outcome.Why == relation.HandingOver, !claimed && outcome.Unread():
+		if waits[uid].IsZero() {
+			waits[uid] = r.Schedule.Now()
+		}
+	case outcome.State == relation.Gone, !claimed && outcome.Why != relation.NoTurnYet && outcome.Why != relation.ConnectionStarting:
+		delete(waits, uid)
+	}
+}
+
 // conclude sets the conditions of a member, unless it keeps the Ready that it has, and returns when to look again.
 func (r *run) conclude(i int, end *outcome) time.Duration {
 	m, facts := r.members[i], &r.facts.Members[i]
@@ -171,22 +187,13 @@ func conditionedOf(binding *v1alpha1.ClientBinding) conditioned {
 func (r *run) noteFacts(i int, outcome relation.Outcome) {
 	m, facts := r.members[i], &r.facts.Members[i]
 	status := &m.binding.Status
-	noteExpiry(m.binding, r.now)
 	if facts.Expired && status.ExpiredTime == nil && facts.Brake == relation.BrakeNone && !r.DryRun {
 		status.ExpiredTime = &r.now
 	}
-	if r.contestOver(m) && !m.accepted {
+	if r.contestOver(m) && equality.Semantic.DeepEqual(status.Contest, m.was().Contest) {
 		status.Contest = nil
 	}
-	switch reading := facts.Reading; {
-	case reading.State == relation.Shown && m.user != nil:
-		status.User, status.Access = userOf(m.user), shownAccess(m.user, r.key.CUID)
-	case reading.State == relation.NoUser:
-		status.User, status.Access = nil, ""
-		if reading.Named && !(facts.Claimed && facts.ClaimAccount != facts.Account) {
-			status.Access = v1alpha1.AccessNone
-		}
-	}
+	r.noteReading(i)
 	if status.Claim == nil || !facts.Claimed {
 		return
 	}
@@ -196,6 +203,21 @@ func (r *run) noteFacts(i int, outcome relation.Outcome) {
 	if facts.Reading.State == relation.Shown && protected && !facts.Leaving && !facts.Expired {
 		// Another connection of the same API has just shown the user: it is the one to revoke through from now on.
 		status.Claim.Connection.Namespace, status.Claim.Connection.Name = m.name.Namespace, m.name.Name
+	}
+}
+
+// noteReading puts into a member's status what was read.
+func (r *run) noteReading(i int) {
+	m, facts := r.members[i], &r.facts.Members[i]
+	status := &m.binding.Status
+	switch reading := facts.Reading; {
+	case reading.State == relation.Shown:
+		status.User, status.Access = userOf(m.user), shownAccess(m.user, r.key.CUID)
+	case reading.State == relation.NoUser:
+		status.User, status.Access = nil, ""
+		if reading.Named && !(facts.Claimed && facts.ClaimAccount != facts.Account) {
+			status.Access = v1alpha1.AccessNone
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/jonboulle/clockwork"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
@@ -61,7 +62,7 @@ func TestDeletion(t *testing.T) {
 			related: map[string]bool{},
 			calls:   operations{opUnrelate, opUser},
 			conditions: failingSince("RevocationBlocked",
-				`The Delos API did not accept the removal, and Get user shows user "user_abc123def" without a whole list of clients, which proves nothing. Next try at 2026-03-01T12:01:02Z`, time.Minute, time.Minute),
+				`The Delos API did not accept the removal, and Get user shows user "user_abc123def" without a whole list of clients, which proves nothing. Tried again within a minute`, time.Minute, time.Minute),
 		},
 		"removed, and Get user leaves an empty list out": {
 			arrange: func(w *world) {
@@ -90,7 +91,7 @@ func TestDeletion(t *testing.T) {
 			related: map[string]bool{},
 			calls:   operations{opUnrelate, opUser},
 			conditions: hinderedBy("UserNotFound", failingSince("RevocationBlocked", notRemoved+
-				`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Next try at 2026-03-01T12:01:02Z`, time.Minute, time.Minute)),
+				`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Tried again within a minute`, time.Minute, time.Minute)),
 		},
 		"a router's not-found proves nothing": {
 			arrange: func(w *world) {
@@ -278,7 +279,7 @@ func TestWhatWasLetGoIsToldOnce(t *testing.T) {
 		},
 	})
 
-	_, err := reconciler.Reconcile(t.Context(), w.request("john"))
+	_, err := reconciler.Reconcile(t.Context(), connection.Relation{Host: w.host(), UserUUID: john, CUID: acme})
 
 	if err != nil {
 		t.Fatal(err)
@@ -352,6 +353,6 @@ func TestRemovalThatIsRefusedAlthoughSomethingIsThere(t *testing.T) {
 	w.reconcile()
 
 	expectEqual(t, "gone", false, w.gone())
-	expectEqual(t, "message", "The access could not be removed yet. The Delos API calls the request invalid (HTTP 400): Not today. Next try at 2026-03-01T12:01:02Z",
+	expectEqual(t, "message", "The access could not be removed yet. The Delos API calls the request invalid (HTTP 400): Not today. Tried again within a minute",
 		meta.FindStatusCondition(w.binding().Status.Conditions, v1alpha1.ConditionReady).Message)
 }

@@ -29,7 +29,7 @@ func TestGrant(t *testing.T) {
 		ObservedGeneration: 1,
 		Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
 		Access:             v1alpha1.AccessStandard,
-		Claim:              w.claim(v1alpha1.OriginCreated, ref(at(0))),
+		Claim:              w.claim(v1alpha1.OriginCreated),
 		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime:  ref(at(0)),
 	})
@@ -77,7 +77,7 @@ func TestLook(t *testing.T) {
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
 					Access:             v1alpha1.AccessStandard,
-					Claim:              w.claim(v1alpha1.OriginAdopted, nil),
+					Claim:              w.claim(v1alpha1.OriginAdopted),
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
 				}
@@ -93,7 +93,7 @@ func TestLook(t *testing.T) {
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
 					Access:             v1alpha1.AccessStandard,
-					Claim:              w.claim(v1alpha1.OriginAdopted, ref(at(0))),
+					Claim:              w.claim(v1alpha1.OriginAdopted),
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
 				}
@@ -115,7 +115,7 @@ func TestLook(t *testing.T) {
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
 					Access:             v1alpha1.AccessStandard,
-					Claim:              w.claim(v1alpha1.OriginAdopted, ref(at(0))),
+					Claim:              w.claim(v1alpha1.OriginAdopted),
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
 				}
@@ -132,7 +132,7 @@ func TestLook(t *testing.T) {
 			arrange: func(w *world) { w.platform.RemoveUser(john) },
 			want: func(*world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{ObservedGeneration: -1, Access: v1alpha1.AccessNone, Conditions: failing("UserNotFound",
-					`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Next try at 2026-03-01T12:00:02Z`, 0)}
+					`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Tried again within a minute`, 0)}
 			},
 			calls:  operations{opUser},
 			events: []string{`Warning UserNotFound The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one`},
@@ -143,9 +143,9 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: -1,
 					Conditions: failing("ClientNotFound",
-						`The Delos API knows no client "cust_789xyz": create the client there, or create a ClientBinding with the right cuid and delete this one. Next try at 2026-03-01T12:00:02Z`, 0),
+						`The Delos API knows no client "cust_789xyz": create the client there, or create a ClientBinding with the right cuid and delete this one. Tried again within a minute`, 0),
 					Access: v1alpha1.AccessNone,
-					Claim:  w.claim(v1alpha1.OriginCreated, ref(at(0))),
+					Claim:  w.claim(v1alpha1.OriginCreated),
 					User:   known,
 				}
 			},
@@ -162,7 +162,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions: stuck("UserDeleted",
-						`User "user_abc123def" is deleted in the Delos API and has no access: restore the user there, or delete this ClientBinding. Next try at 2026-03-01T12:10:00Z`, 0, 0),
+						`User "user_abc123def" is deleted in the Delos API and has no access: restore the user there, or delete this ClientBinding. Tried again within a minute`, 0, 0),
 					Access: v1alpha1.AccessNone,
 					User:   known,
 				}
@@ -230,9 +230,9 @@ func TestLook(t *testing.T) {
 			want: func(w *world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
-					Conditions:         stuck("Rejected", `The Delos API calls the request invalid (HTTP 422): cuid has the wrong form. Next try at 2026-03-01T12:10:00Z`, 0, 0),
+					Conditions:         stuck("Rejected", `The Delos API calls the request invalid (HTTP 422): cuid has the wrong form. Tried again within a minute`, 0, 0),
 					Access:             v1alpha1.AccessNone,
-					Claim:              w.claim(v1alpha1.OriginCreated, ref(at(0))),
+					Claim:              w.claim(v1alpha1.OriginCreated),
 					User:               known,
 				}
 			},
@@ -247,7 +247,7 @@ func TestLook(t *testing.T) {
 			want: func(*world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: -1,
-					Conditions:         failing("RateLimited", `The Delos API asks for patience (HTTP 429). Next try at 2026-03-01T12:01:30Z`, 0),
+					Conditions:         failing("RateLimited", `The Delos API asks for patience (HTTP 429). Tried again within a minute`, 0),
 				}
 			},
 			related: map[string]bool{},
@@ -263,7 +263,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: -1,
 					Conditions: failing("UnexpectedAnswer", `The Delos API gave an answer that it should not give: check the url of APIConnection `+
-						w.namespace+`/default and what stands between (HTTP 200): the answer is about another user than was asked for. Next try at 2026-03-01T12:00:02Z`, 0),
+						w.namespace+`/default and what stands between (HTTP 200): the answer is about another user than was asked for. Tried again within a minute`, 0),
 				}
 			},
 			related: map[string]bool{},
@@ -307,7 +307,7 @@ func TestEditPromotes(t *testing.T) {
 		ObservedGeneration: 2,
 		Conditions:         []condition{ready("True", "Bound", ownerMessage, 0)},
 		Access:             v1alpha1.AccessOwner,
-		Claim:              w.claim(v1alpha1.OriginCreated, ref(at(time.Minute))),
+		Claim:              w.claim(v1alpha1.OriginCreated),
 		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime:  ref(at(time.Minute)),
 	})

@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"testing"
-	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -87,24 +86,4 @@ func TestClaimThatCannotBeRead(t *testing.T) {
 	w.reconcile()
 	expectEqual(t, "gone once it can be read", true, w.gone())
 	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
-}
-
-// TestTimesThatCannotBeRead shows that a removal waits for a grant of which it is not known when it was sent.
-func TestTimesThatCannotBeRead(t *testing.T) {
-	w := newWorld(t)
-	w.connect()
-	w.bind(nil)
-	w.reconcile()
-	readable := w.hide("status.claim.lastWriteTime", func(status *v1alpha1.ClientBindingStatus) { status.Claim.LastWriteTime = nil })
-	w.clock.Advance(time.Hour)
-	w.delete()
-
-	w.reconcile()
-
-	expectEqual(t, "reason", "Revoking", w.reason())
-	w.kube = readable
-	expectEqual(t, "recorded time", ref(metav1.NewTime(at(time.Hour).Time)), w.binding().Status.Claim.LastWriteTime)
-	w.clock.Advance(20 * time.Second)
-	w.reconcile()
-	expectEqual(t, "gone once the grant can no longer arrive", true, w.gone())
 }

@@ -139,7 +139,19 @@ func withRhythm(end outcome, longest time.Duration) string {
 	if end.woken || end.wait > 0 {
 		return end.message
 	}
-	return fmt.Sprintf("%s. Tried again within %s", end.message, longest)
+	return end.message + ". Tried again within " + inWords(longest)
+}
+
+// inWords names a length of time for people.
+func inWords(length time.Duration) string {
+	switch {
+	case length == time.Minute:
+		return "a minute"
+	case length%time.Minute == 0:
+		return fmt.Sprintf("%d minutes", length/time.Minute)
+	default:
+		return length.String()
+	}
 }
 
 func readyStatus(end outcome) metav1.ConditionStatus {

@@ -47,7 +47,7 @@ func (w *world) runManager() {
 	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
 	usage := &UsageReconciler{Kube: mgr.GetClient(), Connections: w.connections, Live: mgr.GetAPIReader(), Secrets: secrets, Identity: operatorIdentity, Brake: brake, Events: w.recorder, Now: time.Now}
 	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Secrets: secrets, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: schedule, Policies: NewPolicies(mgr.GetAPIReader())}
-	if err := bindings.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {
+	if err := bindings.SetupWithManager(ctx, mgr, controller.TypedOptions[connection.Relation]{}); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := connections.SetupWithManager(mgr, secrets.Changes(), controller.Options{}); err != nil {

@@ -2,9 +2,6 @@ package explorer
 
 import "github.com/delos-financial/clientbinding-operator/internal/relation"
 
-// acted notes that the operator has sent a call that may take effect.
-func (pl *platform) acted(relation.Access) {}
-
 // apply has a call take effect; what was so before may be read for some time.
 func (pl *platform) apply(makes relation.Access, stale uint8) {
 	if pl.user == userMissing || pl.user == userDeleted && makes > relation.None {
@@ -152,7 +149,11 @@ func (e *explorer) people(w *world, i int, emit emitter) {
 		change(expires, false, func(b *binding) { b.expired, b.rests = true, false })
 	}
 	if !is.leaving && !is.expired && e.EditsAccess {
-		change(editsAccess, true, func(b *binding) { generation(b); b.declares = relation.Standard + relation.Owner - b.declares; b.saidUnclaimed = false })
+		change(editsAccess, true, func(b *binding) {
+			generation(b)
+			b.declares = relation.Standard + relation.Owner - b.declares
+			b.saidUnclaimed = false
+		})
 	}
 	if !is.leaving && e.EditsSuspend {
 		change(editsSuspend, true, func(b *binding) { generation(b); b.suspended = !b.suspended; b.saidUnclaimed = false })
@@ -163,13 +164,13 @@ func (e *explorer) people(w *world, i int, emit emitter) {
 	if e.EditsConnection {
 		change(editsConnection, true, func(b *binding) { generation(b); b.conn = 1 - b.conn; b.saidUnclaimed = false })
 	}
-	if w.budget[restores] > 0 && (is.claimed || is.status != noStatus) && !w.platform.travels(i) {
+	if w.budget[restores] > 0 && (is.claimed || is.status != noStatus) && !w.platform.travels(i) && w.platform.stale == ([4]uint8{}) {
 		next := *w
 		next.budget[restores]--
 		b := next.bindings[i]
 		generation(&b)
 		b.lost = b.lost || b.claimed
-		b.claimed, b.claimAccount, b.calls, b.saidUnclaimed, b.waitedLong, b.contested = false, 0, [4]uint8{}, false, false, false
+		b.claimed, b.claimAccount, b.calls, b.saidUnclaimed, b.waitedLong, b.contested, b.after = false, 0, [4]uint8{}, false, false, false, 0
 		e.store(&next, i, b, -1, 0)
 		emit(&next, action{what: losesStatus, binding: uint8(i)})
 	}

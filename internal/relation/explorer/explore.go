@@ -98,9 +98,12 @@ func (c *Configuration) Explore(limit int) Result {
 		for i := range level {
 			n := &level[i]
 			if n.world.quiet() {
-				e.settles(n.world)
+				e.settles(n.world, nil)
 				if e.violation != "" {
-					return found(n, -1)
+					result := found(n, -1)
+					e.good, e.violation = map[hash]struct{}{}, ""
+					e.settles(n.world, func(line string) { result.Trace = append(result.Trace, line) })
+					return result
 				}
 			}
 			choice, violated := 0, -1
@@ -275,7 +278,9 @@ func conn0(c int) conn { return conn{account: uint8(c)} }
 
 func name(i int) string { return string(rune('A' + i)) }
 
-func accessName(a relation.Access) string { return [...]string{"unknown", "none", "standard", "owner"}[a] }
+func accessName(a relation.Access) string {
+	return [...]string{"unknown", "none", "standard", "owner"}[a]
+}
 
 var (
 	userNames   = [...]string{"there", "missing", "deleted"}
@@ -317,6 +322,8 @@ const (
 	readsWitness
 	asksBrake
 	brakeHolds
+	protects
+	adopts
 	records
 	sends
 	sendArrives
@@ -391,6 +398,10 @@ func (a action) String() string {
 		return fmt.Sprintf("%s: the revocation of %s is let through", who, b)
 	case brakeHolds:
 		return fmt.Sprintf("%s: the revocation of %s is held", who, b)
+	case protects:
+		return fmt.Sprintf("%s: sets the finalizer of %s", who, b)
+	case adopts:
+		return fmt.Sprintf("%s: notes the claim of %s", who, b)
 	case records:
 		return fmt.Sprintf("%s: records for %s: %s", who, b, what)
 	case sends:

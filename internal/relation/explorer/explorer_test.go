@@ -13,6 +13,7 @@ func TestExplore(t *testing.T) {
 	for i := range Configurations {
 		c := &Configurations[i]
 		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
 			result := c.Explore(limit)
 			t.Logf("%d states, %d transitions, depth %d, %v", result.States, result.Transitions, result.Depth, result.Took)
 			if result.Violation != "" {

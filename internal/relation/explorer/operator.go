@@ -35,22 +35,19 @@ func (e *explorer) begin(w *world, p int) {
 				proc.memory[i][k] = 0
 			case proc.memory[i][k] == 0:
 				// A record that it finds counts in full from now.
-				proc.memory[i][k] = e.length(k) + 1
+				proc.memory[i][k] = e.length() + 1
 			}
 		}
 		m.left, m.accepted, m.account = proc.memory[i], relation.Access(b.calls[0]), b.claimAccount
-		m.rests = b.rests && !proc.sent
+		m.rests = b.rests && !proc.sent && !confirmedLater(&proc.view, b)
 		if e.Brake && (b.leaving || b.expired) {
 			m.brake = relation.BrakeAsk
 		}
 	}
 }
 
-// length of a call on record: the accepted one only has to show.
-func (e *explorer) length(call int) uint8 {
-	if call == 0 {
-		return e.Settle
-	}
+// length of a call on record.
+func (e *explorer) length() uint8 {
 	return e.Timeout + e.Settle
 }
 
@@ -63,6 +60,16 @@ func (proc *process) catchUp(w *world, i int) {
 		}
 	}
 	proc.foreign[i] = 0
+}
+
+// confirmedLater reports whether a binding with a claim was confirmed after b.
+func confirmedLater(bindings *[maxBindings]binding, b *binding) bool {
+	for j := range bindings {
+		if b.after&(1<<j) != 0 && bindings[j].phase == there && bindings[j].claimed {
+			return true
+		}
+	}
+	return false
 }
 
 var accountNames = [...]string{"", "a", "b"}
@@ -97,7 +104,7 @@ func (e *explorer) gather(w *world, p int, into *scratch) *facts {
 		}
 		f.Members = append(f.Members, relation.Member{
 			Declares: b.declares, Leaving: b.leaving, Expired: b.expired, Suspended: b.suspended, Orphan: b.orphan,
-			Finalizer: b.finalizer, Claimed: b.claimed, Calls: calls, Rests: m.rests, DueIn: tick,
+			Finalizer: b.finalizer, Claimed: b.claimed || m.claims, Calls: calls, Rests: m.rests, DueIn: tick,
 			SaidUnclaimed: b.saidUnclaimed, WaitedLong: b.waitedLong, Contested: b.contested, Brake: m.brake,
 			Through: int(b.conn), Link: link, Account: account, ClaimAccount: accountNames[m.account],
 			Reading: relation.Reading{
@@ -117,11 +124,18 @@ func (e *explorer) gather(w *world, p int, into *scratch) *facts {
 
 // linkOf is the state of a connection for a binding.
 func linkOf(c *conn, b *binding) relation.Link {
-	switch {
-	case c.link == relation.LinkMissing, c.link == relation.LinkElsewhere:
+	switch ending := b.leaving || b.expired; {
+	case c.link == relation.LinkMissing, c.link == relation.LinkElsewhere && b.claimed:
 		return c.link
-	case c.deniesAll, c.deniesOwns && b.declares == relation.Owner:
+	case !(ending && b.claimed) && (c.deniesAll || c.deniesOwns && b.declares == relation.Owner):
 		return relation.LinkDenied
+	case c.link == relation.LinkUnprotected || c.link == relation.LinkLeaving:
+		if b.claimed || ending || b.suspended {
+			return relation.LinkReady
+		}
+		return c.link
+	case c.link == relation.LinkElsewhere:
+		return relation.LinkReady
 	default:
 		return c.link
 	}
@@ -140,6 +154,7 @@ func keep(f *facts, proc *process) {
 		to.sent, to.answer = from.Sent.Makes, from.Sent.Answer
 		to.account = accountNumber(from.ClaimAccount)
 		to.brake, to.rests = from.Brake, from.Rests
+		to.claims = from.Claimed
 	}
 }
 
@@ -318,19 +333,40 @@ func (e *explorer) record(w *world, p int, d relation.Decision, emit emitter) {
 		emit(w, did)
 		return
 	}
+	if !proc.view[i].finalizer && !proc.view[i].leaving && !proc.view[i].expired {
+		b := w.bindings[i]
+		b.finalizer = true
+		e.store(w, i, b, p, 0)
+		proc.view[i] = b
+		did.what = protects
+		if d.Makes == relation.Unknown {
+			f.NoteRecorded(d.Member, relation.Call{})
+			keep(f, proc)
+		}
+		emit(w, did)
+		return
+	}
+	if d.Makes == relation.Unknown {
+		// The report writes the claim.
+		f.NoteRecorded(d.Member, relation.Call{})
+		keep(f, proc)
+		did.what = adopts
+		emit(w, did)
+		return
+	}
 	e.checkRecord(w, p, i, d.Makes)
 	length := time.Duration(e.Timeout+e.Settle) * tick
 	f.NoteRecorded(d.Member, relation.Call{Makes: d.Makes, Left: length, Timeout: time.Duration(e.Timeout) * tick, Settle: time.Duration(e.Settle) * tick})
 	b := w.bindings[i]
-	b.finalizer, b.claimed, b.lost, b.saidUnclaimed = true, true, false, false
+	b.claimed, b.lost, b.saidUnclaimed = true, false, false
+	if !b.leaving {
+		b.status, b.rests = noStatus, false
+		w.confirmed(i, false)
+	}
 	b.claimAccount = accountNumber(f.Members[d.Member].ClaimAccount)
 	b.calls = recordsOf(f.Members[d.Member].Calls)
-	written := uint8(0)
-	if d.Makes != relation.Unknown {
-		proc.memory[i][d.Makes] = e.length(1) + 1
-		written = 1 << d.Makes
-	}
-	e.store(w, i, b, p, written)
+	proc.memory[i][d.Makes] = e.length() + 1
+	e.store(w, i, b, p, 1<<d.Makes)
 	proc.view[i] = b
 	keep(f, proc)
 	emit(w, did)
@@ -355,22 +391,18 @@ func (e *explorer) send(w *world, p int, d relation.Decision, emit emitter) {
 		case answer == relation.Lost, answer == relation.Accepted:
 			// The length counts from here: time may have passed since the record. Until the report is written, an accepted call
 			// is on record as one without an answer.
-			proc.memory[i][d.Makes] = e.length(1) + 1
+			proc.memory[i][d.Makes] = e.length() + 1
 		case prior > 0:
 			proc.memory[i][d.Makes] = prior + 1
 		}
 		if answer == relation.Accepted {
 			proc.memory[i][0] = e.Settle + 1
 		}
-		if answer == relation.Accepted || answer == relation.Lost {
-			// A new act: what was said before it is not vouched for any more.
-			next.platform.acted(d.Makes)
-		}
 		if arrives {
 			next.platform.apply(d.Makes, e.Lag)
 		}
 		if inTransit {
-			next.platform.put(transit{makes: d.Makes, left: e.length(1), binding: uint8(i)})
+			next.platform.put(transit{makes: d.Makes, left: e.length(), binding: uint8(i)})
 			next.budget[faults]--
 		} else if answer == relation.Lost {
 			next.budget[faults]--
@@ -420,26 +452,22 @@ func (e *explorer) send(w *world, p int, d relation.Decision, emit emitter) {
 	}
 }
 
-// report writes the next status that changed, in the order of the decision: those that stay, then those that are let go.
+// report writes the next status that changed, in the order of the decision: the bound ones, those that stay, then those that are let go.
 func (e *explorer) report(w *world, p int, f *facts, outcomes []relation.Outcome, emit emitter) {
 	proc := &w.procs[p]
 	proc.run.phase = reporting
 	did := action{what: ends, proc: uint8(p)}
 	done := false
-	for _, release := range []bool{false, true} {
+	for order := range 3 {
 		for at := range f.Members {
 			i, out := f.bindings[at], &outcomes[at]
 			bit := uint8(1) << i
-			if (out.State == relation.Gone) != release || proc.run.written&bit != 0 {
-				continue
-			}
-			other := uint8(1) << f.bindings[out.Other]
-			if release && out.Other != at && proc.run.failed&other != 0 {
-				proc.run.written |= bit
+			if orderOf(out) != order || proc.run.written&bit != 0 {
 				continue
 			}
 			b := reported(proc.view[i], &f.Members[at], out)
-			if b == proc.view[i] && out.Why != relation.AsDeclared {
+			other := uint8(1) << f.bindings[out.Other]
+			if out.Other != at && proc.run.failed&other != 0 || b == proc.view[i] && out.Why != relation.AsDeclared {
 				proc.run.written |= bit
 				continue
 			}
@@ -450,6 +478,9 @@ func (e *explorer) report(w *world, p int, f *facts, outcomes []relation.Outcome
 			done = true
 			proc.run.written |= bit
 			did = action{what: reports, proc: uint8(p), binding: uint8(i), x: uint8(out.State), y: uint8(out.Why)}
+			if out.Why == relation.AsDeclared {
+				proc.sent = false
+			}
 			switch {
 			case !e.leads(w, p) && !e.UnfencedWrites:
 				e.die(w, p)
@@ -462,14 +493,46 @@ func (e *explorer) report(w *world, p int, f *facts, outcomes []relation.Outcome
 			default:
 				e.checkReport(w, p, i, &f.Members[at], out)
 				e.store(w, i, b, p, e.changedCalls(&proc.view[i], &b))
-				if out.Why == relation.AsDeclared {
-					proc.sent = false
+				if out.State == relation.Bound {
+					w.confirmed(i, true)
 				}
 			}
 		}
 	}
 	e.end(w, p)
 	emit(w, did)
+}
+
+func orderOf(out *relation.Outcome) int {
+	switch out.State {
+	case relation.Bound:
+		return 0
+	case relation.Gone:
+		return 2
+	default:
+		return 1
+	}
+}
+
+// confirmed notes that a binding was confirmed after the others, or is not confirmed.
+func (w *world) confirmed(i int, is bool) {
+	note := func(bindings *[maxBindings]binding) {
+		for j := range bindings {
+			switch b := &bindings[j]; {
+			case b.phase != there:
+			case j == i && is:
+				b.after = 0
+			case is && b.rests:
+				b.after |= 1 << i
+			default:
+				b.after &^= 1 << i
+			}
+		}
+	}
+	note(&w.bindings)
+	for p := range w.procs {
+		note(&w.procs[p].view)
+	}
 }
 
 func (e *explorer) changedCalls(was, is *binding) (written uint8) {
@@ -494,15 +557,25 @@ func (e *explorer) end(w *world, p int) {
 
 // reported is a binding after its outcome was written.
 func reported(b binding, m *relation.Member, out *relation.Outcome) binding {
-	if out.State == relation.Gone && b.leaving {
+	switch {
+	case out.Why == relation.Unchanged && !(out.State == relation.Gone && b.leaving):
+		return b
+	case out.State == relation.Gone && b.leaving:
 		return binding{phase: deleted}
 	}
-	if out.Why == relation.Unchanged {
-		b.calls = recordsOf(out.Calls)
-		return b
-	}
-	b.claimAccount = accountNumber(m.ClaimAccount)
+	b.claimed, b.claimAccount = m.Claimed, accountNumber(m.ClaimAccount)
+	b.lost = b.lost && !b.claimed
 	b.calls = recordsOf(out.Calls)
+	switch out.Why {
+	case relation.CannotRead, relation.ConnectionNotReady, relation.ConnectionStarting, relation.NoTurnYet:
+		if b.status == saysBound && !b.leaving && !b.expired {
+			// What was confirmed is vouched for as long as nothing else is read.
+			return b
+		}
+		if out.Why == relation.NoTurnYet {
+			return b
+		}
+	}
 	b.rests, b.saidUnclaimed = false, false
 	switch out.State {
 	case relation.Waiting:
@@ -510,13 +583,13 @@ func reported(b binding, m *relation.Member, out *relation.Outcome) binding {
 	case relation.Confirming:
 		b.status = saysConfirming
 	case relation.Bound:
-		b.status, b.rests, b.waitedLong = saysBound, true, false
+		b.status, b.rests, b.waitedLong, b.after = saysBound, true, false, 0
 		b.saidUnclaimed = out.Why == relation.AsDeclaredUnclaimed
 	case relation.Revoking:
 		b.status = saysRevoking
 	case relation.Gone:
-		b.status, b.rests, b.waitedLong = saysGone, true, false
-		b.claimed, b.claimAccount, b.calls = false, 0, [4]uint8{}
+		b.status, b.rests, b.waitedLong, b.after = saysGone, true, false, 0
+		b.claimed, b.claimAccount, b.calls, b.finalizer, b.lost = false, 0, [4]uint8{}, false, false
 	}
 	return b
 }

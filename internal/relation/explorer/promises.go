@@ -22,7 +22,6 @@ func (e *explorer) checkRecord(w *world, p, i int, makes relation.Access) {
 	switch {
 	case e.DryRun:
 		e.fail("a dry run writes a record for %s", name(i))
-	case makes == relation.Unknown:
 	case makes == relation.None && !e.KeepsRelations && (!b.leaving && !b.expired || b.leaving && b.orphan || !b.claimed):
 		e.fail("%s removes access, and its own is not to end", name(i))
 	case makes == relation.None:
@@ -59,6 +58,10 @@ func (e *explorer) checkReport(w *world, p, i int, m *relation.Member, out *rela
 			if m.Link == relation.LinkDenied {
 				w.platform.made = false
 			}
+		}
+	case out.State == relation.Gone && b.lost && (out.Why == relation.ExpiredUndeclared || out.Why == relation.ExpiredElsewhere):
+		if !e.answered(w, i) {
+			w.platform.made = false
 		}
 	}
 }
@@ -107,7 +110,7 @@ func (w *world) quiet() bool {
 }
 
 // settles checks that runs without faults come to rest, where what is declared holds.
-func (e *explorer) settles(w world) {
+func (e *explorer) settles(w world, tell func(string)) {
 	w.budget = [budgets]uint8{}
 	for p := range w.procs {
 		if p != int(w.leader) {
@@ -115,7 +118,11 @@ func (e *explorer) settles(w world) {
 		}
 	}
 	var path []hash
+	wasDue := false
 	for range maxRounds {
+		if tell != nil && len(path) > 8 {
+			tell = nil
+		}
 		e.normalize(&w)
 		key := e.hash(&w)
 		if _, good := e.good[key]; good {
@@ -123,7 +130,7 @@ func (e *explorer) settles(w world) {
 		}
 		path = append(path, key)
 		before := w
-		e.runAlone(&w)
+		e.runAlone(&w, tell)
 		if e.violation != "" {
 			return
 		}
@@ -136,24 +143,17 @@ func (e *explorer) settles(w world) {
 			continue
 		}
 		due := w
-		for i := range due.bindings {
-			due.bindings[i].rests = false
-			for p := range due.procs {
-				due.procs[p].view[i].rests = false
+		rests := !wasDue && due.comeDue()
+		if !rests || e.Drifts+e.UserEvents == 0 {
+			// Without changes from outside, what is said holds although it is not due to be read.
+			if e.judge(&w); e.violation != "" {
+				return
 			}
 		}
-		e.runAlone(&due)
-		due.pass()
-		e.normalize(&due)
-		if due != w {
-			w = due
+		if rests {
+			w, wasDue = due, true
 			continue
 		}
-		e.judge(&w)
-		if e.violation != "" {
-			return
-		}
-		path = append(path, key)
 		for _, key := range path {
 			e.good[key] = struct{}{}
 		}
@@ -166,6 +166,19 @@ func (e *explorer) settles(w world) {
 	for _, key := range path {
 		e.good[key] = struct{}{}
 	}
+}
+
+// comeDue has everything that rests be looked at again.
+func (w *world) comeDue() bool {
+	changed := false
+	for i := range w.bindings {
+		changed = changed || w.bindings[i].rests
+		w.bindings[i].rests = false
+		for p := range w.procs {
+			w.procs[p].view[i].rests = false
+		}
+	}
+	return changed
 }
 
 // stallAll has everything that fails have failed for long.
@@ -185,17 +198,26 @@ func (w *world) stallAll() bool {
 }
 
 // runAlone takes one run, in which nothing fails and reads are as old as they may be.
-func (e *explorer) runAlone(w *world) {
+func (e *explorer) runAlone(w *world, tell func(string)) {
 	p := int(w.leader)
+	for i := range e.Bindings {
+		w.procs[p].catchUp(w, i)
+	}
 	e.begin(w, p)
 	for w.procs[p].run.phase != idle && e.violation == "" {
-		chosen, any := *w, false
-		e.step(w, p, func(next *world, did action) {
-			if !any || did.what == readsOld {
-				chosen, any = *next, true
+		chosen, did := *w, action{}
+		e.step(w, p, func(next *world, a action) {
+			if did == (action{}) || a.what == readsOld {
+				chosen, did = *next, a
 			}
 		})
 		*w = chosen
+		if tell != nil {
+			tell("without faults: " + did.String())
+		}
+	}
+	if tell != nil {
+		tell(w.String())
 	}
 }
 
@@ -249,8 +271,7 @@ func (e *explorer) rightful(w *world) int {
 func (e *explorer) able(w *world, b *binding) bool {
 	conn := &w.conns[b.conn]
 	acc := w.accounts[conn.account]
-	usable := conn.link == relation.LinkReady || b.claimed && (conn.link == relation.LinkUnprotected || conn.link == relation.LinkLeaving)
-	return usable && !acc.blind && !acc.readsOnly && !(e.KeepsRelations && false)
+	return linkOf(conn, b) == relation.LinkReady && !acc.blind && !acc.readsOnly
 }
 
 // explained reports whether there is a documented reason for access that is to end and does not.
@@ -263,7 +284,7 @@ func (e *explorer) explained(w *world, b *binding) bool {
 		return true
 	case b.orphan && b.leaving:
 		return false
-	case link == relation.LinkMissing, link == relation.LinkElsewhere, conn.link == relation.LinkNotReady, conn.link == relation.LinkStarting, conn.link == relation.LinkLeaving, conn.link == relation.LinkUnprotected:
+	case link == relation.LinkMissing, link == relation.LinkElsewhere, link == relation.LinkNotReady, link == relation.LinkStarting:
 		return true
 	case acc.blind, acc.readsOnly:
 		return true

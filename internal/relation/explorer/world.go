@@ -80,6 +80,8 @@ type binding struct {
 	finalizer, claimed, rests           bool
 	// saidUnclaimed, waitedLong and contested are as in relation.Member.
 	saidUnclaimed, waitedLong, contested bool
+	// after are the bindings that were confirmed after this one.
+	after uint8
 	// lost: its status was lost, and with it the claim.
 	lost         bool
 	status       status
@@ -148,6 +150,8 @@ type member struct {
 	account  uint8
 	brake    relation.Brake
 	rests    bool
+	// claims: the claim is noted, and not written yet.
+	claims bool
 }
 
 type reading struct {

@@ -365,7 +365,7 @@ func (d *decider) hold(i int) (Outcome, *Decision) {
 func (d *decider) disturbed(i int) bool {
 	m := &d.Members[i]
 	leaving := slices.ContainsFunc(d.Members, func(other Member) bool { return other.toRevoke() })
-	return leaving || m.unanswered(Unknown) > 0 || d.mayArrive(m.Declares) > 0 || d.overtaken(m.Declares)
+	return leaving || m.unanswered(Unknown) > 0 || d.Doubtful(i)
 }
 
 // confirm decides for a holder, or for a member that only looks, whose relation is as it declares.
@@ -415,11 +415,19 @@ func (d *decider) correct(i int) (Outcome, *Decision) {
 	}
 }
 
+// Doubtful reports whether a call may have changed, or may still change, what was confirmed of a member: one is on record that
+// makes another access. Nobody vouches for the member then without a new read.
+func (f *Facts) Doubtful(member int) bool {
+	return slices.ContainsFunc(f.Members, func(m Member) bool {
+		return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Makes != f.Members[member].Declares })
+	})
+}
+
 // mayArrive is for how long a call of any member may still make the relation another one than declared.
-func (d *decider) mayArrive(declared Access) time.Duration {
+func (f *Facts) mayArrive(declared Access) time.Duration {
 	left := time.Duration(0)
-	for i := range d.Members {
-		left = max(left, d.Members[i].unanswered(declared))
+	for i := range f.Members {
+		left = max(left, f.Members[i].unanswered(declared))
 	}
 	return left
 }
@@ -437,8 +445,8 @@ func (m *Member) unanswered(except Access) time.Duration {
 
 // overtaken reports whether the last call that the platform accepted made another access than declared and may not show yet: what
 // was read is then older than that call.
-func (d *decider) overtaken(declared Access) bool {
-	return slices.ContainsFunc(d.Members, func(m Member) bool {
+func (f *Facts) overtaken(declared Access) bool {
+	return slices.ContainsFunc(f.Members, func(m Member) bool {
 		return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes != declared && !c.settled() })
 	})
 }
@@ -505,6 +513,7 @@ func (d *decider) finish(i int, outcome Outcome) Outcome {
 		outcome.Calls = m.Calls
 		return outcome
 	}
-	outcome.Calls = without(m.Calls, func(c Call) bool { return c.settled() || c.Accepted && outcome.Why == AsDeclared })
+	confirmed := outcome.Why == AsDeclared || d.holder >= 0 && d.outcomes[d.holder].Why == AsDeclared
+	outcome.Calls = without(m.Calls, func(c Call) bool { return confirmed && (c.settled() || c.Accepted) })
 	return outcome
 }

@@ -1,10 +1,18 @@
 package relation
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
-// orphan lets a member go that is to leave the access as it is, once nothing of it can change that any more.
+// orphan lets a member go that is to leave the access as it is, once no call of it can change that any more, and each of them shows:
+// what another member reads then is so.
 func (d *decider) orphan(i int) (Outcome, *Decision) {
-	if left := d.Members[i].unanswered(Unknown); left > 0 {
+	left := time.Duration(0)
+	for _, call := range d.Members[i].Calls {
+		left = max(left, call.Left)
+	}
+	if left > 0 {
 		return Outcome{State: Revoking, Why: OrphanMayArrive, Other: i, Look: left}, nil
 	}
 	return Outcome{State: Gone, Why: Orphaned, Other: i}, nil

@@ -115,6 +115,16 @@ var Configurations = []Configuration{
 		Creates: []binding{owner, standard}, Faults: 1, Drifts: 1,
 	},
 	{
+		Name: "older", About: "an older binding takes the relation over, and leaves as an orphan",
+		Bindings: 2, Processes: 1, Timeout: 1, Settle: 1, Lag: 1, Witnesses: true,
+		Deletes: true, EditsSuspend: true, EditsOrphan: true, Edits: 2, Faults: 1, Crashes: 1,
+		start: func(w *world) {
+			w.bindings[0] = suspended
+			w.bindings[1] = binding{phase: there, declares: relation.Standard, finalizer: true, claimed: true, claimAccount: 1, status: saysBound, rests: true}
+			w.platform.access, w.platform.made = relation.Standard, true
+		},
+	},
+	{
 		Name: "dry run", About: "the operator only says what it would do",
 		Bindings: 2, Processes: 1, Timeout: 1, Settle: 1, Lag: 1, Witnesses: true, DryRun: true,
 		Deletes: true, Expires: true, EditsSuspend: true, Edits: 1,

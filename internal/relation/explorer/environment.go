@@ -107,6 +107,8 @@ func (e *explorer) environment(w *world, emit emitter) {
 		next = *w
 		next.budget[moves]--
 		next.leader = 1 - w.leader
+		// A process that has led ends before it leads again, and its cache shows what the one before it wrote.
+		e.die(&next, int(next.leader))
 		emit(&next, action{what: leaderMoves, proc: next.leader})
 	}
 }
@@ -164,7 +166,7 @@ func (e *explorer) people(w *world, i int, emit emitter) {
 	if e.EditsConnection {
 		change(editsConnection, true, func(b *binding) { generation(b); b.conn = 1 - b.conn; b.saidUnclaimed = false })
 	}
-	if w.budget[restores] > 0 && (is.claimed || is.status != noStatus) && !w.platform.travels(i) && w.platform.stale == ([4]uint8{}) {
+	if w.budget[restores] > 0 && (is.claimed || is.status != noStatus) && !w.platform.travels(i) && w.platform.stale == ([4]uint8{}) && w.idle() {
 		next := *w
 		next.budget[restores]--
 		b := next.bindings[i]
@@ -194,6 +196,11 @@ func (e *explorer) people(w *world, i int, emit emitter) {
 	if e.Contests && !is.contested && is.claimed {
 		onward(contests, func(b *binding) { b.contested = b.contested || b.claimed })
 	}
+}
+
+// idle reports whether no process is in a run.
+func (w *world) idle() bool {
+	return w.procs[0].run.phase == idle && w.procs[1].run.phase == idle
 }
 
 // travels reports whether a call of a binding is in transit.
@@ -256,6 +263,9 @@ func (e *explorer) outage(w *world, emit emitter) {
 			next := *w
 			next.budget[outages]--
 			conn := &next.conns[c]
+			if to == goesBlind && !w.idle() {
+				continue
+			}
 			switch to {
 			case deniesAll:
 				conn.deniesAll = !conn.deniesAll

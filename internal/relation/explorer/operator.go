@@ -465,7 +465,7 @@ func (e *explorer) report(w *world, p int, f *facts, outcomes []relation.Outcome
 			if orderOf(out) != order || proc.run.written&bit != 0 {
 				continue
 			}
-			b := reported(proc.view[i], &f.Members[at], out)
+			b := reported(proc.view[i], &f.Members[at], out, !proc.sent && !confirmedLater(&proc.view, &proc.view[i]) && !f.Doubtful(at))
 			other := uint8(1) << f.bindings[out.Other]
 			if out.Other != at && proc.run.failed&other != 0 || b == proc.view[i] && out.Why != relation.AsDeclared {
 				proc.run.written |= bit
@@ -478,9 +478,6 @@ func (e *explorer) report(w *world, p int, f *facts, outcomes []relation.Outcome
 			done = true
 			proc.run.written |= bit
 			did = action{what: reports, proc: uint8(p), binding: uint8(i), x: uint8(out.State), y: uint8(out.Why)}
-			if out.Why == relation.AsDeclared {
-				proc.sent = false
-			}
 			switch {
 			case !e.leads(w, p) && !e.UnfencedWrites:
 				e.die(w, p)
@@ -495,6 +492,9 @@ func (e *explorer) report(w *world, p int, f *facts, outcomes []relation.Outcome
 				e.store(w, i, b, p, e.changedCalls(&proc.view[i], &b))
 				if out.State == relation.Bound {
 					w.confirmed(i, true)
+				}
+				if out.Why == relation.AsDeclared {
+					proc.sent = false
 				}
 			}
 		}
@@ -555,8 +555,9 @@ func (e *explorer) end(w *world, p int) {
 	proc.run = run{}
 }
 
-// reported is a binding after its outcome was written.
-func reported(b binding, m *relation.Member, out *relation.Outcome) binding {
+// reported is a binding after its outcome was written. last tells whether nothing was sent or
+// confirmed since it was confirmed.
+func reported(b binding, m *relation.Member, out *relation.Outcome, last bool) binding {
 	switch {
 	case out.Why == relation.Unchanged && !(out.State == relation.Gone && b.leaving):
 		return b
@@ -568,7 +569,7 @@ func reported(b binding, m *relation.Member, out *relation.Outcome) binding {
 	b.calls = recordsOf(out.Calls)
 	switch out.Why {
 	case relation.CannotRead, relation.ConnectionNotReady, relation.ConnectionStarting, relation.NoTurnYet:
-		if b.status == saysBound && !b.leaving && !b.expired {
+		if b.status == saysBound && !b.leaving && !b.expired && last {
 			// What was confirmed is vouched for as long as nothing else is read.
 			return b
 		}

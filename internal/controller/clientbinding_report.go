@@ -344,7 +344,7 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 		// It may have been let go before, and that was told then.
 		return client.IgnoreNotFound(err)
 	}
-	r.writes.forget(client.ObjectKeyFromObject(m.cached))
+	r.Writes.forget(m.cached.UID)
 	switch outcome.Why {
 	case relation.Orphaned:
 		r.writeAudit(ctx, m, auditRecord{action: auditOrphan, outcome: auditLeft, before: m.was().Access, after: m.was().Access})

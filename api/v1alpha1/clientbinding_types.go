@@ -159,8 +159,8 @@ type Claim struct {
 	// +required
 	Connection ClaimConnection `json:"connection,omitzero"`
 
-	// account names the account of the Delos platform that last showed the user on behalf of this claim: a hash, from which
-	// the login does not follow. Only to this account an answer that there is no such user is a proof.
+	// account names the account of the Delos platform that last saw the relation on behalf of this claim, or claimed it: a hash,
+	// from which the login does not follow. Only to this account an answer that there is no such user is a proof.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -223,8 +223,8 @@ type Contest struct {
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
-	// corrections is how many were made since. Once there are too many, no further one is made until a
-	// person edits the object or asks for a run.
+	// corrections is how many were made since. Once there are too many, access is only taken away until
+	// a person edits the object or asks for a run.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Corrections int32 `json:"corrections,omitempty"`

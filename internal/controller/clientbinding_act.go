@@ -169,6 +169,7 @@ func (r *run) record(ctx context.Context, i int, makes relation.Access) error {
 	if user := m.user; user != nil {
 		m.shown = shownAccess(user, r.key.CUID)
 	}
+	r.noteReading(i)
 	status := &m.binding.Status
 	if r.facts.Members[i].Expired && status.ExpiredTime == nil {
 		status.ExpiredTime = &r.now
@@ -221,7 +222,7 @@ func (r *run) send(ctx context.Context, i int, makes relation.Access) error {
 	}
 	answer := answerOf(err, makes)
 	r.facts.NoteSent(i, answer, showsWithin)
-	m.failure = err
+	m.refusal = err
 	switch answer {
 	case relation.Unsent:
 		return nil
@@ -230,9 +231,6 @@ func (r *run) send(ctx context.Context, i int, makes relation.Access) error {
 		r.noteWritten(m, makes)
 	}
 	r.known.unconfirmed = true
-	for _, other := range r.members {
-		other.user = nil
-	}
 	return nil
 }
 

@@ -73,9 +73,6 @@ func (r *run) noteCalls(m *member, calls []relation.Call) {
 	former := claim.InFlight
 	claim.InFlight = nil
 	for _, call := range calls {
-		if call.Sent.IsZero() {
-			call.Sent = r.now.Time
-		}
 		recorded := v1alpha1.Call{
 			Access:   nameOf(call.Makes),
 			SentTime: metav1.Time{Time: call.Sent.UTC().Truncate(time.Second)},

@@ -22,6 +22,7 @@ import (
 
 // member is one binding of the relation during a run, beside what relation.Facts has of it. It has the index that it has there.
 type member struct {
+	now metav1.Time
 	// cached is the binding as the cache has it, which is not changed. binding is the one that the run changes, and before the one
 	// that the last write left behind; both are nil until something changes.
 	cached, binding, before *v1alpha1.ClientBinding
@@ -31,9 +32,9 @@ type member struct {
 	session *connection.Session
 	// denial is why the connection does not allow what it declares.
 	denial string
-	// user is what Get user showed last in this run, and failure why a read or a call failed.
-	user    *delos.User
-	failure error
+	// user is what Get user showed last in this run, and failure why it did not; refusal is why the last call failed.
+	user             *delos.User
+	failure, refusal error
 	// shown is the access before the run's call.
 	shown v1alpha1.Access
 	// accepted: the platform accepted a call of it in this run.
@@ -50,6 +51,7 @@ func (m *member) is() *v1alpha1.ClientBinding { return cmp.Or(m.binding, m.cache
 func (m *member) edit() *v1alpha1.ClientBinding {
 	if m.binding == nil {
 		m.binding, m.before = m.cached.DeepCopy(), m.cached.DeepCopy()
+		noteExpiry(m.binding, m.now)
 	}
 	return m.binding
 }
@@ -78,7 +80,7 @@ func (r *ClientBindingReconciler) gather(ctx context.Context, key connection.Rel
 			return nil, err
 		}
 		if host == key.Host {
-			begun.members = append(begun.members, &member{cached: &same.Items[i]})
+			begun.members = append(begun.members, &member{now: begun.now, cached: &same.Items[i]})
 		}
 	}
 	slices.SortFunc(begun.members, func(a, b *member) int { return compareAge(a.cached, b.cached) })
@@ -249,7 +251,7 @@ func (r *run) useSession(m *member, facts *relation.Member) {
 	switch {
 	case m.session != nil:
 		facts.Account = m.session.Account()
-	case meta.IsStatusConditionTrue(m.through.Status.Conditions, v1alpha1.ConditionReady):
+	case !meta.IsStatusConditionFalse(m.through.Status.Conditions, v1alpha1.ConditionReady):
 		facts.Link = relation.LinkStarting
 	default:
 		facts.Link = relation.LinkNotReady
@@ -263,11 +265,20 @@ func (r *run) rests(m *member, facts relation.Member) (rests bool, dueIn time.Du
 	if !confirmed(m.cached) || status.LastConfirmedTime.After(r.now.Time) || status.RunRequested(m.cached.Annotations) || r.known.unconfirmed {
 		return false, 0
 	}
-	if readyOf(m.cached).Reason == v1alpha1.ReasonExpired {
-		return status.Access == v1alpha1.AccessNone, 0
+	expired := readyOf(m.cached).Reason == v1alpha1.ReasonExpired
+	if expired && status.Access == v1alpha1.AccessNone {
+		return true, 0
 	}
 	dueIn = due(m.cached.UID, *status.LastConfirmedTime, interval(m.through)).Sub(r.Schedule.Now())
-	return dueIn > 0 && !facts.Expired, dueIn
+	return dueIn > 0 && expired == facts.Expired && !r.confirmedLater(m), dueIn
+}
+
+// confirmedLater reports whether another member was the holder since a member was confirmed.
+func (r *run) confirmedLater(m *member) bool {
+	return slices.ContainsFunc(r.members, func(other *member) bool {
+		at := other.was().LastConfirmedTime
+		return other != m && other.was().Claim != nil && at != nil && !at.Before(m.was().LastConfirmedTime)
+	})
 }
 
 // asked reports whether a person asks for another look: by an edit, or by the annotation.

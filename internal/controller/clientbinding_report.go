@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
@@ -186,22 +187,13 @@ func conditionedOf(binding *v1alpha1.ClientBinding) conditioned {
 func (r *run) noteFacts(i int, outcome relation.Outcome) {
 	m, facts := r.members[i], &r.facts.Members[i]
 	status := &m.binding.Status
-	noteExpiry(m.binding, r.now)
 	if facts.Expired && status.ExpiredTime == nil && facts.Brake == relation.BrakeNone && !r.DryRun {
 		status.ExpiredTime = &r.now
 	}
-	if r.contestOver(m) && !m.accepted {
+	if r.contestOver(m) && equality.Semantic.DeepEqual(status.Contest, m.was().Contest) {
 		status.Contest = nil
 	}
-	switch reading := facts.Reading; {
-	case reading.State == relation.Shown && m.user != nil:
-		status.User, status.Access = userOf(m.user), shownAccess(m.user, r.key.CUID)
-	case reading.State == relation.NoUser:
-		status.User, status.Access = nil, ""
-		if reading.Named && !(facts.Claimed && facts.ClaimAccount != facts.Account) {
-			status.Access = v1alpha1.AccessNone
-		}
-	}
+	r.noteReading(i)
 	if status.Claim == nil || !facts.Claimed {
 		return
 	}
@@ -211,6 +203,21 @@ func (r *run) noteFacts(i int, outcome relation.Outcome) {
 	if facts.Reading.State == relation.Shown && protected && !facts.Leaving && !facts.Expired {
 		// Another connection of the same API has just shown the user: it is the one to revoke through from now on.
 		status.Claim.Connection.Namespace, status.Claim.Connection.Name = m.name.Namespace, m.name.Name
+	}
+}
+
+// noteReading puts into a member's status what was read.
+func (r *run) noteReading(i int) {
+	m, facts := r.members[i], &r.facts.Members[i]
+	status := &m.binding.Status
+	switch reading := facts.Reading; {
+	case reading.State == relation.Shown:
+		status.User, status.Access = userOf(m.user), shownAccess(m.user, r.key.CUID)
+	case reading.State == relation.NoUser:
+		status.User, status.Access = nil, ""
+		if reading.Named && !(facts.Claimed && facts.ClaimAccount != facts.Account) {
+			status.Access = v1alpha1.AccessNone
+		}
 	}
 }
 

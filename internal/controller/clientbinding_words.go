@@ -11,6 +11,7 @@ import (
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
 	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
 
@@ -52,8 +53,8 @@ func (r *run) outcomeOf(i int, o relation.Outcome) outcome {
 }
 
 // failed says why a read or a call failed.
-func (r *run) failed(m *member) outcome {
-	end := outcomeOf(m.failure, failureSubject{user: r.key.UserUUID, cuid: r.key.CUID, connection: m.name.String()})
+func (r *run) failed(m *member, failure error) outcome {
+	end := outcomeOf(failure, failureSubject{user: r.key.UserUUID, cuid: r.key.CUID, connection: m.name.String()})
 	if end.woken && m.through != nil && r.Pool.Session(m.through) != nil {
 		// The session that the run had is of no use, but what would wake the binding has happened: there is one since.
 		end.wait = soonest
@@ -104,16 +105,16 @@ func (r *run) unlinked(m *member, o relation.Outcome) outcome {
 			"The relation was made at %s, but APIConnection %s %s: bring the former connection back, or give the relation up with deletionPolicy: Orphan",
 			m.was().Claim.Connection.Host, m.name, leads)}
 	case relation.ConnectionStarting:
+		if readyOfConnection(m.through) == "" {
+			notReady.message = fmt.Sprintf("Waits for APIConnection %s to become ready (it was not checked yet)", m.name)
+			break
+		}
 		if !ending && !r.overdue(m) {
 			return outcome{silent: true, wait: startingRetry}
 		}
 		notReady.wait, notReady.message = startingRetry, fmt.Sprintf("Waits for the session of APIConnection %s", m.name)
 	case relation.ConnectionNotReady:
-		why := "it was not checked yet"
-		if ready := meta.FindStatusCondition(m.through.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-			why = ready.Reason
-		}
-		notReady.message = fmt.Sprintf("Waits for APIConnection %s to become ready (%s)", m.name, why)
+		notReady.message = fmt.Sprintf("Waits for APIConnection %s to become ready (%s)", m.name, readyOfConnection(m.through))
 	case relation.ConnectionLeaving:
 		notReady.unread, notReady.message = false, fmt.Sprintf("APIConnection %s is being deleted, and no more access is given through it", m.name)
 	case relation.ConnectionUnprotected:
@@ -124,10 +125,20 @@ func (r *run) unlinked(m *member, o relation.Outcome) outcome {
 		notReady.unread, notReady.wait, notReady.message = false, startingRetry, fmt.Sprintf("Waits until APIConnection %s is sure to stay", m.name)
 	case relation.NoTurnYet:
 		return r.waitsForTurn(m)
+	case relation.CannotSend, relation.RemovalRefused:
+		return r.failed(m, m.refusal)
 	default:
-		return r.failed(m)
+		return r.failed(m, m.failure)
 	}
 	return notReady
+}
+
+// readyOfConnection is the reason why a connection is ready or not; empty while it was not checked.
+func readyOfConnection(through *v1alpha1.APIConnection) string {
+	if ready := meta.FindStatusCondition(through.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		return ready.Reason
+	}
+	return ""
 }
 
 // waitsForTurn says that a member has no turn, if that is worth saying. It is called back.
@@ -238,6 +249,9 @@ func (r *run) revoking(m *member, o relation.Outcome) outcome {
 	case relation.OrphanMayArrive:
 		end.message = "deletionPolicy is Orphan, but a call whose answer was not seen may still arrive"
 	case relation.NothingRemoved:
+		if delos.KindOf(m.refusal) == delos.KindRefused {
+			return r.failed(m, m.refusal)
+		}
 		end.reason, end.message = v1alpha1.ReasonRevocationBlocked, "The Delos API found nothing to remove, but "+r.shown(m)
 	case relation.DeletedNotRemoved:
 		end.reason, end.message = v1alpha1.ReasonRevocationBlocked, fmt.Sprintf(

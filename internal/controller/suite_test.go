@@ -139,8 +139,9 @@ func (w *world) restart() {
 	w.reconciler = &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake, Metrics: counters}
 }
 
-func (w *world) afterFunc(wait time.Duration, f func()) func() bool { return w.clock.AfterFunc(wait, f).Stop }
-
+func (w *world) afterFunc(wait time.Duration, f func()) func() bool {
+	return w.clock.AfterFunc(wait, f).Stop
+}
 
 func (w *world) schedule() Schedule {
 	return Schedule{
@@ -305,7 +306,7 @@ func (w *world) reconcile() time.Duration {
 }
 
 func (w *world) bindings() *ClientBindingReconciler {
-	w.reconciler.Connections = w.connections
+	w.reconciler.Connections, w.reconciler.Schedule, w.reconciler.Kube = w.connections, w.schedule(), w.kube
 	return w.reconciler
 }
 

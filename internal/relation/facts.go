@@ -46,7 +46,7 @@ type Member struct {
 	Finalizer, Claimed bool
 	// Calls are the calls made on its behalf that may still change the relation.
 	Calls []Call
-	// Rests: what it declares was confirmed, and is not due to be read again before DueIn is over.
+	// Rests: what it declares was confirmed, and is not due to be read again before DueIn is over; 0 is never.
 	Rests bool
 	DueIn time.Duration
 	// SaidUnclaimed: its status says, under suspension, that the operator does not answer for the relation.
@@ -234,8 +234,10 @@ func (f *Facts) NoteSent(member int, answer Answer, shows time.Duration) {
 	m := &f.Members[member]
 	makes := m.Recorded
 	m.Recorded, m.Sent = Unknown, Sent{makes, answer}
+	ofCall := func(c Call) bool { return c.Makes == makes && !c.Accepted }
+	call := m.Calls[slices.IndexFunc(m.Calls, ofCall)]
 	if answer != Lost {
-		m.Calls = without(m.Calls, func(c Call) bool { return c.Makes == makes && !c.Accepted })
+		m.Calls = without(m.Calls, ofCall)
 		if !m.prior.settled() {
 			m.Calls = append(m.Calls, m.prior)
 		}
@@ -255,7 +257,8 @@ func (f *Facts) NoteSent(member int, answer Answer, shows time.Duration) {
 		}
 	}
 	if answer == Accepted {
-		m.Calls = append(m.Calls, Call{Makes: makes, Accepted: true, Left: shows, Settle: shows})
+		call.Accepted, call.Left, call.Settle = true, shows, shows
+		m.Calls = append(m.Calls, call)
 	}
 }
 

@@ -208,7 +208,7 @@ func (d *decider) readUnclaimed(i int) (Outcome, *Decision) {
 // lost, or its access was taken away. It revokes nothing, and says what is there.
 func (d *decider) observeExpired(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
-	if m.Rests {
+	if m.Rests && (m.DueIn == 0 || d.holder >= 0) {
 		return Outcome{State: Gone, Other: i, Look: m.DueIn}, nil
 	}
 	if why := m.linkProblem(); why != Unchanged {

@@ -502,8 +502,13 @@ lastHandledReconcileAt: now
 	},
 	{
 		reason: "a call of a length that is none",
-		is:     claimWith(`inFlight: [{access: None, sentTime: '2026-11-23T16:00:00Z', timeout: soon, settle: 48h}]`),
-		want:   []string{`status.claim.inFlight[0].timeout: Invalid value: "soon": must be a duration up to 24h, as in 10s`, `status.claim.inFlight[0].settle: Invalid value: "48h": must be a duration up to 24h, as in 10s`},
+		is:     claimWith(`inFlight: [{access: None, sentTime: '2026-11-23T16:00:00Z', timeout: soon, settle: 30s}]`),
+		want:   []string{`status.claim.inFlight[0].timeout: Invalid value: "soon": must be a duration up to 24h, as in 10s`},
+	},
+	{
+		reason: "a call that settles too late",
+		is:     claimWith(`inFlight: [{access: None, sentTime: '2026-11-23T16:00:00Z', timeout: 10s, settle: 48h}]`),
+		want:   []string{`status.claim.inFlight[0].settle: Invalid value: "48h": must be a duration up to 24h, as in 10s`},
 	},
 	{
 		reason: "a call of a broken length",

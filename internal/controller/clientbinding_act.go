@@ -249,13 +249,16 @@ func answerOf(err error, makes relation.Access) relation.Answer {
 		return relation.Lost
 	case failure.Operation != operation || failure.RequestID == "":
 		return relation.Unsent
-	case failure.Kind == delos.KindUnauthorized, failure.Kind == delos.KindLoginRefused, failure.Kind == delos.KindRateLimited && failure.Declined():
+	case failure.Declined() && (failure.Kind == delos.KindUnauthorized || failure.Kind == delos.KindLoginRefused || failure.Kind == delos.KindRateLimited):
 		// It says nothing of the relation.
 		return relation.Unsent
-	case !failure.Declined() && failure.Kind != delos.KindAlreadyRelated, failure.Text == "":
-		return relation.Lost
 	case failure.Kind == delos.KindAlreadyRelated:
 		return relation.AlreadyRelated
+	case makes == relation.None && failure.Refused() && failure.Succeeded():
+		// What the answer is about is not clear, but there is one, and Get user tells.
+		return relation.Refused
+	case !failure.Answered():
+		return relation.Lost
 	case makes == relation.None && failure.MayMeanGone():
 		return relation.NothingThere
 	case makes == relation.None && !failure.Refused():

@@ -49,7 +49,7 @@ func (r *run) callsOf(binding *v1alpha1.ClientBinding, known map[callID]time.Tim
 			Makes: accessOf(recorded.Access), Accepted: recorded.AcceptedTime != nil,
 			Sent: recorded.SentTime.Time, Timeout: recorded.Timeout.Duration, Settle: recorded.Settle.Duration,
 		}
-		call.Left = since.Add(call.Timeout + call.Settle).Sub(now)
+		call.Left = since.Add(lengthOf(call)).Sub(now)
 		calls = append(calls, call)
 	}
 	if len(binding.UnreadableFields.Under("status.claim.inFlight")) > 0 {
@@ -65,6 +65,14 @@ func (r *run) callsOf(binding *v1alpha1.ClientBinding, known map[callID]time.Tim
 		}
 	}
 	return calls
+}
+
+// lengthOf is how long a call may take effect: an accepted one from when it was accepted, and another from when it was recorded.
+func lengthOf(call relation.Call) time.Duration {
+	if call.Accepted {
+		return call.Settle
+	}
+	return call.Timeout + call.Settle
 }
 
 // noteCalls puts the calls of a member on its record, and remembers since when this process knows of them.
@@ -89,7 +97,7 @@ func (r *run) noteCalls(m *member, calls []relation.Call) {
 		}
 		claim.InFlight = append(claim.InFlight, recorded)
 		if id := idOf(m.cached.UID, recorded); r.known.calls[id].IsZero() || call.Sent.Equal(r.now.Time) {
-			r.known.calls[id] = r.Schedule.Now().Add(call.Left - call.Timeout - call.Settle)
+			r.known.calls[id] = r.Schedule.Now().Add(call.Left - lengthOf(call))
 		}
 	}
 }

@@ -270,7 +270,7 @@ func (r *run) rests(m *member, facts relation.Member) (rests bool, dueIn time.Du
 		return true, 0
 	}
 	dueIn = due(m.cached.UID, *status.LastConfirmedTime, interval(m.through)).Sub(r.Schedule.Now())
-	return dueIn > 0 && expired == facts.Expired && !r.confirmedLater(m), dueIn
+	return dueIn > 0 && expired == facts.Expired && (expired || !r.confirmedLater(m)), dueIn
 }
 
 // confirmedLater reports whether another member was the holder since a member was confirmed.

@@ -27,6 +27,16 @@ func (u withUnreadable) Get(ctx context.Context, key client.ObjectKey, object cl
 	return err
 }
 
+func (u withUnreadable) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	err := u.Client.List(ctx, list, options...)
+	if bindings, is := list.(*v1alpha1.ClientBindingList); is {
+		for i := range bindings.Items {
+			u.change(&bindings.Items[i])
+		}
+	}
+	return err
+}
+
 // hide makes a field of the bindings' status unreadable, and returns the client for which it is not.
 func (w *world) hide(path string, change func(*v1alpha1.ClientBindingStatus)) (readable client.Client) {
 	readable = w.kube

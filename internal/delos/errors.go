@@ -104,6 +104,8 @@ type Error struct {
 	// failure says nothing of the form, or the API has accepted the form before.
 	OtherForm Form
 
+	// inWords: the answer has words of the API's own.
+	inWords bool
 	// tokenRefused: the API asks for patience, but seems not to accept the token that was sent either.
 	tokenRefused bool
 	// canceled is the error of the caller's context when the caller gave up, so that errors.Is finds it.
@@ -171,6 +173,15 @@ func (e *Error) Refused() bool {
 		return false
 	}
 }
+
+// Answered reports whether the API itself says that it did not do what it was asked. A page, a gateway's status without words, and an API
+// that fails are no answer: what was asked may have been done, or may still be.
+func (e *Error) Answered() bool {
+	return e.Kind == KindAlreadyRelated || e.inWords && e.Status < http.StatusInternalServerError
+}
+
+// Succeeded reports whether the status says that the call succeeded, although the answer is not what it should be.
+func (e *Error) Succeeded() bool { return succeeded(e.Status) }
 
 // Declined reports whether the API answered by a status that says that it did nothing. One that fails may have done
 // what it was asked.

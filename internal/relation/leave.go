@@ -35,16 +35,6 @@ func (d *decider) leave(i int) (Outcome, *Decision) {
 // revoke removes the relation, and lets the member go once the relation was seen gone.
 func (d *decider) revoke(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
-	remove := func() (Outcome, *Decision) {
-		switch {
-		case m.Brake == BrakeAsk && !d.DryRun && m.Reading.State != NoTurn:
-			return d.step(i, StepAskBrake, Unknown)
-		case m.Brake == BrakeHolds:
-			return Outcome{State: Revoking, Why: BrakeHeld, Other: i}, nil
-		default:
-			return d.send(i, None, Outcome{State: Revoking, Why: RemovalNotShown, Other: i})
-		}
-	}
 	switch why := m.linkProblem(); {
 	case why != Unchanged:
 		return d.wait(i, why)
@@ -53,16 +43,28 @@ func (d *decider) revoke(i int) (Outcome, *Decision) {
 	case m.Sent.Answer != NoCall, d.removed(i), d.removalTried(i):
 		return d.verify(i)
 	case !m.removalUnanswered():
-		return remove()
+		return d.remove(i)
 	}
 	// A removal may still arrive. It is sent again only if the relation is there: otherwise that would never end.
 	if outcome, next, done := d.read(i); !done {
 		return outcome, next
 	}
 	if m.Reading.State == Shown && m.Reading.Access > None {
-		return remove()
+		return d.remove(i)
 	}
 	return d.verify(i)
+}
+
+// remove sends the removal, if the connection's limit on revocations lets it through.
+func (d *decider) remove(i int) (Outcome, *Decision) {
+	switch m := &d.Members[i]; {
+	case m.Brake == BrakeAsk && !d.DryRun && m.Reading.State != NoTurn:
+		return d.step(i, StepAskBrake, Unknown)
+	case m.Brake == BrakeHolds:
+		return d.revoking(i, BrakeHeld)
+	default:
+		return d.send(i, None, Outcome{State: Revoking, Why: RemovalNotShown, Other: i})
+	}
 }
 
 // removed reports whether the platform has accepted the removal, on behalf of this member or of another one with the
@@ -71,7 +73,15 @@ func (d *decider) removed(i int) bool {
 	m := &d.Members[i]
 	settledGrant := slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted && c.Makes > None && c.settled() })
 	return slices.ContainsFunc(d.Members, func(other Member) bool {
-		return other.Account == m.Account && (other.Sent == Sent{None, Accepted} || !settledGrant && other.accepted(None))
+		accepted := slices.ContainsFunc(other.Calls, func(c Call) bool { return c.Accepted && c.Makes == None })
+		return other.Account == m.Account && (other.Sent == Sent{None, Accepted} || !settledGrant && accepted)
+	})
+}
+
+// removalMayShow reports whether a removal that the platform accepted may still come to show.
+func (d *decider) removalMayShow(i int) bool {
+	return slices.ContainsFunc(d.Members, func(other Member) bool {
+		return other.Account == d.Members[i].Account && other.accepted(None)
 	})
 }
 
@@ -101,10 +111,12 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 	case r.Deleted && !accepted:
 		return d.revoking(i, DeletedNotRemoved)
 	case r.Deleted && r.Access > None && m.Sent != Sent{None, Accepted}:
-		return d.send(i, None, Outcome{State: Revoking, Why: RemovalNotShown, Other: i})
+		return d.remove(i)
 	case r.Deleted:
 	case r.Access > None && m.Sent.Answer == Refused:
 		return d.revoking(i, RemovalRefused)
+	case r.Access > None && accepted && !d.removalMayShow(i):
+		return d.remove(i)
 	case r.Access > None && accepted:
 		return d.revoking(i, RemovalNotShown)
 	case r.Access > None:

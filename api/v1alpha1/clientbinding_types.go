@@ -197,10 +197,16 @@ type Call struct {
 
 	// timeout is how long the call may have taken at most.
 	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.size() <= 32 && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('24h')",message="must be a duration up to 24h, as in 10s"
 	Timeout metav1.Duration `json:"timeout,omitzero"`
 
 	// settle is for how long after that the call may still arrive, or may not show yet.
 	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.size() <= 32 && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('24h')",message="must be a duration up to 24h, as in 10s"
 	Settle metav1.Duration `json:"settle,omitzero"`
 }
 

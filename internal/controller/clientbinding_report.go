@@ -116,7 +116,7 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 	status := &m.edit().Status
 	r.noteFacts(i, outcome)
 	if outcome.State == relation.Gone {
-		if facts.Claimed || facts.Finalizer {
+		if (facts.Claimed || facts.Finalizer) && !r.DryRun {
 			if err := r.patchFinalizer(ctx, m, controllerutil.RemoveFinalizer); err != nil {
 				return 0, err
 			}
@@ -194,7 +194,7 @@ func (r *run) noteFacts(i int, outcome relation.Outcome) {
 		status.Contest = nil
 	}
 	r.noteReading(i)
-	if status.Claim == nil || !facts.Claimed {
+	if status.Claim == nil || !facts.Claimed || r.DryRun {
 		return
 	}
 	status.Claim.Account = facts.ClaimAccount

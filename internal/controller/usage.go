@@ -44,6 +44,8 @@ type UsageReconciler struct {
 	Events events.EventRecorder
 	// Now is the clock.
 	Now func() time.Time
+	// DryRun has it only count.
+	DryRun bool
 
 	// told are the objects of which was told that they stay for now.
 	told map[types.UID]bool
@@ -75,6 +77,9 @@ func (r *UsageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 	who, err := r.need(ctx, found)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if r.DryRun {
+		return retryConflict(r.count(ctx, found, who))
 	}
 	for _, step := range []func(context.Context, *v1alpha1.APIConnection, demand) error{
 		r.acknowledge, r.protect, r.count, r.release,

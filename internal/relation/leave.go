@@ -131,6 +131,9 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 	if left := m.unanswered(Unknown); left > 0 {
 		return Outcome{State: Revoking, Why: RemovedButMayArrive, Other: i, Look: left}, nil
 	}
+	if d.overtaken(None) {
+		return d.revoking(i, RemovalNotShown)
+	}
 	return Outcome{State: Gone, Why: Revoked, Other: i}, nil
 }
 

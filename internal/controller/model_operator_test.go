@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
@@ -421,8 +423,8 @@ func (o *operator) reach(at point) fate {
 	what := o.interruption
 	switch what {
 	case "told to shut down", "the lease is lost":
-		// What was checked right before a call is not looked at again while that is under way.
-		if ofAPI {
+		// What was checked right before a call or a write is not looked at again while that is under way.
+		if at != kubeRead && at != kubeWritten {
 			return goesOn
 		}
 	case "lost":
@@ -492,8 +494,12 @@ func (k *operatorKube) List(ctx context.Context, list client.ObjectList, options
 	k.reach(kubeRead)
 	switch list := list.(type) {
 	case *v1alpha1.ClientBindingList:
+		asked := (&client.ListOptions{}).ApplyOptions(options)
 		for _, binding := range k.cache.bindings {
-			list.Items = append(list.Items, *binding.DeepCopy())
+			selectable := fields.Set{"spec.userUUID": binding.Spec.UserUUID, "spec.cuid": binding.Spec.CUID}
+			if asked.FieldSelector == nil || asked.FieldSelector.Matches(selectable) {
+				list.Items = append(list.Items, *binding.DeepCopy())
+			}
 		}
 	case *v1alpha1.APIConnectionList:
 		for _, connection := range k.cache.connections {
@@ -506,7 +512,7 @@ func (k *operatorKube) List(ctx context.Context, list client.ObjectList, options
 }
 
 func (k *operatorKube) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.PatchOption) error {
-	return k.write("patch", object, func() error { return k.Client.Patch(ctx, object, patch, options...) })
+	return k.write(object, patch, func() error { return k.Client.Patch(ctx, object, patch, options...) })
 }
 
 func (k *operatorKube) Status() client.SubResourceWriter { return statusWriter{k.Client.Status(), k} }
@@ -517,34 +523,40 @@ type statusWriter struct {
 }
 
 func (s statusWriter) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
-	return s.kube.write("status", object, func() error { return s.SubResourceWriter.Patch(ctx, object, patch, options...) })
+	return s.kube.write(object, patch, func() error { return s.SubResourceWriter.Patch(ctx, object, patch, options...) })
 }
+
+// drawnVersion is what no two walks share of a patch.
+var drawnVersion = regexp.MustCompile(`"resourceVersion":"\d+"`)
 
 var errNoAnswer = errors.New("the API server gave no answer")
 
 // write writes to the API server, unless the write, or its answer, is lost.
-func (k *operatorKube) write(what string, object client.Object, send func() error) error {
+func (k *operatorKube) write(object client.Object, patch client.Patch, send func() error) error {
 	name, version := object.GetName(), object.GetResourceVersion()
 	_, ofBinding := object.(*v1alpha1.ClientBinding)
+	data, err := patch.Data(object)
+	k.must(err)
+	what := strings.TrimPrefix(fmt.Sprintf("%T", object), "*v1alpha1.") + " " + name + " " + drawnVersion.ReplaceAllString(string(data), "")
 	if k.reach(kubeWrite) == isLost {
-		k.log("    %s %s: lost", what, name)
+		k.log("    write lost: %s", what)
 		return errNoAnswer
 	}
 	if ofBinding && !k.leads {
 		k.violated(object, "the operator writes without its lease")
 	}
-	err := send()
+	err = send()
 	k.hide(object)
 	k.writes++
 	text := ""
 	if err != nil {
 		text = ": " + string(apierrors.ReasonForError(err))
 	}
-	k.log("    %s %T %s%s", what, object, name, text)
-	if err == nil && object.GetResourceVersion() == version {
+	k.log("    write%s: %s", text, what)
+	k.refresh()
+	if binding := k.live.binding(name); err == nil && ofBinding && binding != nil && binding.ResourceVersion == version {
 		k.violated(object, "the operator writes what is there already")
 	}
-	k.refresh()
 	if k.reach(kubeWritten) == isLost {
 		k.log("    the answer was lost")
 		return errNoAnswer

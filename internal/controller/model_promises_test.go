@@ -130,8 +130,8 @@ func (w *walk) serve(request *http.Request, body []byte) (answer *httptest.Respo
 		status = fmt.Sprint(answer.Code)
 	}
 	user := userIn(request)
-	w.log("    %s %s: %s; access is %s", request.Method, w.path(request), status, w.related(user))
-	w.owed[user] = w.owed[user] || before == v1alpha1.AccessNone
+	w.log("    %s %s: %s; %s", request.Method, w.path(request), status, w.related(user))
+	w.owed[user] = w.owed[user] || before == v1alpha1.AccessNone // noteTruth knows whether there is any now.
 	w.noteTruth(user)
 	return answer
 }

@@ -49,7 +49,7 @@ func TestConnection(t *testing.T) {
 			secret: map[string]string{"token": "abc.def.ghi"},
 			want: func(w *world) []condition {
 				return stuck("LoginRefused", "The Delos API refuses the credentials of Secret "+w.namespace+"/delos-credentials (the API does not accept the token): correct its keys login and password, or token. "+
-					`If the API takes the token without "Bearer " before it, set spec.dialect.authorization of APIConnection `+w.namespace+"/default to Token. Tried again within a minute", 0, 0)
+					`If the API takes the token without "Bearer " before it, set spec.dialect.authorization of APIConnection `+w.namespace+"/default to Token", 0, 0)
 			},
 			wait: 15 * time.Minute,
 		},
@@ -110,7 +110,7 @@ func TestConnection(t *testing.T) {
 		"a wrong password": {
 			secret: map[string]string{"login": login, "password": "wrong"},
 			want: func(w *world) []condition {
-				return stuck("LoginRefused", "The Delos API refuses the credentials of Secret "+w.namespace+"/delos-credentials (Unauthorized): correct its keys login and password, or token. Tried again within a minute", 0, 0)
+				return stuck("LoginRefused", "The Delos API refuses the credentials of Secret "+w.namespace+"/delos-credentials (Unauthorized): correct its keys login and password, or token", 0, 0)
 			},
 			wait: 15 * time.Minute, logins: 1,
 		},
@@ -230,7 +230,7 @@ func TestRelationInTheOtherForm(t *testing.T) {
 
 	want := stuck("Rejected", `The Delos API calls the request invalid (HTTP 400): Invalid request: json: unknown field "relation". `+
 		`If the API takes {"customerId": …, "isOwner": …}, set spec.dialect.relationBody of APIConnection `+w.namespace+"/default to Flat. "+
-		"Tried again within a minute", 0, 0)
+		"Tried again within 10 minutes", 0, 0)
 	for i := range want {
 		want[i].ObservedGeneration = 1
 	}
@@ -470,7 +470,7 @@ func TestPatienceIsForTheWholeConnection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expectEqual(t, "wait", 5*time.Second, result.RequeueAfter)
+	expectEqual(t, "wait of a relation that is called back", time.Minute, result.RequeueAfter)
 	expectEqual(t, "wait of the connection", 5*time.Second, w.reconcileConnection())
 	expectEqual(t, "calls", operations(nil), w.calls())
 	expectEqual(t, "reason", "LoggedIn", w.connectionReason())

@@ -67,7 +67,7 @@ func TestLastingFailure(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
 		Conditions: stuck("UserNotFound",
-			`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Tried again within a minute`,
+			`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Tried again within 10 minutes`,
 			0, 12*time.Minute+4*time.Second),
 		Access: v1alpha1.AccessNone,
 	})
@@ -95,7 +95,9 @@ func TestEditOfAStalledBindingStartsAnew(t *testing.T) {
 		ObservedGeneration: 1,
 		Conditions:         failingSince("APIUnavailable", "The Delos API fails (HTTP 500). Tried again within a minute", 0, time.Hour),
 		Access:             v1alpha1.AccessNone,
-		Claim:              w.claim(v1alpha1.OriginCreated),
-		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
+		Claim: w.claim(v1alpha1.OriginCreated, v1alpha1.Call{
+			Access: v1alpha1.AccessOwner, SentTime: at(time.Hour), Timeout: *duration(10 * time.Second), Settle: *duration(30 * time.Second),
+		}),
+		User: &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 	})
 }

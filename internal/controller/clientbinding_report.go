@@ -340,6 +340,11 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 			return err
 		}
 	}
+	if err := r.patchFinalizer(ctx, m, controllerutil.RemoveFinalizer); err != nil {
+		// It may have been let go before, and that was told then.
+		return client.IgnoreNotFound(err)
+	}
+	r.writes.forget(client.ObjectKeyFromObject(m.cached))
 	switch outcome.Why {
 	case relation.Orphaned:
 		r.writeAudit(ctx, m, auditRecord{action: auditOrphan, outcome: auditLeft, before: m.was().Access, after: m.was().Access})
@@ -347,14 +352,7 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 		r.writeAudit(ctx, m, auditRecord{action: auditRelease, outcome: auditLeft})
 		r.Metrics.Connection(m.name.String()).ReleasedUnread()
 	}
-	err := r.patchFinalizer(ctx, m, controllerutil.RemoveFinalizer)
-	if client.IgnoreNotFound(err) != nil {
-		return err
-	}
-	r.writes.forget(client.ObjectKeyFromObject(m.cached))
-	if err == nil {
-		r.tell(m, "")
-	}
+	r.tell(m, "")
 	return nil
 }
 

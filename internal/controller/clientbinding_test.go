@@ -13,7 +13,9 @@ const (
 	opUser, opRelate, opUnrelate = delossim.OpUser, delossim.OpRelate, delossim.OpUnrelate
 
 	boundMessage = `Get user shows that user "user_abc123def" has standard access to client "cust_789xyz"`
-	ownerMessage = `Get user shows that user "user_abc123def" has owner access to client "cust_789xyz"`
+	// unclaimedMessage is that of a binding that only looks.
+	unclaimedMessage = boundMessage + ". This ClientBinding does not answer for that, and its deletion revokes nothing"
+	ownerMessage     = `Get user shows that user "user_abc123def" has owner access to client "cust_789xyz"`
 )
 
 type operations = []delossim.Operation
@@ -105,27 +107,28 @@ func TestLook(t *testing.T) {
 				`Normal Changed Changed user "user_abc123def" from owner access to standard access to client "cust_789xyz"`,
 			},
 		},
-		"an API that does not overwrite has the relation removed and made again": {
+		"an API that does not overwrite has the relation removed, and made again by the next look": {
 			arrange: func(w *world) {
 				w.platform.Adjust(func(s *delossim.Settings) { s.Existing = delossim.RefuseChange })
 				w.platform.SetRelation(john, acme, true)
 			},
 			want: func(w *world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
-					ObservedGeneration: 1,
-					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-					Access:             v1alpha1.AccessStandard,
-					Claim:              w.claim(v1alpha1.OriginAdopted),
-					User:               known,
-					LastConfirmedTime:  ref(at(0)),
+					ObservedGeneration: -1,
+					Conditions: failing("Confirming",
+						`The Delos API does not overwrite a relation, so it was removed, and is made again. Get user shows that user "user_abc123def" has no access to client "cust_789xyz"`, 0),
+					Access: v1alpha1.AccessNone,
+					Claim: w.claim(v1alpha1.OriginAdopted, v1alpha1.Call{
+						Access: v1alpha1.AccessNone, SentTime: at(0), AcceptedTime: ref(at(0)), Timeout: *duration(10 * time.Second), Settle: *duration(30 * time.Second),
+					}),
+					User: known,
 				}
 			},
-			related: map[string]bool{acme: false},
-			calls:   operations{opUser, opRelate, opUser, opUnrelate, opRelate, opUser},
+			related: map[string]bool{},
+			calls:   operations{opUser, opRelate, opUser, opUnrelate, opUser},
 			events: []string{
 				`Normal Adopted Adopted what was there: user "user_abc123def" has owner access to client "cust_789xyz"`,
-				`Normal Rebound The Delos API does not overwrite a relation, so it was removed and made again: user "user_abc123def" was without access to client "cust_789xyz" for a moment`,
-				`Normal Changed Changed user "user_abc123def" from owner access to standard access to client "cust_789xyz"`,
+				`Normal Rebound The Delos API does not overwrite a relation, so it was removed and is made again: user "user_abc123def" is without access to client "cust_789xyz" for a moment`,
 			},
 		},
 		"an unknown user is waited for, and nothing is claimed": {
@@ -162,7 +165,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions: stuck("UserDeleted",
-						`User "user_abc123def" is deleted in the Delos API and has no access: restore the user there, or delete this ClientBinding. Tried again within a minute`, 0, 0),
+						`User "user_abc123def" is deleted in the Delos API and has no access: restore the user there, or delete this ClientBinding. Tried again within 10 minutes`, 0, 0),
 					Access: v1alpha1.AccessNone,
 					User:   known,
 				}
@@ -208,7 +211,7 @@ func TestLook(t *testing.T) {
 			want: func(*world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
-					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
+					Conditions:         []condition{ready("True", "Unclaimed", unclaimedMessage, 0)},
 					Access:             v1alpha1.AccessStandard,
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
@@ -216,7 +219,7 @@ func TestLook(t *testing.T) {
 			},
 			related: map[string]bool{acme: false},
 			calls:   operations{opUser},
-			events:  []string{"Normal Bound " + boundMessage},
+			events:  []string{"Normal Unclaimed " + unclaimedMessage},
 		},
 		"a request that the API calls invalid needs an edit": {
 			arrange: func(w *world) {
@@ -230,7 +233,7 @@ func TestLook(t *testing.T) {
 			want: func(w *world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
-					Conditions:         stuck("Rejected", `The Delos API calls the request invalid (HTTP 422): cuid has the wrong form. Tried again within a minute`, 0, 0),
+					Conditions:         stuck("Rejected", `The Delos API calls the request invalid (HTTP 422): cuid has the wrong form. Tried again within 10 minutes`, 0, 0),
 					Access:             v1alpha1.AccessNone,
 					Claim:              w.claim(v1alpha1.OriginCreated),
 					User:               known,
@@ -247,7 +250,7 @@ func TestLook(t *testing.T) {
 			want: func(*world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: -1,
-					Conditions:         failing("RateLimited", `The Delos API asks for patience (HTTP 429). Tried again within a minute`, 0),
+					Conditions:         failing("RateLimited", `The Delos API asks for patience (HTTP 429)`, 0),
 				}
 			},
 			related: map[string]bool{},

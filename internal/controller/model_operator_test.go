@@ -45,7 +45,7 @@ func (s *snapshot) binding(name string) *v1alpha1.ClientBinding { return named(s
 
 // refresh reads what the API server has.
 func (w *walk) refresh() {
-	ctx := context.WithoutCancel(w.t.Context())
+	ctx := w.t.Context()
 	bindings, connections := &v1alpha1.ClientBindingList{}, &v1alpha1.APIConnectionList{}
 	w.must(clusterKube.List(ctx, bindings, client.InNamespace(w.namespace)))
 	w.must(clusterKube.List(ctx, connections, client.InNamespace(w.namespace)))
@@ -311,7 +311,6 @@ func (o *operator) run(it any) {
 	}
 	o.frozen = max(o.frozen-1, 0)
 	o.stopIfBroken()
-	o.refresh()
 	switch {
 	case o.dead:
 		return

@@ -94,10 +94,9 @@ type operator struct {
 	// dead processes reach nobody. One that does not lead any more may not write for bindings.
 	dead, leads bool
 
-	// running says that a run is under way. What happens in its midst: interruption, once it has come to so many points.
-	running      bool
-	interruption string
-	after        int
+	// running says that a run is under way, and armed is what happens in its midst.
+	running bool
+	armed   *interruption
 	// disturbed: others acted in the middle of the run.
 	disturbed bool
 }
@@ -302,7 +301,7 @@ func (o *operator) fireTimers() {
 func (o *operator) run(it any) {
 	o.runs++
 	delete(o.due, it)
-	o.drawInterruption(it)
+	o.drawInterruption()
 	o.running, o.disturbed = true, false
 	result, err := o.reconcile(it)
 	o.running = false
@@ -392,17 +391,29 @@ const (
 	isLate
 )
 
-// drawInterruption draws what happens during the next run; mostly nothing.
-func (o *operator) drawInterruption(it any) {
-	often, within := 5, 4
-	if _, ofRelation := it.(connection.Relation); ofRelation {
-		often, within = 25, 12
+// interruption is what happens in the middle of a run, when it has come to a kind of point so often.
+type interruption struct {
+	what string
+	at   point
+	left int
+}
+
+// drawInterruption draws what happens next in the middle of a run; mostly nothing.
+func (o *operator) drawInterruption() {
+	if o.calm || o.armed != nil || !o.chance(30) {
+		return
 	}
-	o.interruption = ""
-	if !o.calm && o.chance(often) {
-		o.interruption = pick(o.walk, []string{"killed", "killed", "told to shut down", "the lease is lost", "lost", "late", "late", "meanwhile", "meanwhile"})
-		o.after = 1 + o.rand.IntN(within)
-	}
+	// What was checked right before a call or a write is not looked at again while that is under way.
+	betweenWrites, lossy := []point{kubeRead, kubeWritten, kubeWritten}, []point{kubeWrite, kubeWritten, apiWrite, apiAnswered}
+	anywhere := append([]point{kubeRead, apiRead}, lossy...)
+	drawn := pick(o.walk, []struct {
+		what string
+		at   []point
+	}{
+		{"killed", anywhere}, {"killed", anywhere}, {"told to shut down", betweenWrites}, {"the lease is lost", betweenWrites},
+		{"lost", lossy}, {"late", []point{apiWrite}}, {"late", []point{apiWrite}}, {"meanwhile", anywhere}, {"meanwhile", anywhere},
+	})
+	o.armed = &interruption{drawn.what, pick(o.walk, drawn.at), 1 + o.rand.IntN(2)}
 }
 
 // reach is called at each point of a run.
@@ -415,27 +426,14 @@ func (o *operator) reach(at point) fate {
 		return isLost
 	case o.dead:
 		panic(killed{})
-	}
-	if o.after--; o.after > 0 || o.interruption == "" {
+	case o.armed == nil || o.armed.at != at:
 		return goesOn
 	}
-	what := o.interruption
-	switch what {
-	case "told to shut down", "the lease is lost":
-		// What was checked right before a call or a write is not looked at again while that is under way.
-		if at != kubeRead && at != kubeWritten {
-			return goesOn
-		}
-	case "lost":
-		if at == kubeRead {
-			return goesOn
-		}
-	case "late":
-		if at != apiWrite {
-			return goesOn
-		}
+	if o.armed.left--; o.armed.left > 0 {
+		return goesOn
 	}
-	o.interruption = ""
+	what := o.armed.what
+	o.armed = nil
 	o.log("    -- %s", what)
 	switch what {
 	case "killed":

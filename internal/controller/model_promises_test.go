@@ -348,13 +348,13 @@ func (w *walk) rest() {
 	if w.operator == nil {
 		w.start()
 	}
-	w.operator.frozen = 0
+	w.operator.frozen, w.operator.armed = 0, nil
 	w.pass(restFor)
 	for slices.ContainsFunc(w.live.bindings, func(binding *v1alpha1.ClientBinding) bool {
 		at := binding.Spec.ExpiresAt
-		return at != nil && !w.clock.Now().Before(at.Time) && w.clock.Now().Sub(at.Time) < time.Hour
+		return at != nil && !w.clock.Now().Before(at.Time) && w.clock.Now().Sub(at.Time) < restFor
 	}) {
-		w.pass(time.Hour)
+		w.pass(restFor)
 	}
 	for _, user := range []string{john, maria} {
 		w.checkRelationAtRest(user)
@@ -380,16 +380,18 @@ func (w *walk) setRight() {
 		}
 		w.platform.RestoreUser(uuid)
 	}
+	// A login that was refused, and a binding over which others fight with the operator, need a person who asks.
+	now := w.clock.Now().Format(time.RFC3339Nano)
 	for _, found := range w.live.connections {
 		connection := found.DeepCopy()
-		w.change(connection, func() { connection.Spec.Allowed = nil })
+		w.change(connection, func() {
+			connection.Spec.Allowed = nil
+			metav1.SetMetaDataAnnotation(&connection.ObjectMeta, v1alpha1.RequestedAtAnnotation, now)
+		})
 	}
-	for _, binding := range w.live.bindings {
-		if binding.Status.Contest != nil {
-			asked := binding.DeepCopy()
-			w.change(asked, func() {
-				metav1.SetMetaDataAnnotation(&asked.ObjectMeta, v1alpha1.RequestedAtAnnotation, w.clock.Now().Format(time.RFC3339Nano))
-			})
+	for _, found := range w.live.bindings {
+		if binding := found.DeepCopy(); binding.Status.Contest != nil {
+			w.change(binding, func() { metav1.SetMetaDataAnnotation(&binding.ObjectMeta, v1alpha1.RequestedAtAnnotation, now) })
 		}
 	}
 }

@@ -23,8 +23,8 @@ import (
 const (
 	// restEvery is how many steps a walk takes before it lets everything come to rest.
 	restEvery = 40
-	// restFor is how long that takes by itself: a few intervals, and a refused login is tried again within the hour.
-	restFor = 3*modelInterval + time.Hour
+	// restFor is how long that takes.
+	restFor = 3 * modelInterval
 	// modelInterval is that of all connections of a walk.
 	modelInterval = 10 * time.Minute
 	// A call arrives within so long after it was sent, and shows within so long after that. Together that is less than the

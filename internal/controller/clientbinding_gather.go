@@ -262,12 +262,15 @@ func (r *run) useSession(m *member, facts *relation.Member) {
 // restarts, unless a person asks. An expired binding whose access was seen gone rests for good.
 func (r *run) rests(m *member, facts relation.Member) (rests bool, dueIn time.Duration) {
 	status := m.was()
-	if !confirmed(m.cached) || status.LastConfirmedTime.After(r.now.Time) || status.RunRequested(m.cached.Annotations) || r.known.unconfirmed {
+	if !confirmed(m.cached) || status.LastConfirmedTime.After(r.now.Time) || status.RunRequested(m.cached.Annotations) {
 		return false, 0
 	}
 	expired := readyOf(m.cached).Reason == v1alpha1.ReasonExpired
-	if expired && status.Access == v1alpha1.AccessNone {
+	switch {
+	case expired && status.Access == v1alpha1.AccessNone:
 		return true, 0
+	case r.known.unconfirmed:
+		return false, 0
 	}
 	dueIn = due(m.cached.UID, *status.LastConfirmedTime, interval(m.through)).Sub(r.Schedule.Now())
 	return dueIn > 0 && expired == facts.Expired && (expired || !r.confirmedLater(m)), dueIn

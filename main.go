@@ -310,16 +310,17 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings, policies *recon
 	}
 	schedule := reconcilers.Schedule{Now: time.Now, StallAfter: s.stallAfter, Jitter: reconcilers.Jitter}
 	recorder := mgr.GetEventRecorder(name)
-	brake := &reconcilers.Brake{Kube: mgr.GetClient(), Events: recorder}
+	writes := &reconcilers.Writes{Kube: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	brake := &reconcilers.Brake{Writes: writes, Events: recorder}
 	bindings := &reconcilers.ClientBindingReconciler{
-		Kube: mgr.GetClient(), Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake, Metrics: measured, DryRun: s.dryRun,
+		Kube: mgr.GetClient(), Writes: writes, Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake, Metrics: measured, DryRun: s.dryRun,
 	}
 	if s.leaderElect {
 		bindings.Leads = lease.Leads
 	}
 	identity := reconcilers.WhoAmI(ctx, mgr.GetConfig())
-	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule, Policies: policies}
-	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Live: mgr.GetAPIReader(), Connections: s.connections, Secrets: secrets, Identity: identity, Brake: brake, Events: recorder, Now: time.Now, DryRun: s.dryRun}
+	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Writes: writes, Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule, Policies: policies}
+	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Writes: writes, Live: mgr.GetAPIReader(), Connections: s.connections, Secrets: secrets, Identity: identity, Brake: brake, Events: recorder, Now: time.Now, DryRun: s.dryRun}
 	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
 		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
 	}, time.Now))

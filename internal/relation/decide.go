@@ -129,8 +129,9 @@ const (
 	Undeclared
 	// OrphanMayArrive: the access is to stay, but a call of this member may still change it.
 	OrphanMayArrive
-	// HeldBack: a dry run would remove the access, or let the object go.
+	// HeldBack: a dry run would remove the access. LetGoHeldBack: it would let the object go.
 	HeldBack
+	LetGoHeldBack
 )
 
 // The reasons for Gone.
@@ -504,7 +505,7 @@ func (d *decider) stand(i int) (Outcome, *Decision) {
 func (d *decider) finish(i int, outcome Outcome) Outcome {
 	m := &d.Members[i]
 	if d.DryRun && outcome.State == Gone && (m.Claimed || m.Leaving && m.Finalizer) {
-		outcome = Outcome{State: Revoking, Why: HeldBack, Other: i}
+		outcome = Outcome{State: Revoking, Why: LetGoHeldBack, Other: i}
 	}
 	switch {
 	case outcome.State == Gone:

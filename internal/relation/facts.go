@@ -209,7 +209,8 @@ func (f *Facts) NoteRecorded(member int, call Call) {
 	m := &f.Members[member]
 	m.Finalizer = true
 	if !m.Claimed {
-		m.Claimed, m.ClaimAccount = true, m.Account
+		// What a dry run, or a look under suspension, has confirmed is reported anew with the claim.
+		m.Claimed, m.ClaimAccount, m.Rests = true, m.Account, false
 	}
 	if call.Makes == Unknown {
 		return

@@ -193,7 +193,7 @@ func (d *decider) leaveUnclaimed(i int) (Outcome, *Decision) {
 // relation. That a run has to wait for its turn, or for a session, does not count.
 func (o Outcome) Unread() bool {
 	switch o.Why {
-	case NoTurnYet, ConnectionStarting, Undeclared, HandingOver, HeldBack:
+	case NoTurnYet, ConnectionStarting, Undeclared, HandingOver, HeldBack, LetGoHeldBack:
 		return false
 	default:
 		return o.State == Revoking

@@ -277,6 +277,9 @@ func (e *explorer) outage(w *world, emit emitter) {
 				next.accounts[c].blind = !next.accounts[c].blind
 			case readsOnly:
 				next.accounts[c].readsOnly = !next.accounts[c].readsOnly
+				for p := range next.procs {
+					next.procs[p].run.accountsChanged = next.procs[p].run.phase != idle
+				}
 			case isMissing, notReady, elsewhere, starting, unprotected, leaves:
 				link := outageLinks[to]
 				if conn.link == link {

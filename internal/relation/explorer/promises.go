@@ -24,10 +24,27 @@ func (e *explorer) checkRecord(w *world, p, i int, makes relation.Access) {
 		e.fail("a dry run writes a record for %s", name(i))
 	case makes == relation.None && !e.KeepsRelations && (!b.leaving && !b.expired || b.leaving && b.orphan || !b.claimed):
 		e.fail("%s removes access, and its own is not to end", name(i))
+	case makes == relation.None && w.procs[p].run.members[i].brake != relation.BrakeNone:
+		e.fail("%s removes access, and the limit on revocations did not let it through", name(i))
+	case makes == relation.None && !b.waitedLong && e.heldBeside(w, p, i):
+		e.fail("%s removes access that another one declares and holds", name(i))
 	case makes == relation.None:
 	case b.phase != there, b.leaving, b.expired, b.suspended, b.declares != makes, link == relation.LinkDenied, link == relation.LinkMissing, link == relation.LinkElsewhere:
 		e.fail("%s gives %s, which nobody declares or allows", name(i), accessName(makes))
 	}
+}
+
+// heldBeside reports whether another binding is bound that can take the relation over from i at once.
+func (e *explorer) heldBeside(w *world, p, i int) bool {
+	conns := &w.procs[p].run.conns
+	for j := range e.Bindings {
+		b := &w.bindings[j]
+		if j != i && b.phase == there && !b.leaving && !b.expired && b.claimed && b.rests && !w.procs[p].behind[j] && !w.procs[p].sent &&
+			b.conn == w.bindings[i].conn && linkOf(&conns[b.conn], b) == relation.LinkReady && w.procs[p].view[j] == *b {
+			return true
+		}
+	}
+	return false
 }
 
 // checkReport checks what is said of a binding, and that nothing is let go too early.
@@ -47,6 +64,13 @@ func (e *explorer) checkReport(w *world, p, i int, m *relation.Member, out *rela
 	case out.State == relation.Gone && b.leaving:
 		if e.DryRun {
 			e.fail("a dry run lets %s go", name(i))
+		}
+		if out.Why == relation.HandedOver && !w.procs[p].run.accountsChanged {
+			heir := &w.procs[p].view[e.scratch.facts.bindings[out.Other]]
+			conns := &w.procs[p].run.conns
+			if account := conns[heir.conn].account; w.accounts[account].readsOnly && account != conns[b.conn].account {
+				e.fail("%s hands over to an account that may only read", name(i))
+			}
 		}
 		if e.answered(w, i) {
 			return

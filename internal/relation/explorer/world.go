@@ -125,8 +125,10 @@ type run struct {
 	failed, written uint8
 	// drifted: somebody else changed the relation since it was read.
 	drifted bool
-	conns   [connections]conn
-	members [maxBindings]member
+	// accountsChanged: what an account may do changed since the run began.
+	accountsChanged bool
+	conns           [connections]conn
+	members         [maxBindings]member
 }
 
 type runPhase uint8

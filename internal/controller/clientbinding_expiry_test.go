@@ -113,12 +113,11 @@ func TestAccessThatOutlivesItsRecord(t *testing.T) {
 	expectEqual(t, "reason once it is declared", "Expired", w.reason())
 	expectEqual(t, "ready once it is declared", true, w.ready())
 
-	// The other one goes before it has adopted anything, and so without revoking.
 	if err := w.kube.Delete(t.Context(), renewal.get()); err != nil {
 		t.Fatal(err)
 	}
 	w.reconcile()
-	expectEqual(t, "ready once nobody declares it any more", false, w.ready())
+	expectEqual(t, "relations once nobody declares it any more", map[string]bool{}, w.platform.Relations(john))
 }
 
 func TestExpiryOfASuspendedBindingRevokes(t *testing.T) {

@@ -86,7 +86,7 @@ func (r *ClientBindingReconciler) gather(ctx context.Context, key connection.Rel
 	slices.SortFunc(begun.members, func(a, b *member) int { return compareAge(a.cached, b.cached) })
 	calls := map[callID]time.Time{}
 	for _, m := range begun.members {
-		if r.writes.missing(m.cached) {
+		if r.Writes.missing(m.cached) {
 			begun.lagging = true
 		}
 		facts, err := begun.factsOf(ctx, m, calls)

@@ -125,7 +125,7 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 	status := &m.edit().Status
 	r.noteFacts(i, outcome)
 	if outcome.State == relation.Gone {
-		if facts.Claimed || facts.Finalizer {
+		if (facts.Claimed || facts.Finalizer) && !r.DryRun {
 			if err := r.patchFinalizer(ctx, m, controllerutil.RemoveFinalizer); err != nil {
 				return 0, err
 			}
@@ -203,7 +203,7 @@ func (r *run) noteFacts(i int, outcome relation.Outcome) {
 		status.Contest = nil
 	}
 	r.noteReading(i)
-	if status.Claim == nil || !facts.Claimed {
+	if status.Claim == nil || !facts.Claimed || r.DryRun {
 		return
 	}
 	status.Claim.Account = facts.ClaimAccount
@@ -353,7 +353,7 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 		// It may have been let go before, and that was told then.
 		return client.IgnoreNotFound(err)
 	}
-	r.writes.forget(client.ObjectKeyFromObject(m.cached))
+	r.Writes.forget(m.cached.UID)
 	switch outcome.Why {
 	case relation.Orphaned:
 		r.writeAudit(ctx, m, auditRecord{action: auditOrphan, outcome: auditLeft, before: m.was().Access, after: m.was().Access})

@@ -128,13 +128,14 @@ func (w *walk) start() {
 	})
 	o.pool.OnTurn(func(key connection.Relation, _ int) { o.enqueue(key, 0) })
 	kube := indexedClient{&operatorKube{clusterKube, o}, &w.connections}
-	brake := &Brake{Kube: kube, Events: o.recorder}
+	writes := &Writes{Kube: kube, Live: indexedClient{clusterKube, &w.connections}}
+	brake := &Brake{Writes: writes, Events: o.recorder}
 	o.bindings = &ClientBindingReconciler{
-		Kube: kube, Pool: o.pool, Events: o.recorder, Schedule: w.schedule(), Brake: brake, Metrics: counters, Leads: func() bool { return o.leads },
+		Kube: kube, Writes: writes, Pool: o.pool, Events: o.recorder, Schedule: w.schedule(), Brake: brake, Metrics: counters, Leads: func() bool { return o.leads },
 	}
-	o.connections = &APIConnectionReconciler{Kube: kube, Secrets: unwatched{clusterKube}, Identity: operatorIdentity, Pool: o.pool, Events: o.recorder, Schedule: w.schedule()}
+	o.connections = &APIConnectionReconciler{Kube: kube, Writes: writes, Secrets: unwatched{clusterKube}, Identity: operatorIdentity, Pool: o.pool, Events: o.recorder, Schedule: w.schedule()}
 	o.usage = &UsageReconciler{
-		Kube: kube, Live: indexedClient{clusterKube, &w.connections}, Secrets: unwatched{clusterKube}, Identity: operatorIdentity, Brake: brake, Events: o.recorder, Now: w.clock.Now,
+		Kube: kube, Writes: writes, Live: indexedClient{clusterKube, &w.connections}, Secrets: unwatched{clusterKube}, Identity: operatorIdentity, Brake: brake, Events: o.recorder, Now: w.clock.Now,
 	}
 	w.operator = o
 	w.log("the operator starts")

@@ -362,7 +362,7 @@ func (d *decider) disturbed(i int) bool {
 	return leaving || m.unanswered(Unknown) > 0 || d.mayArrive(m.Declares) > 0 || d.overtaken(m.Declares)
 }
 
-// confirm decides for a holder whose relation is as it declares.
+// confirm decides for a member that holds the relation, or only looks, and whose relation is as it declares.
 func (d *decider) confirm(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
 	unclaimed := Outcome{State: Bound, Why: AsDeclaredUnclaimed, Other: i}
@@ -370,10 +370,10 @@ func (d *decider) confirm(i int) (Outcome, *Decision) {
 	switch left := d.mayArrive(m.Declares); {
 	case left > 0:
 		return Outcome{State: Confirming, Why: CallMayArrive, Other: i, Look: left}, nil
-	case d.DryRun && !m.Claimed:
-		return unclaimed, nil
 	case d.overtaken(m.Declares) && (m.Suspended || d.DryRun):
 		return unconfirmed, nil
+	case !m.Claimed && (m.Suspended || d.DryRun):
+		return unclaimed, nil
 	case d.overtaken(m.Declares), d.toProve(i):
 		return d.send(i, m.Declares, unconfirmed)
 	case !m.Claimed:
@@ -465,7 +465,7 @@ func (d *decider) stand(i int) (Outcome, *Decision) {
 		return d.wait(i, why)
 	case d.holder >= 0 && d.holder < i:
 		return Outcome{State: Waiting, Why: OlderHolds, Other: d.holder}, nil
-	case m.Rests:
+	case m.Rests && !d.disturbed(i):
 		return Outcome{State: Bound, Look: m.DueIn, Other: i}, nil
 	case why != Unchanged:
 		return d.wait(i, why)
@@ -480,7 +480,7 @@ func (d *decider) stand(i int) (Outcome, *Decision) {
 	case r.Deleted:
 		return d.wait(i, UserDeleted)
 	case r.Access == m.Declares:
-		return Outcome{State: Bound, Why: AsDeclaredUnclaimed, Other: i}, nil
+		return d.confirm(i)
 	default:
 		return d.wait(i, Held)
 	}

@@ -159,8 +159,8 @@ type Claim struct {
 	// +required
 	Connection ClaimConnection `json:"connection,omitzero"`
 
-	// account names the account of the Delos platform that last showed the user on behalf of this claim: a hash, from which
-	// the login does not follow. Only to this account an answer that there is no such user is a proof.
+	// account names the account of the Delos platform that last saw the relation on behalf of this claim, or claimed it: a hash,
+	// from which the login does not follow. Only to this account an answer that there is no such user is a proof.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -197,10 +197,16 @@ type Call struct {
 
 	// timeout is how long the call may have taken at most.
 	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.size() <= 32 && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('24h')",message="must be a duration up to 24h, as in 10s"
 	Timeout metav1.Duration `json:"timeout,omitzero"`
 
 	// settle is for how long after that the call may still arrive, or may not show yet.
 	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.size() <= 32 && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('24h')",message="must be a duration up to 24h, as in 10s"
 	Settle metav1.Duration `json:"settle,omitzero"`
 }
 
@@ -223,8 +229,8 @@ type Contest struct {
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
-	// corrections is how many were made since. Once there are too many, no further one is made until a
-	// person edits the object or asks for a run.
+	// corrections is how many were made since. Once there are too many, access is only taken away until
+	// a person edits the object or asks for a run.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Corrections int32 `json:"corrections,omitempty"`

@@ -101,8 +101,8 @@ const (
 	// the two: deleting this one revokes nothing, deleting the other one hands the relation over.
 	ReasonConflict = "Conflict"
 
-	// ReasonContested (Stalled): somebody else keeps changing the relation, and it was corrected so often of late
-	// that the operator no longer does. Find out who it is, then have the ClientBinding looked at, or edit it.
+	// ReasonContested (Stalled): the relation was changed from outside and corrected so often of late that access is not given
+	// again; it is still taken away. Find out who changes it, then have the ClientBinding looked at, or edit it.
 	ReasonContested = "Contested"
 
 	// ReasonUnverified (Ready=Unknown, Reconciling): the relation was confirmed, but could not be read

@@ -268,7 +268,7 @@ func TestDeletedConnectionIsForgotten(t *testing.T) {
 	if err := w.kube.Delete(t.Context(), connection); err != nil {
 		t.Fatal(err)
 	}
-	reconciler := &APIConnectionReconciler{Kube: w.kube, Secrets: unwatched{w.kube}, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Writes: w.writes, Secrets: unwatched{w.kube}, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
 	if _, err := reconciler.Reconcile(t.Context(), w.request("default")); err != nil {
 		t.Fatal(err)
 	}
@@ -385,7 +385,7 @@ func TestRefusalIsRememberedWhateverElseIsWritten(t *testing.T) {
 				return kube.Get(ctx, key, object, options...)
 			},
 		}),
-		Pool: w.pool, Events: w.recorder, Schedule: w.schedule(),
+		Writes: w.writes, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(),
 	}
 
 	result, err := reconciler.Reconcile(t.Context(), w.request("default"))
@@ -397,7 +397,7 @@ func TestRefusalIsRememberedWhateverElseIsWritten(t *testing.T) {
 	expectEqual(t, "attempts", int32(1), w.connection().Status.RefusedLogin.Attempts)
 }
 
-// TestRefusedLoginIsNotRepeatedByAStaleCache: a run that comes before the cache has learned of the refusal waits for it.
+// TestRefusedLoginIsNotRepeatedByAStaleCache: a run that comes before the cache has learned of the refusal knows of it.
 func TestRefusedLoginIsNotRepeatedByAStaleCache(t *testing.T) {
 	w := newWorld(t)
 	w.createSecret(map[string]string{"login": login, "password": "wrong"})
@@ -414,7 +414,7 @@ func TestRefusedLoginIsNotRepeatedByAStaleCache(t *testing.T) {
 				return kube.Get(ctx, key, object, options...)
 			},
 		}),
-		Pool: w.pool, Events: w.recorder, Schedule: w.schedule(),
+		Writes: w.writes, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(),
 	}
 	if _, err := reconciler.Reconcile(t.Context(), w.request("default")); err != nil {
 		t.Fatal(err)
@@ -427,13 +427,7 @@ func TestRefusedLoginIsNotRepeatedByAStaleCache(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectEqual(t, "calls", operations(nil), w.calls())
-	expectEqual(t, "wait", soonest, result.RequeueAfter)
-	stale = w.connection()
-	result, err = reconciler.Reconcile(t.Context(), w.request("default"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	expectEqual(t, "wait once the cache knows", 15*time.Minute, result.RequeueAfter)
+	expectEqual(t, "wait", 15*time.Minute, result.RequeueAfter)
 }
 
 // TestRefusedSessionIsTriedAgain shows that credentials that were refused during a call are tried again in

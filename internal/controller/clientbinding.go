@@ -48,6 +48,8 @@ type ClientBindingReconciler struct {
 	Schedule Schedule
 	// Brake lets revocations through where a connection bounds them.
 	Brake *Brake
+	// Writes remembers what this process wrote.
+	Writes *Writes
 	// Metrics count what was let go without a look.
 	Metrics *metrics.Metrics
 	// Leads reports whether this process leads, right before each write; nil where it always does.
@@ -55,7 +57,6 @@ type ClientBindingReconciler struct {
 	// DryRun has the operator only say what it would do.
 	DryRun bool
 
-	writes ownWrites
 	memory memory
 }
 

@@ -337,7 +337,7 @@ func (r *run) patchStatus(ctx context.Context, m *member) error {
 		return fmt.Errorf("writing the status: %w", err)
 	}
 	m.before = m.binding.DeepCopy()
-	r.writes.wrote(m.binding)
+	r.Writes.wrote(m.binding)
 	return nil
 }
 
@@ -358,6 +358,6 @@ func (r *run) patchFinalizer(ctx context.Context, m *member, change func(client.
 	}
 	m.binding, m.before = target, target.DeepCopy()
 	m.binding.Status = *status
-	r.writes.wrote(target)
+	r.Writes.wrote(target)
 	return nil
 }

@@ -86,7 +86,7 @@ func (r *ClientBindingReconciler) gather(ctx context.Context, key connection.Rel
 	slices.SortFunc(begun.members, func(a, b *member) int { return compareAge(a.cached, b.cached) })
 	calls := map[callID]time.Time{}
 	for _, m := range begun.members {
-		if r.writes.missing(m.cached) {
+		if r.Writes.missing(m.cached) {
 			begun.lagging = true
 		}
 		facts, err := begun.factsOf(ctx, m, calls)
@@ -262,12 +262,15 @@ func (r *run) useSession(m *member, facts *relation.Member) {
 // restarts, unless a person asks. An expired binding whose access was seen gone rests for good.
 func (r *run) rests(m *member, facts relation.Member) (rests bool, dueIn time.Duration) {
 	status := m.was()
-	if !confirmed(m.cached) || status.LastConfirmedTime.After(r.now.Time) || status.RunRequested(m.cached.Annotations) || r.known.unconfirmed {
+	if !confirmed(m.cached) || status.LastConfirmedTime.After(r.now.Time) || status.RunRequested(m.cached.Annotations) {
 		return false, 0
 	}
 	expired := readyOf(m.cached).Reason == v1alpha1.ReasonExpired
-	if expired && status.Access == v1alpha1.AccessNone {
+	switch {
+	case expired && status.Access == v1alpha1.AccessNone:
 		return true, 0
+	case r.known.unconfirmed:
+		return false, 0
 	}
 	dueIn = due(m.cached.UID, *status.LastConfirmedTime, interval(m.through)).Sub(r.Schedule.Now())
 	return dueIn > 0 && expired == facts.Expired && (expired || !r.confirmedLater(m)), dueIn

@@ -10,8 +10,8 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
-// settled is the length of a call with the timeout that a connection has when it says none.
-const settled = 10*time.Second + showsWithin
+// callLength is the length of a call with the timeout that a connection has when it says none.
+const callLength = 10*time.Second + showsWithin
 
 func TestWriteThatShowsLate(t *testing.T) {
 	w := newWorld(t)
@@ -92,7 +92,7 @@ func TestRemovalWaitsForAnEarlierGrantUnderWay(t *testing.T) {
 	w.reconcile()
 	expectEqual(t, "gone while the first grant may still arrive", false, w.gone())
 	w.platform.SetRelation(john, acme, false) // It arrives.
-	w.clock.Advance(settled)
+	w.clock.Advance(callLength)
 	w.reconcile()
 
 	expectEqual(t, "gone", true, w.gone())
@@ -140,7 +140,7 @@ func TestEditThatArrivesAfterItWasTakenBack(t *testing.T) {
 	w.clock.Advance(2 * time.Second)
 	wait := w.reconcile()
 	expectEqual(t, "reason", "Confirming", w.reason())
-	expectEqual(t, "wait", settled-2*time.Second, wait)
+	expectEqual(t, "wait", callLength-2*time.Second, wait)
 	w.platform.SetRelation(john, acme, true) // It arrives.
 	w.clock.Advance(wait)
 	w.restart()

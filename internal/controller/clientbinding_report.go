@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,12 +33,12 @@ func (r *run) report(ctx context.Context, outcomes []relation.Outcome) (ctrl.Res
 			order[2] = append(order[2], i)
 		case outcome.State == relation.Bound:
 			order[0] = append(order[0], i)
-			if outcome.Why == relation.AsDeclared {
-				r.known.unconfirmed = false
-			}
 		default:
 			order[1] = append(order[1], i)
 		}
+	}
+	if settled(outcomes) {
+		r.known.unconfirmed = false
 	}
 	for _, indexes := range order {
 		for _, i := range indexes {
@@ -67,6 +68,14 @@ func (r *run) report(ctx context.Context, outcomes []relation.Outcome) (ctrl.Res
 		}
 	}
 	return next.result(), nil
+}
+
+// settled reports whether the relation was seen, after all calls, as it is to be: as the holder declares, or gone with nothing left to do.
+func settled(outcomes []relation.Outcome) bool {
+	has := func(fits func(relation.Outcome) bool) bool { return slices.ContainsFunc(outcomes, fits) }
+	return has(func(o relation.Outcome) bool { return o.Why == relation.AsDeclared }) ||
+		has(func(o relation.Outcome) bool { return o.Why == relation.Revoked }) &&
+			!has(func(o relation.Outcome) bool { return o.State != relation.Gone && o.State != relation.Bound })
 }
 
 // look is when the relation is looked at again, and with which priority.
@@ -116,7 +125,7 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 	status := &m.edit().Status
 	r.noteFacts(i, outcome)
 	if outcome.State == relation.Gone {
-		if facts.Claimed || facts.Finalizer {
+		if (facts.Claimed || facts.Finalizer) && !r.DryRun {
 			if err := r.patchFinalizer(ctx, m, controllerutil.RemoveFinalizer); err != nil {
 				return 0, err
 			}
@@ -194,7 +203,7 @@ func (r *run) noteFacts(i int, outcome relation.Outcome) {
 		status.Contest = nil
 	}
 	r.noteReading(i)
-	if status.Claim == nil || !facts.Claimed {
+	if status.Claim == nil || !facts.Claimed || r.DryRun {
 		return
 	}
 	status.Claim.Account = facts.ClaimAccount
@@ -344,7 +353,7 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 		// It may have been let go before, and that was told then.
 		return client.IgnoreNotFound(err)
 	}
-	r.writes.forget(client.ObjectKeyFromObject(m.cached))
+	r.Writes.forget(m.cached.UID)
 	switch outcome.Why {
 	case relation.Orphaned:
 		r.writeAudit(ctx, m, auditRecord{action: auditOrphan, outcome: auditLeft, before: m.was().Access, after: m.was().Access})

@@ -261,7 +261,9 @@ func (r *run) revoking(m *member, o relation.Outcome) outcome {
 			"%s, but no status says whether the operator gave that, as after a restore from a backup, and no other ClientBinding declares it. "+
 				"Declare it with another ClientBinding, remove it in the Delos platform, or set deletionPolicy: Orphan", r.shown(m))}
 	case relation.HeldBack:
-		return outcome{reason: v1alpha1.ReasonDryRun, settled: true, message: "Dry run. Without --dry-run the operator would remove the access, and let this ClientBinding go"}
+		return outcome{reason: v1alpha1.ReasonDryRun, settled: true, message: "Dry run. Without --dry-run the operator would remove the access"}
+	case relation.LetGoHeldBack:
+		return outcome{reason: v1alpha1.ReasonDryRun, settled: true, message: "Dry run. Without --dry-run the operator would let this ClientBinding go"}
 	case relation.AbsenceUnnamed, relation.AbsenceSeenByOther, relation.AbsenceSeenByBlind, relation.AbsenceAwaited, relation.AbsenceOdd, relation.AbsenceNotWhole:
 		end.reason, end.message = v1alpha1.ReasonRevocationBlocked, r.unproven(m, o)
 	default:

@@ -14,8 +14,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
-// outcome is what a run came to. Steps return one to end the run; status.go alone turns it into
-// conditions.
+// outcome is what a run came to for one object, in words. status.go alone turns it into conditions.
 type outcome struct {
 	// ready is the status of the condition Ready; False when empty.
 	ready metav1.ConditionStatus

@@ -101,6 +101,7 @@ type world struct {
 	connections Connections
 	pool        *connection.Pool
 	brake       *Brake
+	writes      *Writes
 	recorder    *events.FakeRecorder
 	// registry has the metrics since the operator was last started.
 	registry *prometheus.Registry
@@ -131,12 +132,13 @@ func newWorld(t *testing.T) *world {
 
 // restart forgets all that the operator has in memory.
 func (w *world) restart() {
-	w.brake = &Brake{Kube: w.kube, Events: w.recorder}
+	w.writes = &Writes{Kube: w.kube, Live: w.kube}
+	w.brake = &Brake{Writes: w.writes, Events: w.recorder}
 	w.registry = prometheus.NewRegistry()
 	counters := metrics.New(w.registry)
 	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: w.clock.Now, AfterFunc: w.afterFunc, Metrics: counters})
 	w.pool.OnTurn(func(connection.Relation, int) {})
-	w.reconciler = &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake, Metrics: counters}
+	w.reconciler = &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake, Metrics: counters, Writes: w.writes}
 }
 
 func (w *world) afterFunc(wait time.Duration, f func()) func() bool {
@@ -307,6 +309,7 @@ func (w *world) reconcile() time.Duration {
 
 func (w *world) bindings() *ClientBindingReconciler {
 	w.reconciler.Connections, w.reconciler.Schedule, w.reconciler.Kube = w.connections, w.schedule(), w.kube
+	w.writes.Kube, w.writes.Live = w.kube, w.kube
 	return w.reconciler
 }
 
@@ -347,12 +350,12 @@ func (w *world) reconcileUsageOf(connection ctrl.Request) {
 }
 
 func (w *world) usage() *UsageReconciler {
-	return &UsageReconciler{Kube: w.kube, Live: w.kube, Connections: w.connections, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Brake: w.brake, Events: w.recorder, Now: w.clock.Now}
+	return &UsageReconciler{Kube: w.kube, Writes: w.writes, Live: w.kube, Connections: w.connections, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Brake: w.brake, Events: w.recorder, Now: w.clock.Now}
 }
 
 func (w *world) reconcileConnection() time.Duration {
 	w.t.Helper()
-	reconciler := &APIConnectionReconciler{Kube: w.kube, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Writes: w.writes, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
 	result, err := reconciler.Reconcile(w.t.Context(), w.request("default"))
 	if err != nil {
 		w.t.Fatal(err)
@@ -365,7 +368,7 @@ func (w *world) reconcileConnection() time.Duration {
 // reconcileConnectionAt looks once at any connection.
 func (w *world) reconcileConnectionAt(name client.ObjectKey) {
 	w.t.Helper()
-	reconciler := &APIConnectionReconciler{Kube: w.kube, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Writes: w.writes, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
 	if _, err := reconciler.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: name}); err != nil {
 		w.t.Fatal(err)
 	}

@@ -129,8 +129,9 @@ const (
 	Undeclared
 	// OrphanMayArrive: the access is to stay, but a call of this member may still change it.
 	OrphanMayArrive
-	// HeldBack: a dry run would remove the access, or let the object go.
+	// HeldBack: a dry run would remove the access. LetGoHeldBack: it would let the object go.
 	HeldBack
+	LetGoHeldBack
 )
 
 // The reasons for Gone.
@@ -272,18 +273,24 @@ func (d *decider) send(i int, makes Access, otherwise Outcome) (Outcome, *Decisi
 	case changed:
 		otherwise.Look = soon
 		return otherwise, nil
-	case makes > None && d.yields(i):
+	case makes > m.Reading.Access && !m.ending() && d.yields():
 		return otherwise, nil
 	default:
 		return d.step(i, StepRecord, makes)
 	}
 }
 
-// yields reports whether a member that hands over has waited for too long: it removes the relation before the holder gives it again.
-func (d *decider) yields(i int) bool {
-	return slices.ContainsFunc(d.Members, func(m Member) bool {
-		return m.toRevoke() && m.WaitedLong && m.Link == LinkReady && m.Sent.Answer == NoCall && !m.ClaimUnreadable
-	}) && !d.Members[i].ending()
+// yields reports whether the holder gives nothing yet, since a member that hands over has waited for too long: it first removes the
+// relation, if it can.
+func (d *decider) yields() bool {
+	for i := range d.Members {
+		if m := &d.Members[i]; m.toRevoke() && m.WaitedLong && !m.ClaimUnreadable {
+			if outcome, next := d.revoke(i); next != nil || outcome.Why == RemovalNotShown || outcome.Why == RemovedButMayArrive {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // soon has the relation looked at again at once.
@@ -362,10 +369,9 @@ func (d *decider) disturbed(i int) bool {
 	return leaving || m.unanswered(Unknown) > 0 || d.mayArrive(m.Declares) > 0 || d.overtaken(m.Declares)
 }
 
-// confirm decides for a member that holds the relation, or only looks, and whose relation is as it declares.
+// confirm decides for a holder, or for a member that only looks, whose relation is as it declares.
 func (d *decider) confirm(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
-	unclaimed := Outcome{State: Bound, Why: AsDeclaredUnclaimed, Other: i}
 	unconfirmed := Outcome{State: Confirming, Why: NotShownYet, Other: i}
 	switch left := d.mayArrive(m.Declares); {
 	case left > 0:
@@ -373,7 +379,7 @@ func (d *decider) confirm(i int) (Outcome, *Decision) {
 	case d.overtaken(m.Declares) && (m.Suspended || d.DryRun):
 		return unconfirmed, nil
 	case !m.Claimed && (m.Suspended || d.DryRun):
-		return unclaimed, nil
+		return Outcome{State: Bound, Why: AsDeclaredUnclaimed, Other: i}, nil
 	case d.overtaken(m.Declares), d.toProve(i):
 		return d.send(i, m.Declares, unconfirmed)
 	case !m.Claimed:
@@ -491,7 +497,7 @@ func (d *decider) stand(i int) (Outcome, *Decision) {
 func (d *decider) finish(i int, outcome Outcome) Outcome {
 	m := &d.Members[i]
 	if d.DryRun && outcome.State == Gone && (m.Claimed || m.Leaving && m.Finalizer) {
-		outcome = Outcome{State: Revoking, Why: HeldBack, Other: i}
+		outcome = Outcome{State: Revoking, Why: LetGoHeldBack, Other: i}
 	}
 	switch {
 	case outcome.State == Gone:

@@ -70,8 +70,8 @@ type Member struct {
 	Recorded Access
 	// Sent is the last call that this run sent on its behalf.
 	Sent Sent
-	// prior is the unanswered call of the same kind that was on record before the one that this run recorded.
-	prior Call
+	// Prior is the unanswered call of the same kind that was on record before the one that this run recorded.
+	Prior Call
 }
 
 // Link is the state of the APIConnection through which a member acts.
@@ -209,16 +209,17 @@ func (f *Facts) NoteRecorded(member int, call Call) {
 	m := &f.Members[member]
 	m.Finalizer = true
 	if !m.Claimed {
-		m.Claimed, m.ClaimAccount = true, m.Account
+		// What a dry run, or a look under suspension, has confirmed is reported anew with the claim.
+		m.Claimed, m.ClaimAccount, m.Rests = true, m.Account, false
 	}
 	if call.Makes == Unknown {
 		return
 	}
-	m.Recorded, m.prior = call.Makes, Call{}
+	m.Recorded, m.Prior = call.Makes, Call{}
 	m.Calls = without(m.Calls, func(former Call) bool {
 		same := former.Makes == call.Makes && !former.Accepted && !former.settled()
 		if same {
-			m.prior = former
+			m.Prior = former
 			// One record stands for both calls, and may not end before either of them.
 			call.Settle = max(call.Settle, former.Left-call.Timeout)
 			call.Left = max(call.Left, former.Left)
@@ -238,8 +239,8 @@ func (f *Facts) NoteSent(member int, answer Answer, shows time.Duration) {
 	call := m.Calls[slices.IndexFunc(m.Calls, ofCall)]
 	if answer != Lost {
 		m.Calls = without(m.Calls, ofCall)
-		if !m.prior.settled() {
-			m.Calls = append(m.Calls, m.prior)
+		if !m.Prior.settled() {
+			m.Calls = append(m.Calls, m.Prior)
 		}
 	}
 	if answer == Unsent {

@@ -131,6 +131,9 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 	if left := m.unanswered(Unknown); left > 0 {
 		return Outcome{State: Revoking, Why: RemovedButMayArrive, Other: i, Look: left}, nil
 	}
+	if d.overtaken(None) {
+		return d.revoking(i, RemovalNotShown)
+	}
 	return Outcome{State: Gone, Why: Revoked, Other: i}, nil
 }
 
@@ -182,7 +185,7 @@ func (d *decider) leaveUnclaimed(i int) (Outcome, *Decision) {
 // relation. That a run has to wait for its turn, or for a session, does not count.
 func (o Outcome) Unread() bool {
 	switch o.Why {
-	case NoTurnYet, ConnectionStarting, Undeclared, HandingOver, HeldBack:
+	case NoTurnYet, ConnectionStarting, Undeclared, HandingOver, HeldBack, LetGoHeldBack:
 		return false
 	default:
 		return o.State == Revoking

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -96,4 +97,24 @@ func TestClaimThatCannotBeRead(t *testing.T) {
 	w.reconcile()
 	expectEqual(t, "gone once it can be read", true, w.gone())
 	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestCallsThatCannotBeRead shows that a removal waits for as long as any call may take to arrive, when it is not known which were sent.
+func TestCallsThatCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	readable := w.hide("status.claim.inFlight", func(status *v1alpha1.ClientBindingStatus) { status.Claim.InFlight = nil })
+	w.delete()
+
+	w.reconcile()
+
+	w.kube = readable
+	w.clock.Advance(2*longestCall - time.Second)
+	w.reconcile()
+	expectEqual(t, "reason while a call may arrive", "Revoking", w.reason())
+	w.clock.Advance(time.Second)
+	w.reconcile()
+	expectEqual(t, "gone when none can", true, w.gone())
 }

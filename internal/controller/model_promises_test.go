@@ -429,8 +429,10 @@ func (w *walk) checkAtRest(binding *v1alpha1.ClientBinding) {
 		}
 	case expired(binding, w.clock.Now()):
 		want = v1alpha1.ReasonExpired
+		undeclared := holder == nil && is != v1alpha1.AccessNone
 		stalled := meta.IsStatusConditionTrue(binding.Status.Conditions, v1alpha1.ConditionStalled)
-		if undeclared := holder == nil && is != v1alpha1.AccessNone; stalled != undeclared {
+		// Access that others give after it was seen gone is not looked for.
+		if stalled && !undeclared || !stalled && undeclared && binding.Status.Access != v1alpha1.AccessNone {
 			w.violated(binding, "expired, and the access is %s", is)
 		}
 	case holder != nil && holder != binding && compareAge(holder, binding) < 0:

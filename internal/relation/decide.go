@@ -479,7 +479,7 @@ func (d *decider) stand(i int) (Outcome, *Decision) {
 		return d.wait(i, why)
 	case d.holder >= 0 && d.holder < i:
 		return Outcome{State: Waiting, Why: OlderHolds, Other: d.holder}, nil
-	case m.Rests:
+	case m.Rests && !d.disturbed(i):
 		return Outcome{State: Bound, Look: m.DueIn, Other: i}, nil
 	case why != Unchanged:
 		return d.wait(i, why)

@@ -1,0 +1,206 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+// callLength is the length of a call with the timeout that a connection has when it says none.
+const callLength = 10*time.Second + showsWithin
+
+func TestWriteThatShowsLate(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 5 * time.Second })
+	w.bind(nil)
+
+	wait := w.reconcile()
+
+	confirming := `The Delos API accepted the change, which does not show yet. Get user shows that user "user_abc123def" has no access to client "cust_789xyz"`
+	w.expect(v1alpha1.ClientBindingStatus{
+		ObservedGeneration: -1,
+		Conditions:         failing("Confirming", confirming+". Tried again within a minute", 0),
+		Access:             v1alpha1.AccessNone,
+		Claim: w.claim(v1alpha1.OriginCreated, v1alpha1.Call{
+			Access: v1alpha1.AccessStandard, SentTime: at(0), AcceptedTime: ref(at(0)),
+			Timeout: metav1.Duration{Duration: 10 * time.Second}, Settle: metav1.Duration{Duration: showsWithin},
+		}),
+		User: &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
+	})
+	for range 2 {
+		w.clock.Advance(wait)
+		wait = w.reconcile()
+	}
+	expectEqual(t, "calls before it shows", operations{opUser, opRelate, opUser, opUser, opUser}, w.calls())
+	w.clock.Advance(wait)
+	w.reconcile()
+	expectEqual(t, "calls when it shows", operations{opUser}, w.calls())
+	expectEqual(t, "reason", "Bound", w.reason())
+}
+
+func TestWriteThatNeverShowsIsSentAgain(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.Adjust(func(s *delossim.Settings) { s.Lag = time.Hour })
+	w.bind(nil)
+	w.reconcile()
+	w.calls()
+	w.clock.Advance(showsWithin)
+
+	w.reconcile()
+
+	expectEqual(t, "calls", operations{opUser, opRelate, opUser}, w.calls())
+}
+
+// TestGrantUnderWayInTheSecondOfAConfirmation: times in a status are whole seconds.
+func TestGrantUnderWayInTheSecondOfAConfirmation(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	binding := w.binding()
+	w.edit(binding, func() { binding.Spec.IsOwner = true })
+	w.platform.Inject(delossim.Fault{Op: opRelate, Times: 1, Failure: delossim.Answer{Status: 504}})
+	w.reconcile()
+	w.delete()
+	w.clock.Advance(2 * time.Second)
+
+	w.reconcile()
+
+	expectEqual(t, "gone", false, w.gone())
+	expectEqual(t, "reason", "Revoking", w.reason())
+}
+
+// TestRemovalWaitsForAnEarlierGrantUnderWay: of two grants the first had no answer, and only the second was confirmed.
+func TestRemovalWaitsForAnEarlierGrantUnderWay(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.Inject(delossim.Fault{Op: opRelate, Times: 1, Failure: delossim.Reset{}})
+	w.bind(nil)
+	w.reconcile()
+	w.clock.Advance(2 * time.Second)
+	w.reconcile()
+	expectEqual(t, "reason before the deletion", "Bound", w.reason())
+	w.delete()
+	w.clock.Advance(time.Second)
+
+	w.reconcile()
+	expectEqual(t, "gone while the first grant may still arrive", false, w.gone())
+	w.platform.SetRelation(john, acme, false) // It arrives.
+	w.clock.Advance(callLength)
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestEditThatIsTakenBackBeforeItShows: what Get user shows is as declared again, because the change does not show yet.
+func TestEditThatIsTakenBackBeforeItShows(t *testing.T) {
+	for name, after := range map[string]func(*world){
+		"and the operator saw that it was accepted": func(*world) {},
+		"and the operator was restarted":            func(w *world) { w.restart(); w.reconcileConnection() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			w.bind(nil)
+			w.reconcile()
+			w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 5 * time.Second })
+			binding := w.binding()
+			w.edit(binding, func() { binding.Spec.IsOwner = true })
+			w.reconcile()
+			expectEqual(t, "reason before", "Confirming", w.reason())
+			after(w)
+			w.edit(binding, func() { binding.Spec.IsOwner = false })
+			w.clock.Advance(time.Second)
+
+			w.reconcile()
+
+			expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+		})
+	}
+}
+
+// TestEditThatArrivesAfterItWasTakenBack: the change had no answer, and arrives later.
+func TestEditThatArrivesAfterItWasTakenBack(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.platform.Inject(delossim.Fault{Op: opRelate, Times: 1, Failure: delossim.Reset{}})
+	binding := w.binding()
+	w.edit(binding, func() { binding.Spec.IsOwner = true })
+	w.reconcile()
+	w.edit(binding, func() { binding.Spec.IsOwner = false })
+	w.clock.Advance(2 * time.Second)
+	wait := w.reconcile()
+	expectEqual(t, "reason", "Confirming", w.reason())
+	expectEqual(t, "wait", callLength-2*time.Second, wait)
+	w.platform.SetRelation(john, acme, true) // It arrives.
+	w.clock.Advance(wait)
+	w.restart()
+	w.reconcileConnection()
+
+	w.reconcile()
+
+	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+}
+
+// TestSuspensionDuringAChange: a suspended binding does not vouch for what a change that does not show yet will change.
+func TestSuspensionDuringAChange(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 5 * time.Second })
+	binding := w.binding()
+	w.edit(binding, func() { binding.Spec.IsOwner = true })
+	w.reconcile()
+	w.edit(binding, func() { binding.Spec.IsOwner, binding.Spec.Suspend = false, ref(true) })
+	w.calls()
+
+	w.reconcile()
+	expectEqual(t, "reason", "Confirming", w.reason())
+	w.clock.Advance(time.Minute)
+	w.reconcile()
+
+	expectEqual(t, "reason when it shows", "Suspended", w.reason())
+	expectEqual(t, "calls", operations{opUser, opUser}, w.calls())
+}
+
+// TestReadThatIsOlderThanAnothersChange: what Get user shows may be what was before another binding of the relation
+// removed or changed it, and is then neither adopted nor called confirmed.
+func TestReadThatIsOlderThanAnothersChange(t *testing.T) {
+	for name, change := range map[string]func(*world){
+		"removal": (*world).delete,
+		"promotion": func(w *world) {
+			binding := w.binding()
+			w.edit(binding, func() { binding.Spec.IsOwner = true })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			// Older, but it enforces nothing.
+			other := w.rivalIn(w.namespace, "another", func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
+			w.bind(nil)
+			w.reconcile()
+			w.clock.Advance(time.Minute)
+			w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 5 * time.Second })
+			change(w)
+			w.reconcile()
+
+			other.reconcile()
+
+			expectEqual(t, "at once", "Confirming", other.ready().Reason)
+			w.clock.Advance(6 * time.Second)
+			other.reconcile()
+			expectEqual(t, "when it shows", "Suspended", other.ready().Reason)
+		})
+	}
+}

@@ -281,11 +281,11 @@ func (m *member) says(end outcome) bool {
 }
 
 // vouched reports whether a member keeps the Ready that it has: it was confirmed in this generation, nothing else was read
-// since, and that not for too long. The outcome gets its next try.
+// since, no call makes another access, and that not for too long. The outcome gets its next try.
 func (r *run) vouched(i int, end *outcome) bool {
 	m, facts := r.members[i], &r.facts.Members[i]
 	unverified := r.unverified(m)
-	if !end.unread || facts.Reading.State == relation.Shown || facts.Leaving || facts.Expired || m.was().LastConfirmedTime == nil ||
+	if !end.unread || facts.Reading.State == relation.Shown || r.facts.Doubtful(i) || facts.Leaving || facts.Expired || m.was().LastConfirmedTime == nil ||
 		m.binding.Status.LastConfirmedTime == nil || !confirmed(m.cached) && !unverified {
 		return false
 	}

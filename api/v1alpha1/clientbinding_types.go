@@ -170,6 +170,7 @@ type Claim struct {
 	// do not show yet. Each is recorded before it is sent.
 	// +optional
 	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	InFlight []Call `json:"inFlight,omitempty"`
 

@@ -247,50 +247,69 @@ func answerOf(err error, makes relation.Access) relation.Answer {
 		return relation.Accepted
 	case !errors.As(err, &failure):
 		return relation.Lost
-	case failure.Operation != operation || failure.RequestID == "":
-		return relation.Unsent
-	case failure.Declined() && (failure.Kind == delos.KindUnauthorized || failure.Kind == delos.KindLoginRefused || failure.Kind == delos.KindRateLimited):
-		// It says nothing of the relation.
+	case failure.Operation != operation || failure.RequestID == "", saysNothing(failure):
 		return relation.Unsent
 	case failure.Kind == delos.KindAlreadyRelated:
 		return relation.AlreadyRelated
-	case makes == relation.None && failure.Refused() && failure.Succeeded():
-		// What the answer is about is not clear, but there is one, and Get user tells.
+	case makes > relation.None && failure.Answered():
+		return relation.Refused
+	case makes > relation.None:
+		return relation.Lost
+	default:
+		return answerOfRemoval(failure)
+	}
+}
+
+// saysNothing reports whether a call was turned away for a reason that is not about the relation.
+func saysNothing(failure *delos.Error) bool {
+	switch failure.Kind {
+	case delos.KindUnauthorized, delos.KindLoginRefused, delos.KindRateLimited:
+		return failure.Declined()
+	default:
+		return false
+	}
+}
+
+// answerOfRemoval says what came of a removal that failed. What an answer with the status of a success is about may not be clear, but
+// there is one, and Get user tells.
+func answerOfRemoval(failure *delos.Error) relation.Answer {
+	switch {
+	case failure.Refused() && failure.Succeeded():
 		return relation.Refused
 	case !failure.Answered():
 		return relation.Lost
-	case makes == relation.None && failure.MayMeanGone():
+	case failure.MayMeanGone():
 		return relation.NothingThere
-	case makes == relation.None && !failure.Refused():
-		return relation.Unsent
-	default:
+	case failure.Refused():
 		return relation.Refused
+	default:
+		return relation.Unsent
 	}
 }
 
 // noteWritten tells what an accepted call was for: a new grant, an edit, a drift, or the removal of what the platform does not
 // overwrite.
 func (r *run) noteWritten(m *member, makes relation.Access) {
-	user, client := r.key.UserUUID, r.key.CUID
+	user, cuid := r.key.UserUUID, r.key.CUID
 	before, now := accessText(m.shown), accessText(nameOf(makes))
 	ending := !m.cached.DeletionTimestamp.IsZero() || expired(m.cached, r.now.Time)
 	switch {
 	case ending:
 	case makes == relation.None:
 		m.note(corev1.EventTypeNormal, "Rebound", "Relate",
-			"The Delos API does not overwrite a relation, so it was removed and is made again: user %q is without access to client %q for a moment", user, client)
+			"The Delos API does not overwrite a relation, so it was removed and is made again: user %q is without access to client %q for a moment", user, cuid)
 	case m.shown == nameOf(makes):
 		m.note(corev1.EventTypeNormal, "Proven", "Relate",
-			"Sent again what is declared, to be sure of it: user %q has %s to client %q", user, now, client)
+			"Sent again what is declared, to be sure of it: user %q has %s to client %q", user, now, cuid)
 	case confirmed(m.cached):
 		m.session.CountDrift()
 		r.noteCorrection(m)
 		m.note(corev1.EventTypeWarning, "DriftCorrected", "Relate",
-			"User %q had %s to client %q, which was not changed here; corrected to %s", user, before, client, now)
+			"User %q had %s to client %q, which was not changed here; corrected to %s", user, before, cuid, now)
 	case gives(m.shown):
-		m.note(corev1.EventTypeNormal, "Changed", "Relate", "Changed user %q from %s to %s to client %q", user, before, now, client)
+		m.note(corev1.EventTypeNormal, "Changed", "Relate", "Changed user %q from %s to %s to client %q", user, before, now, cuid)
 	default:
-		m.note(corev1.EventTypeNormal, "Granted", "Relate", "Granted user %q %s to client %q", user, now, client)
+		m.note(corev1.EventTypeNormal, "Granted", "Relate", "Granted user %q %s to client %q", user, now, cuid)
 	}
 }
 

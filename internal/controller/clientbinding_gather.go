@@ -180,12 +180,34 @@ func under(binding *v1alpha1.ClientBinding, paths ...string) (fields v1alpha1.Un
 // link finds the connection through which a member acts, and its state. What a connection allows does not
 // matter for the revocation of what was given through it.
 func (r *run) link(ctx context.Context, m *member, facts *relation.Member) error {
-	binding, claim := m.cached, m.cached.Status.Claim
 	ending := facts.Leaving || facts.Expired
-	removing := ending && claim != nil
-	candidates := r.Connections.candidates(binding, removing)
-	m.name = candidates[0]
-	facts.Link = relation.LinkMissing
+	removing := ending && facts.Claimed
+	if err := r.locate(ctx, m, facts, removing); err != nil {
+		return err
+	}
+	facts.Through = r.indexOf(m)
+	if !removing {
+		if err := r.permit(ctx, m, facts); err != nil || facts.Link == relation.LinkDenied {
+			return err
+		}
+	}
+	r.useSession(m, facts)
+	if facts.Link != relation.LinkReady || facts.Claimed || facts.Suspended || ending || r.DryRun {
+		return nil
+	}
+	switch {
+	case !m.through.DeletionTimestamp.IsZero():
+		facts.Link = relation.LinkLeaving
+	case !controllerutil.ContainsFinalizer(m.through, v1alpha1.InUseFinalizer):
+		facts.Link = relation.LinkUnprotected
+	}
+	return nil
+}
+
+// locate finds the connection of a member: the first that leads to the relation's API.
+func (r *run) locate(ctx context.Context, m *member, facts *relation.Member, removing bool) error {
+	candidates, claim := r.Connections.candidates(m.cached, removing), m.was().Claim
+	m.name, facts.Link = candidates[0], relation.LinkMissing
 	for _, name := range candidates {
 		found, err := r.find(ctx, name)
 		if err != nil {
@@ -194,42 +216,28 @@ func (r *run) link(ctx context.Context, m *member, facts *relation.Member) error
 		if found == nil {
 			continue
 		}
-		m.name, m.through = name, found
+		m.name, m.through, facts.Link = name, found, relation.LinkElsewhere
 		if claim == nil || claim.Connection.Host == connection.Host(found.Spec) {
 			facts.Link = relation.LinkReady
-			break
-		}
-		facts.Link = relation.LinkElsewhere
-	}
-	facts.Through = r.indexOf(m)
-	if removing {
-		r.useSession(m, facts)
-		return nil
-	}
-	if m.through == nil && m.name.Namespace != binding.Namespace {
-		m.denial, facts.Link = r.unserved(binding, m.name), relation.LinkDenied
-		return nil
-	}
-	if m.through != nil {
-		denial, err := r.denialOf(ctx, binding, m.through)
-		if err != nil {
-			return err
-		}
-		if denial != "" {
-			m.denial, facts.Link = denial, relation.LinkDenied
 			return nil
 		}
 	}
-	r.useSession(m, facts)
-	if facts.Link == relation.LinkReady && claim == nil && !facts.Suspended && !ending && !r.DryRun {
-		switch {
-		case !m.through.DeletionTimestamp.IsZero():
-			facts.Link = relation.LinkLeaving
-		case !controllerutil.ContainsFinalizer(m.through, v1alpha1.InUseFinalizer):
-			facts.Link = relation.LinkUnprotected
-		}
-	}
 	return nil
+}
+
+// permit asks whether the connection of a member allows what that declares. One in another namespace that does not exist is not told
+// from one that does not allow it.
+func (r *run) permit(ctx context.Context, m *member, facts *relation.Member) (err error) {
+	switch {
+	case m.through != nil:
+		m.denial, err = r.denialOf(ctx, m.cached, m.through)
+	case m.name.Namespace != m.cached.Namespace:
+		m.denial = r.unserved(m.cached, m.name)
+	}
+	if m.denial != "" {
+		facts.Link = relation.LinkDenied
+	}
+	return err
 }
 
 // indexOf numbers the connections of the run.

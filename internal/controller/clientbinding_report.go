@@ -28,10 +28,10 @@ func (r *run) report(ctx context.Context, outcomes []relation.Outcome) (ctrl.Res
 	unwritten := map[int]bool{}
 	order := [3][]int{}
 	for i, outcome := range outcomes {
-		switch {
-		case outcome.State == relation.Gone:
+		switch outcome.State {
+		case relation.Gone:
 			order[2] = append(order[2], i)
-		case outcome.State == relation.Bound:
+		case relation.Bound:
 			order[0] = append(order[0], i)
 		default:
 			order[1] = append(order[1], i)
@@ -219,12 +219,12 @@ func (r *run) noteFacts(i int, outcome relation.Outcome) {
 func (r *run) noteReading(i int) {
 	m, facts := r.members[i], &r.facts.Members[i]
 	status := &m.binding.Status
-	switch reading := facts.Reading; {
-	case reading.State == relation.Shown:
+	switch facts.Reading.State {
+	case relation.Shown:
 		status.User, status.Access = userOf(m.user), shownAccess(m.user, r.key.CUID)
-	case reading.State == relation.NoUser:
+	case relation.NoUser:
 		status.User, status.Access = nil, ""
-		if reading.Named && !(facts.Claimed && facts.ClaimAccount != facts.Account) {
+		if facts.Reading.Named && (!facts.Claimed || facts.ClaimAccount == facts.Account) {
 			status.Access = v1alpha1.AccessNone
 		}
 	}

@@ -88,7 +88,6 @@ func (r *run) waiting(m *member, o relation.Outcome) outcome {
 // unlinked says why a member cannot act through its connection, or what failed there.
 func (r *run) unlinked(m *member, o relation.Outcome) outcome {
 	notReady := outcome{reason: v1alpha1.ReasonConnectionNotReady, unread: true, woken: true}
-	ending := !m.cached.DeletionTimestamp.IsZero() || expired(m.cached, r.now.Time)
 	switch o.Why {
 	case relation.Unreadable:
 		return r.unreadable(m)
@@ -97,22 +96,9 @@ func (r *run) unlinked(m *member, o relation.Outcome) outcome {
 	case relation.NotAllowed:
 		return r.notAllowed(m)
 	case relation.ConnectionElsewhere:
-		leads := "leads to " + connection.Host(m.through.Spec)
-		if m.through.Namespace != m.cached.Namespace {
-			leads = "does not lead there any more"
-		}
-		return outcome{reason: v1alpha1.ReasonConnectionChanged, stalled: true, woken: true, message: fmt.Sprintf(
-			"The relation was made at %s, but APIConnection %s %s: bring the former connection back, or give the relation up with deletionPolicy: Orphan",
-			m.was().Claim.Connection.Host, m.name, leads)}
+		return r.elsewhere(m)
 	case relation.ConnectionStarting:
-		if readyOfConnection(m.through) == "" {
-			notReady.message = fmt.Sprintf("Waits for APIConnection %s to become ready (it was not checked yet)", m.name)
-			break
-		}
-		if !ending && !r.overdue(m) {
-			return outcome{silent: true, wait: startingRetry}
-		}
-		notReady.wait, notReady.message = startingRetry, fmt.Sprintf("Waits for the session of APIConnection %s", m.name)
+		return r.starting(m, notReady)
 	case relation.ConnectionNotReady:
 		notReady.message = fmt.Sprintf("Waits for APIConnection %s to become ready (%s)", m.name, readyOfConnection(m.through))
 	case relation.ConnectionLeaving:
@@ -129,6 +115,31 @@ func (r *run) unlinked(m *member, o relation.Outcome) outcome {
 		return r.failed(m, m.refusal)
 	default:
 		return r.failed(m, m.failure)
+	}
+	return notReady
+}
+
+// elsewhere says that a member's connection leads to another API than the one in which the relation was made.
+func (r *run) elsewhere(m *member) outcome {
+	leads := "leads to " + connection.Host(m.through.Spec)
+	if m.through.Namespace != m.cached.Namespace {
+		leads = "does not lead there any more"
+	}
+	return outcome{reason: v1alpha1.ReasonConnectionChanged, stalled: true, woken: true, message: fmt.Sprintf(
+		"The relation was made at %s, but APIConnection %s %s: bring the former connection back, or give the relation up with deletionPolicy: Orphan",
+		m.was().Claim.Connection.Host, m.name, leads)}
+}
+
+// starting says that a member's connection has no session yet, if that is worth saying.
+func (r *run) starting(m *member, notReady outcome) outcome {
+	ending := !m.cached.DeletionTimestamp.IsZero() || expired(m.cached, r.now.Time)
+	switch {
+	case readyOfConnection(m.through) == "":
+		notReady.message = fmt.Sprintf("Waits for APIConnection %s to become ready (it was not checked yet)", m.name)
+	case !ending && !r.overdue(m):
+		return outcome{silent: true, wait: startingRetry}
+	default:
+		notReady.wait, notReady.message = startingRetry, fmt.Sprintf("Waits for the session of APIConnection %s", m.name)
 	}
 	return notReady
 }

@@ -22,10 +22,7 @@ type conditioned struct {
 // conclude turns an outcome into conditions and returns when to look again; 0 leaves that to the
 // caller. It is the only place that sets a condition of how the object does.
 func (s Schedule) conclude(status conditioned, end outcome, interval time.Duration) time.Duration {
-	if stalled := status.failing(v1alpha1.ConditionStalled); stalled != nil && ownCauses[stalled.Reason] && stalled.Reason != end.why() {
-		// What kept the object from being tried is over, and it begins anew.
-		status.clear(v1alpha1.ConditionStalled)
-	}
+	status.forgetOwnCause(end)
 	switch {
 	case end.settled || end.ready == metav1.ConditionTrue:
 		status.set(s, v1alpha1.ConditionReady, readyStatus(end), end.reason, end.message)
@@ -66,6 +63,13 @@ func (s Schedule) conclude(status conditioned, end outcome, interval time.Durati
 		status.set(s, v1alpha1.ConditionReady, readyStatus(end), end.reason, message)
 		status.set(s, v1alpha1.ConditionReconciling, metav1.ConditionTrue, end.why(), message)
 		return wait
+	}
+}
+
+// forgetOwnCause has an object begin anew when what kept it from being tried is over.
+func (c conditioned) forgetOwnCause(end outcome) {
+	if stalled := c.failing(v1alpha1.ConditionStalled); stalled != nil && ownCauses[stalled.Reason] && stalled.Reason != end.why() {
+		c.clear(v1alpha1.ConditionStalled)
 	}
 }
 

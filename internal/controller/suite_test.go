@@ -493,12 +493,6 @@ func stuck(reason, message string, failedAt, stalledAt time.Duration) []metav1.C
 	}
 }
 
-// hinderedBy says why a revocation is blocked, where tools look for it.
-func hinderedBy(reason string, conditions []metav1.Condition) []metav1.Condition {
-	conditions[1].Reason = reason
-	return conditions
-}
-
 // claim is what the operator answers for in the world's platform.
 func (w *world) claim(origin v1alpha1.Origin, inFlight ...v1alpha1.Call) *v1alpha1.Claim {
 	return &v1alpha1.Claim{

@@ -9,7 +9,7 @@ import (
 type Step uint8
 
 const (
-	// StepReport: the run is over. Statuses are written, and what may go is let go.
+	// StepReport means that the run is over. Statuses are written, and what may go is let go.
 	StepReport Step = iota
 	// StepRead: read the user through the member's connection.
 	StepRead
@@ -37,7 +37,7 @@ type Decision struct {
 type State uint8
 
 const (
-	// Waiting: it gives no access of its own, until something else happens.
+	// Waiting means that it gives no access of its own, until something else happens.
 	Waiting State = iota
 	// Confirming: what it declares was sent, and does not show yet.
 	Confirming
@@ -45,7 +45,7 @@ const (
 	Bound
 	// Revoking: its access is to end, and was not seen gone.
 	Revoking
-	// Gone: the operator no longer answers for it.
+	// Gone means that the operator no longer answers for it.
 	Gone
 )
 
@@ -67,7 +67,7 @@ type Why uint8
 
 // The reasons for Waiting.
 const (
-	// Unchanged: there is nothing new to say.
+	// Unchanged means that there is nothing new to say.
 	Unchanged Why = iota
 	Unreadable
 	NoConnection
@@ -90,31 +90,31 @@ const (
 // The reasons for Confirming.
 const (
 	NotShownYet Why = iota + 32
-	// CallMayArrive: a call whose answer nobody saw may still change the relation.
+	// CallMayArrive means that a call whose answer nobody saw may still change the relation.
 	CallMayArrive
-	// RemovedToRebind: the platform does not overwrite a relation, so it was removed and is made again.
+	// RemovedToRebind means that the platform does not overwrite a relation, so it was removed and is made again.
 	RemovedToRebind
 )
 
 // The reasons for Bound.
 const (
 	AsDeclared Why = iota + 64
-	// AsDeclaredUnclaimed: the relation is as declared, but the operator does not answer for it.
+	// AsDeclaredUnclaimed means that the relation is as declared, but the operator does not answer for it.
 	AsDeclaredUnclaimed
 )
 
 // The reasons for Revoking.
 const (
 	HandingOver Why = iota + 96
-	// HandedOverSoon: the heir holds the relation, but a call of this member may still arrive.
+	// HandedOverSoon means that the heir holds the relation, but a call of this member may still arrive.
 	HandedOverSoon
 	BrakeHeld
 	RemovalNotShown
-	// RemovedButMayArrive: the relation is gone, but a call of this member may still arrive.
+	// RemovedButMayArrive means that the relation is gone, but a call of this member may still arrive.
 	RemovedButMayArrive
-	// NothingRemoved: the platform found nothing to remove, but shows the relation.
+	// NothingRemoved means that the platform found nothing to remove, but shows the relation.
 	NothingRemoved
-	// RemovalRefused: the platform refuses the removal, and shows the relation.
+	// RemovalRefused means that the platform refuses the removal, and shows the relation.
 	RemovalRefused
 	// AbsenceUnproven and below: there is no relation in what was read, and that proves nothing.
 	AbsenceUnnamed
@@ -123,13 +123,13 @@ const (
 	AbsenceAwaited
 	AbsenceOdd
 	AbsenceNotWhole
-	// DeletedNotRemoved: a deleted user has no access, but would have it again when restored.
+	// DeletedNotRemoved means that a deleted user has no access, but would have it again when restored.
 	DeletedNotRemoved
-	// Undeclared: the relation is there, nobody declares it, and the operator does not know whether it made it.
+	// Undeclared means that the relation is there, nobody declares it, and the operator does not know whether it made it.
 	Undeclared
-	// OrphanMayArrive: the access is to stay, but a call of this member may still change it.
+	// OrphanMayArrive means that the access is to stay, but a call of this member may still change it.
 	OrphanMayArrive
-	// HeldBack: a dry run would remove the access. LetGoHeldBack: it would let the object go.
+	// HeldBack means that a dry run would remove the access. LetGoHeldBack: it would let the object go.
 	HeldBack
 	LetGoHeldBack
 )
@@ -139,19 +139,19 @@ const (
 	Revoked Why = iota + 160
 	HandedOver
 	Orphaned
-	// NothingToRevoke: no relation was there, or none that this member could answer for.
+	// NothingToRevoke means that no relation was there, or none that this member could answer for.
 	NothingToRevoke
-	// NotOurs: it was suspended and never had a claim.
+	// NotOurs means that it was suspended and never had a claim.
 	NotOurs
 	// DeclaredByOther: another member declares the relation.
 	DeclaredByOther
-	// GivenUp: it could not be read for too long whether there is a relation.
+	// GivenUp means that it could not be read for too long whether there is a relation.
 	GivenUp
-	// ExpiredBefore: it expired without a claim, and there is no access.
+	// ExpiredBefore means that it expired without a claim, and there is no access.
 	ExpiredBefore
-	// ExpiredElsewhere: it expired without a claim, and another member declares the access that there is.
+	// ExpiredElsewhere means that it expired without a claim, and another member declares the access that there is.
 	ExpiredElsewhere
-	// ExpiredUndeclared: it expired without a claim, and there is access that nobody declares.
+	// ExpiredUndeclared means that it expired without a claim, and there is access that nobody declares.
 	ExpiredUndeclared
 )
 
@@ -218,23 +218,15 @@ func (d *decider) elect() int {
 
 func (d *decider) decide(i int) (Outcome, *Decision) {
 	switch m := &d.Members[i]; {
-	case m.Leaving && !m.Finalizer:
-		return Outcome{State: Gone}, nil
-	case m.Leaving && m.Orphan:
-		return d.orphan(i)
+	case m.ending():
+		return d.end(i)
 	case m.ClaimUnreadable:
 		return d.wait(i, Unreadable)
-	case m.Claimed && !m.Finalizer && !m.ending() && !d.DryRun:
+	case m.Claimed && !m.Finalizer && !d.DryRun:
 		// Without it the deletion would not revoke.
 		return d.step(i, StepRecord, Unknown)
-	case m.ending() && m.Claimed:
-		return d.leave(i)
-	case m.Leaving:
-		return d.leaveUnclaimed(i)
 	case m.SpecUnreadable:
 		return d.wait(i, Unreadable)
-	case m.Expired:
-		return d.observeExpired(i)
 	case i == d.holder:
 		return d.hold(i)
 	default:
@@ -268,7 +260,7 @@ func (d *decider) send(i int, makes Access, otherwise Outcome) (Outcome, *Decisi
 		return Outcome{State: Revoking, Why: HeldBack, Other: i}, nil
 	case d.DryRun:
 		return d.wait(i, Held)
-	case m.Sent.Answer != NoCall && !(m.Sent.Answer == AlreadyRelated && makes == None):
+	case m.Sent.Answer != NoCall && (m.Sent.Answer != AlreadyRelated || makes > None):
 		return otherwise, nil
 	case changed:
 		otherwise.Look = soon

@@ -12,9 +12,9 @@ import (
 type Access uint8
 
 const (
-	// Unknown: it was not read, or what was read can be understood in more than one way.
+	// Unknown means that it was not read, or what was read can be understood in more than one way.
 	Unknown Access = iota
-	// None: the user has no access to the client.
+	// None means that the user has no access to the client.
 	None
 	// Standard access.
 	Standard
@@ -26,7 +26,7 @@ const (
 type Facts struct {
 	// Members are the ClientBindings that declare the relation, the oldest first.
 	Members []Member
-	// DryRun: the operator only says what it would do.
+	// DryRun means that the operator only says what it would do.
 	DryRun bool
 }
 
@@ -34,14 +34,14 @@ type Facts struct {
 type Member struct {
 	// Declares is Owner or Standard.
 	Declares Access
-	// Leaving: it is being deleted. Expired: its access has come to its end. Suspended: it neither gives nor corrects.
+	// Leaving means that it is being deleted. Expired: its access has come to its end. Suspended: it neither gives nor corrects.
 	Leaving, Expired, Suspended bool
 	// Orphan: its deletion leaves the access as it is.
 	Orphan bool
 	// SpecUnreadable and ClaimUnreadable: fields of it do not decode, so that it is not known what it declares, or what it
 	// answers for.
 	SpecUnreadable, ClaimUnreadable bool
-	// Finalizer: it has the operator's finalizer. Claimed: the operator answers for the relation on its behalf, and its
+	// Finalizer means that it has the operator's finalizer. Claimed: the operator answers for the relation on its behalf, and its
 	// deletion or expiry revokes.
 	Finalizer, Claimed bool
 	// Calls are the calls made on its behalf that may still change the relation.
@@ -78,19 +78,19 @@ type Member struct {
 type Link uint8
 
 const (
-	// LinkReady: it has an open session.
+	// LinkReady means that it has an open session.
 	LinkReady Link = iota
-	// LinkMissing: there is none.
+	// LinkMissing means that there is none.
 	LinkMissing
-	// LinkElsewhere: it leads to another API than the one in which the relation was made.
+	// LinkElsewhere means that it leads to another API than the one in which the relation was made.
 	LinkElsewhere
-	// LinkDenied: it does not allow what the member declares.
+	// LinkDenied means that it does not allow what the member declares.
 	LinkDenied
-	// LinkNotReady: it cannot be used.
+	// LinkNotReady means that it cannot be used.
 	LinkNotReady
-	// LinkStarting: it was ready when the operator last ran, and has no session yet.
+	// LinkStarting means that it was ready when the operator last ran, and has no session yet.
 	LinkStarting
-	// LinkUnprotected: it is not sure to stay until the access was revoked; LinkLeaving: it is being deleted. Nothing is given
+	// LinkUnprotected means that it is not sure to stay until the access was revoked; LinkLeaving: it is being deleted. Nothing is given
 	// through either of them on behalf of a member without a claim.
 	LinkUnprotected
 	LinkLeaving
@@ -103,11 +103,11 @@ func (l Link) usable() bool { return l == LinkReady || l == LinkStarting || l ==
 type Brake uint8
 
 const (
-	// BrakeNone: there is no limit, or the revocation was let through.
+	// BrakeNone means that there is no limit, or the revocation was let through.
 	BrakeNone Brake = iota
-	// BrakeAsk: it was not asked yet.
+	// BrakeAsk means that it was not asked yet.
 	BrakeAsk
-	// BrakeHolds: the limit is reached.
+	// BrakeHolds means that the limit is reached.
 	BrakeHolds
 )
 
@@ -115,7 +115,7 @@ const (
 type Call struct {
 	// Makes is what it makes of the relation: None for a removal.
 	Makes Access
-	// Accepted: the platform accepted it, but it may not show yet. Else nobody saw an answer, and it may still arrive.
+	// Accepted means that the platform accepted it, but it may not show yet. Else nobody saw an answer, and it may still arrive.
 	Accepted bool
 	// Left is for how long it may still arrive, or may not show; it has settled when nothing is left.
 	Left time.Duration
@@ -133,12 +133,12 @@ type Reading struct {
 	// Access of the user, or what a deleted user would have again when restored. It is Unknown if the answer
 	// says of this client what cannot be understood.
 	Access Access
-	// Deleted: the user is deleted in the platform and has no access.
+	// Deleted means that the user is deleted in the platform and has no access.
 	Deleted bool
-	// Whole: the answer had a list of the user's clients. Odd: one of them has a form that is not known, and
+	// Whole means that the answer had a list of the user's clients. Odd: one of them has a form that is not known, and
 	// may be any client.
 	Whole, Odd bool
-	// Named: an answer that there is no such user names this user.
+	// Named means that an answer that there is no such user names this user.
 	Named bool
 	// Witness is what became of the proof that the account can see users at all.
 	Witness Witness
@@ -148,15 +148,15 @@ type Reading struct {
 type ReadState uint8
 
 const (
-	// NotRead: it was not tried since the last call was sent.
+	// NotRead means that it was not tried since the last call was sent.
 	NotRead ReadState = iota
-	// NoTurn: the connection has no turn free, and calls the relation back.
+	// NoTurn means that the connection has no turn free, and calls the relation back.
 	NoTurn
-	// ReadFailed: there was no answer that can be used.
+	// ReadFailed means that there was no answer that can be used.
 	ReadFailed
 	// Shown: Get user showed the user.
 	Shown
-	// NoUser: the platform says that there is no such user.
+	// NoUser means that the platform says that there is no such user.
 	NoUser
 )
 
@@ -165,15 +165,15 @@ const (
 type Witness uint8
 
 const (
-	// NotAsked: no other user was read yet.
+	// NotAsked means that no other user was read yet.
 	NotAsked Witness = iota
-	// SeesOthers: the account sees the other user.
+	// SeesOthers means that the account sees the other user.
 	SeesOthers
-	// SeesNobody: it does not.
+	// SeesNobody means that it does not.
 	SeesNobody
-	// NoWitness: there is no other user to ask for, and the absence was not read for long enough.
+	// NoWitness means that there is no other user to ask for, and the absence was not read for long enough.
 	NoWitness
-	// LongAbsent: there is none, but the absence was read again and again for --stall-after.
+	// LongAbsent means that there is none, but the absence was read again and again for --stall-after.
 	LongAbsent
 )
 
@@ -187,19 +187,19 @@ type Sent struct {
 type Answer uint8
 
 const (
-	// NoCall: none was sent.
+	// NoCall means that none was sent.
 	NoCall Answer = iota
 	// Accepted by the platform.
 	Accepted
 	// Refused by the platform, which did nothing.
 	Refused
-	// AlreadyRelated: the platform does not overwrite the relation that there is.
+	// AlreadyRelated means that the platform does not overwrite the relation that there is.
 	AlreadyRelated
-	// NothingThere: the platform says that there is nothing to remove.
+	// NothingThere means that the platform says that there is nothing to remove.
 	NothingThere
-	// Lost: nobody saw an answer. The call may have arrived, and may still arrive.
+	// Lost means that nobody saw an answer. The call may have arrived, and may still arrive.
 	Lost
-	// Unsent: it was not sent after all.
+	// Unsent means that it was not sent after all.
 	Unsent
 )
 

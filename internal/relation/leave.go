@@ -5,6 +5,26 @@ import (
 	"time"
 )
 
+// end decides for a member whose access is to end.
+func (d *decider) end(i int) (Outcome, *Decision) {
+	switch m := &d.Members[i]; {
+	case m.Leaving && !m.Finalizer:
+		return Outcome{State: Gone}, nil
+	case m.Leaving && m.Orphan:
+		return d.orphan(i)
+	case m.ClaimUnreadable:
+		return d.wait(i, Unreadable)
+	case m.Claimed:
+		return d.leave(i)
+	case m.Leaving:
+		return d.leaveUnclaimed(i)
+	case m.SpecUnreadable:
+		return d.wait(i, Unreadable)
+	default:
+		return d.observeExpired(i)
+	}
+}
+
 // orphan lets a member go that is to leave the access as it is, once no call of it can change that any more, and each of them shows:
 // what another member reads then is so.
 func (d *decider) orphan(i int) (Outcome, *Decision) {
@@ -110,39 +130,74 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 	if outcome, next, done := d.read(i); !done {
 		return outcome, next
 	}
-	accepted, r := d.removed(i), m.Reading
-	switch {
+	var outcome Outcome
+	var next *Decision
+	gone := false
+	switch r := m.Reading; {
 	case r.State == NoUser:
-		if outcome, next, proven := d.proveAbsence(i); !proven {
-			return outcome, next
-		}
-	case r.Deleted && !accepted:
-		return d.revoking(i, DeletedNotRemoved)
-	case r.Deleted && r.Access > None && m.Sent != Sent{None, Accepted}:
-		return d.remove(i)
+		outcome, next, gone = d.proveAbsence(i)
 	case r.Deleted:
-	case r.Access > None && m.Sent.Answer == Refused:
-		return d.revoking(i, RemovalRefused)
-	case r.Access > None && accepted && !d.removalMayShow(i):
-		return d.remove(i)
-	case r.Access > None && accepted:
-		return d.revoking(i, RemovalNotShown)
+		outcome, next, gone = d.verifyDeleted(i)
 	case r.Access > None:
-		return d.revoking(i, NothingRemoved)
-	case !accepted && m.ClaimAccount != m.Account:
-		return d.revoking(i, AbsenceSeenByOther)
-	case r.Odd:
-		return d.revoking(i, AbsenceOdd)
-	case !r.Whole && !accepted:
-		return d.revoking(i, AbsenceNotWhole)
+		outcome, next = d.verifyPresent(i)
+	default:
+		outcome, next, gone = d.verifyAbsent(i)
 	}
-	if left := m.unanswered(Unknown); left > 0 {
+	left := m.unanswered(Unknown)
+	switch {
+	case !gone:
+		return outcome, next
+	case left > 0:
 		return Outcome{State: Revoking, Why: RemovedButMayArrive, Other: i, Look: left}, nil
-	}
-	if d.overtaken(None) {
+	case d.overtaken(None):
 		return d.revoking(i, RemovalNotShown)
+	default:
+		return Outcome{State: Gone, Why: Revoked, Other: i}, nil
 	}
-	return Outcome{State: Gone, Why: Revoked, Other: i}, nil
+}
+
+// verifyPresent decides for a relation that is still there.
+func (d *decider) verifyPresent(i int) (Outcome, *Decision) {
+	switch accepted := d.removed(i); {
+	case d.Members[i].Sent.Answer == Refused:
+		return d.revoking(i, RemovalRefused)
+	case accepted && !d.removalMayShow(i):
+		return d.remove(i)
+	case accepted:
+		return d.revoking(i, RemovalNotShown)
+	default:
+		return d.revoking(i, NothingRemoved)
+	}
+}
+
+// verifyDeleted decides for a deleted user: there is no access, but what was not removed would be there again if the user were
+// restored.
+func (d *decider) verifyDeleted(i int) (outcome Outcome, next *Decision, gone bool) {
+	switch m := &d.Members[i]; {
+	case !d.removed(i):
+		outcome, next = d.revoking(i, DeletedNotRemoved)
+	case m.Reading.Access > None && m.Sent != Sent{None, Accepted}:
+		outcome, next = d.remove(i)
+	default:
+		gone = true
+	}
+	return outcome, next, gone
+}
+
+// verifyAbsent decides what it is worth that no relation is shown.
+func (d *decider) verifyAbsent(i int) (outcome Outcome, next *Decision, gone bool) {
+	m, accepted := &d.Members[i], d.removed(i)
+	switch {
+	case !accepted && m.ClaimAccount != m.Account:
+		outcome, next = d.revoking(i, AbsenceSeenByOther)
+	case m.Reading.Odd:
+		outcome, next = d.revoking(i, AbsenceOdd)
+	case !accepted && !m.Reading.Whole:
+		outcome, next = d.revoking(i, AbsenceNotWhole)
+	default:
+		gone = true
+	}
+	return outcome, next, gone
 }
 
 func (d *decider) revoking(i int, why Why) (Outcome, *Decision) {

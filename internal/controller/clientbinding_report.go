@@ -349,16 +349,18 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 			return err
 		}
 	}
-	if err := r.patchFinalizer(ctx, m, controllerutil.RemoveFinalizer); err != nil {
-		// It may have been let go before, and that was told then.
-		return client.IgnoreNotFound(err)
-	}
-	r.Writes.forget(m.cached.UID)
 	switch outcome.Why {
 	case relation.Orphaned:
 		r.writeAudit(ctx, m, auditRecord{action: auditOrphan, outcome: auditLeft, before: m.was().Access, after: m.was().Access})
 	case relation.GivenUp:
 		r.writeAudit(ctx, m, auditRecord{action: auditRelease, outcome: auditLeft})
+	}
+	if err := r.patchFinalizer(ctx, m, controllerutil.RemoveFinalizer); err != nil {
+		// It may have been let go before, and that was told then.
+		return client.IgnoreNotFound(err)
+	}
+	r.Writes.forget(m.cached.UID)
+	if outcome.Why == relation.GivenUp {
 		r.Metrics.Connection(m.name.String()).ReleasedUnread()
 	}
 	r.tell(m, "")

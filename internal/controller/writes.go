@@ -108,13 +108,14 @@ func (w *Writes) patchConnection(ctx context.Context, of *v1alpha1.APIConnection
 		if !apierrors.IsConflict(err) || conflicts == mostConflicts {
 			return nil, fmt.Errorf("writing the status of APIConnection %s: %w", client.ObjectKeyFromObject(of), err)
 		}
-		newer := &v1alpha1.APIConnection{}
-		if err := w.Live.Get(ctx, client.ObjectKeyFromObject(of), newer); err != nil {
+		newer := &v1alpha1.APIConnectionList{}
+		// The operator may list connections, and not get one.
+		if err := w.Live.List(ctx, newer, client.InNamespace(of.Namespace), client.MatchingFields{"metadata.name": of.Name}); err != nil {
 			return nil, err
 		}
-		if newer.UID != of.UID {
+		if len(newer.Items) == 0 || newer.Items[0].UID != of.UID {
 			return nil, err
 		}
-		is = newer
+		is = &newer.Items[0]
 	}
 }

@@ -11,15 +11,15 @@ type Step uint8
 const (
 	// StepReport means that the run is over. Statuses are written, and what may go is let go.
 	StepReport Step = iota
-	// StepRead: read the user through the member's connection.
+	// StepRead has the run read the user through the member's connection.
 	StepRead
-	// StepWitness: read another user, one that the member's account has confirmed.
+	// StepWitness has the run read another user, one that the member's account has confirmed.
 	StepWitness
-	// StepAskBrake: ask the limit on revocations, which counts the member's.
+	// StepAskBrake has the run ask the limit on revocations, which counts the member's.
 	StepAskBrake
-	// StepRecord: set the member's finalizer, and record its claim, with the call that Makes names if that is not Unknown.
+	// StepRecord has the run set the member's finalizer, and record its claim, with the call that Makes names if that is not Unknown.
 	StepRecord
-	// StepSend: send the call on record.
+	// StepSend has the run send the call on record.
 	StepSend
 )
 
@@ -39,11 +39,11 @@ type State uint8
 const (
 	// Waiting means that it gives no access of its own, until something else happens.
 	Waiting State = iota
-	// Confirming: what it declares was sent, and does not show yet.
+	// Confirming means that what it declares was sent, and does not show yet.
 	Confirming
-	// Bound: what it declares was read.
+	// Bound means that what it declares was read.
 	Bound
-	// Revoking: its access is to end, and was not seen gone.
+	// Revoking means that its access is to end, and was not seen gone.
 	Revoking
 	// Gone means that the operator no longer answers for it.
 	Gone

@@ -18,7 +18,7 @@ const (
 	None
 	// Standard access.
 	Standard
-	// Owner: full administrative rights over the client.
+	// Owner has full administrative rights over the client.
 	Owner
 )
 
@@ -90,9 +90,10 @@ const (
 	LinkNotReady
 	// LinkStarting means that it was ready when the operator last ran, and has no session yet.
 	LinkStarting
-	// LinkUnprotected means that it is not sure to stay until the access was revoked; LinkLeaving: it is being deleted. Nothing is given
-	// through either of them on behalf of a member without a claim.
+	// LinkUnprotected means that it is not sure to stay until the access was revoked, so that nothing is given through it on behalf of a
+	// member without a claim.
 	LinkUnprotected
+	// LinkLeaving means that it is being deleted. Nothing is given through it on behalf of a member without a claim, either.
 	LinkLeaving
 )
 
@@ -154,7 +155,7 @@ const (
 	NoTurn
 	// ReadFailed means that there was no answer that can be used.
 	ReadFailed
-	// Shown: Get user showed the user.
+	// Shown means that Get user showed the user.
 	Shown
 	// NoUser means that the platform says that there is no such user.
 	NoUser

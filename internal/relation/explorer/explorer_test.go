@@ -7,18 +7,20 @@ import (
 	"testing"
 )
 
-// No state breaks a promise.
+// No state breaks a promise. Here are the first states of each configuration; make explore visits all, and has this test fail on the
+// mutations of internal/relation, for which it sets EXPLORER_STATES.
 func TestExplore(t *testing.T) {
-	limit, _ := strconv.Atoi(os.Getenv("LIMIT"))
-	for i := range Configurations {
-		c := &Configurations[i]
+	limit := 20_000
+	if states, err := strconv.Atoi(os.Getenv("EXPLORER_STATES")); err == nil {
+		limit = states
+	}
+	for _, c := range Configurations() {
 		t.Run(c.Name, func(t *testing.T) {
-			t.Parallel()
 			result := c.Explore(limit)
-			t.Logf("%d states, %d transitions, depth %d, %v", result.States, result.Transitions, result.Depth, result.Took)
 			if result.Violation != "" {
-				t.Errorf("%s:\n%s", result.Violation, strings.Join(result.Trace, "\n"))
+				t.Fatalf("%s:\n%s", result.Violation, strings.Join(result.Trace, "\n"))
 			}
+			t.Logf("%d states, %d transitions, depth %d, %v", result.States, result.Transitions, result.Depth, result.Took)
 		})
 	}
 }

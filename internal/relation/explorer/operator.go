@@ -127,7 +127,7 @@ func linkOf(c *conn, b *binding) relation.Link {
 	switch ending := b.leaving || b.expired; {
 	case c.link == relation.LinkMissing, c.link == relation.LinkElsewhere && b.claimed:
 		return c.link
-	case !(ending && b.claimed) && (c.deniesAll || c.deniesOwns && b.declares == relation.Owner):
+	case (!ending || !b.claimed) && (c.deniesAll || c.deniesOwns && b.declares == relation.Owner):
 		return relation.LinkDenied
 	case c.link == relation.LinkUnprotected || c.link == relation.LinkLeaving:
 		if b.claimed || ending || b.suspended {
@@ -559,7 +559,7 @@ func (e *explorer) end(w *world, p int) {
 // confirmed since it was confirmed.
 func reported(b binding, m *relation.Member, out *relation.Outcome, last bool) binding {
 	switch {
-	case out.Why == relation.Unchanged && !(out.State == relation.Gone && b.leaving):
+	case out.Why == relation.Unchanged && (out.State != relation.Gone || !b.leaving):
 		return b
 	case out.State == relation.Gone && b.leaving:
 		return binding{phase: deleted}

@@ -253,7 +253,7 @@ func (e *explorer) judge(w *world) {
 		b := &w.bindings[holder]
 		able := e.able(w, b)
 		if able && !b.suspended && pl.user == userThere && !e.DryRun {
-			if pl.access != b.declares && !(b.contested && pl.access < b.declares) {
+			if pl.access != b.declares && (!b.contested || pl.access >= b.declares) {
 				e.fail("at rest %s declares %s, and the access is %s", name(holder), accessName(b.declares), accessName(pl.access))
 			}
 			if b.status != saysBound && !b.contested {

@@ -525,7 +525,7 @@ func (s statusWriter) Patch(ctx context.Context, object client.Object, patch cli
 }
 
 // drawnVersion is what no two walks share of a patch.
-var drawnVersion = regexp.MustCompile(`"(resourceVersion|uid|account|credentialsVersion|namespace)":"[^"]*"`)
+var drawnVersion = regexp.MustCompile(`"(resourceVersion|uid|credentialsVersion|account)":"[^"]*"`)
 
 var errNoAnswer = errors.New("the API server gave no answer")
 

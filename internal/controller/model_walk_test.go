@@ -430,7 +430,7 @@ func pick[T any](w *walk, from []T) T { return from[w.rand.IntN(len(from))] }
 
 // log adds a line to the trace, without what two walks of one seed do not share.
 func (w *walk) log(format string, args ...any) {
-	line := strings.NewReplacer(w.host(), "HOST", w.namespace+"/", "").Replace(fmt.Sprintf(format, args...))
+	line := strings.NewReplacer(w.host(), "HOST", w.namespace+"/", "", w.namespace, "NAMESPACE").Replace(fmt.Sprintf(format, args...))
 	w.trace = append(w.trace, fmt.Sprintf("%4d %s %s", w.step, w.clock.Now().UTC().Format("02 15:04:05.0"), line))
 }
 

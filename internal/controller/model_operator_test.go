@@ -305,6 +305,7 @@ func (o *operator) run(it any) {
 	o.drawInterruption()
 	o.running, o.disturbed = true, false
 	result, err := o.reconcile(it)
+	o.awaitPlatform()
 	o.running = false
 	for len(o.recorder.Events) > 0 {
 		o.log("    event: %s", <-o.recorder.Events)
@@ -417,9 +418,18 @@ func (o *operator) drawInterruption() {
 	o.armed = &interruption{drawn.what, pick(o.walk, drawn.at), 1 + o.rand.IntN(2)}
 }
 
+// awaitPlatform waits until the platform has done with a call, which may have ended for the operator before.
+func (w *walk) awaitPlatform() {
+	w.serving.Lock()
+	defer w.serving.Unlock()
+}
+
 // reach is called at each point of a run.
 func (o *operator) reach(at point) fate {
 	ofAPI := at >= apiRead
+	if !ofAPI {
+		o.awaitPlatform()
+	}
 	switch {
 	case !o.running:
 		return goesOn

@@ -69,11 +69,13 @@ type lateCall struct {
 // ServeHTTP stands before the platform. Calls may be lost or late here, and those of the dead reach nobody.
 func (w *walk) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	body, err := io.ReadAll(request.Body)
-	if err != nil || w.operator == nil || request.UserAgent() != w.operator.name {
-		panic(http.ErrAbortHandler)
-	}
 	var answer *httptest.ResponseRecorder
 	func() {
+		w.serving.Lock()
+		defer w.serving.Unlock()
+		if err != nil || w.operator == nil || request.UserAgent() != w.operator.name {
+			return
+		}
 		defer func() {
 			if what, is := recover().(violation); is {
 				w.broken = &what

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,6 +48,8 @@ type walk struct {
 	trace       []string
 	// broken is a violation that was found on another goroutine than the one that walks.
 	broken *violation
+	// serving is held while the platform serves a call.
+	serving sync.Mutex
 
 	// live is what the API server has.
 	live       *snapshot

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -43,7 +46,14 @@ func TestFrozenLeader(t *testing.T) {
 	if err := frozen.Start(t.Context(), verbose); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = frozen.Kill() })
+	t.Cleanup(func() {
+		_ = frozen.Kill()
+		// Other tests have no rival, and no lease to wait for.
+		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: operatorName + ".access.delos.financial"}}
+		if err := kube.Delete(context.WithoutCancel(t.Context()), lease); err != nil {
+			t.Error(err)
+		}
+	})
 	create(t, binding)
 	select {
 	case <-recorded:

@@ -153,9 +153,9 @@ var special = map[string]struct {
 		return n.gone(t, named)
 	}},
 	"kubectl get lease": {before: func(t *testing.T, _ *tenant) {
-		// The operator of this test has no rival, and so no lease; another test may have left one.
+		// The operator of this test has no rival, and so no lease.
 		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: operatorName + ".access.delos.financial"}}
-		if err := kube.Create(t.Context(), lease); client.IgnoreAlreadyExists(err) != nil {
+		if err := kube.Create(t.Context(), lease); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {

@@ -5,6 +5,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -29,18 +30,18 @@ func main() {
 	mutated := flag.Int("mutated-states", 400_000, "how many states of each configuration are visited at most with a mutation")
 	update := flag.Bool("document", false, "write what was seen into "+document)
 	flag.Parse()
-	if err := run(*states, *mutated, *update); err != nil {
+	if err := run(context.Background(), *states, *mutated, *update); err != nil {
 		fmt.Fprintln(os.Stderr, "explore:", err)
 		os.Exit(1)
 	}
 }
 
-func run(states, mutated int, update bool) error {
+func run(ctx context.Context, states, mutated int, update bool) error {
 	visited, err := explore(states)
 	if err != nil {
 		return err
 	}
-	caught, err := mutate(mutated)
+	caught, err := mutate(ctx, mutated)
 	if err != nil || !update {
 		return err
 	}
@@ -72,11 +73,11 @@ func explore(limit int) (table string, err error) {
 }
 
 // mutate runs the explorer's test with each mutation, and returns a table of what noticed it.
-func mutate(limit int) (table string, err error) {
+func mutate(ctx context.Context, limit int) (table string, err error) {
 	rows := [][]string{{"mutation: the code …", "file", "noticed by", "as"}}
 	unnoticed := 0
 	for _, m := range mutations {
-		configuration, violation, err := m.try(limit)
+		configuration, violation, err := m.try(ctx, limit)
 		if err != nil {
 			return "", err
 		}
@@ -97,7 +98,7 @@ func mutate(limit int) (table string, err error) {
 var failed = regexp.MustCompile(`(?m)^ +--- FAIL: TestExplore/(\S+).*\n +explorer_test\.go:\d+: (.*):$`)
 
 // try runs the explorer's test with the mutation, and returns the configuration that failed first, and how.
-func (m mutation) try(limit int) (configuration, violation string, err error) {
+func (m mutation) try(ctx context.Context, limit int) (configuration, violation string, err error) {
 	path, err := filepath.Abs(filepath.Join(relationDirectory, m.file))
 	if err != nil {
 		return "", "", err
@@ -113,7 +114,7 @@ func (m mutation) try(limit int) (configuration, violation string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	defer os.RemoveAll(directory)
+	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
 	changed, overlay := filepath.Join(directory, m.file), filepath.Join(directory, "overlay.json")
 	replace, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
 	if err != nil {
@@ -125,7 +126,7 @@ func (m mutation) try(limit int) (configuration, violation string, err error) {
 	); err != nil {
 		return "", "", err
 	}
-	test := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-run", "^TestExplore$", "./"+relationDirectory+"/explorer")
+	test := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-run", "^TestExplore$", "./"+relationDirectory+"/explorer")
 	test.Env = append(os.Environ(), fmt.Sprintf("EXPLORER_STATES=%d", limit))
 	said, err := test.CombinedOutput()
 	if err == nil {

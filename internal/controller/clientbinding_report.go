@@ -121,7 +121,7 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 	if m.says(end) && !m.was().RunRequested(m.cached.Annotations) {
 		return 0, nil
 	}
-	end.log(ctx)
+	end.log(ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithValues("binding", client.ObjectKeyFromObject(m.cached).String())))
 	status := &m.edit().Status
 	r.noteFacts(i, outcome)
 	if outcome.State == relation.Gone {

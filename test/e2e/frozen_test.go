@@ -30,7 +30,7 @@ func TestFrozenLeader(t *testing.T) {
 	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}}, Clients: []string{"cust_0"}})
 	n.connect(t)
 	binding := n.binding("late", "user_0", "cust_0", true)
-	recorded := make(chan struct{})
+	recorded, name := make(chan struct{}), binding.Name
 	var first func() error
 	kubeconfig := beforeAPIServer(t, sync.OnceFunc(func() {
 		if err := first(); err != nil {
@@ -38,7 +38,7 @@ func TestFrozenLeader(t *testing.T) {
 		}
 		close(recorded)
 	}), func(answered *http.Request, answer []byte) bool {
-		return answered.Method == http.MethodPatch && strings.HasSuffix(answered.URL.Path, "/"+binding.Name+"/status") &&
+		return answered.Method == http.MethodPatch && strings.HasSuffix(answered.URL.Path, "/"+name+"/status") &&
 			bytes.Contains(answer, []byte(`"inFlight"`))
 	})
 	frozen := operator.Aside(filepath.Join(t.TempDir(), "frozen.log"), "KUBECONFIG="+kubeconfig)
@@ -73,7 +73,7 @@ func TestFrozenLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The lease, and the time in which the call may still arrive.
-	within(t, 2*time.Minute, func() string { return n.gone(t, binding.Name) })
+	within(t, 2*time.Minute, func() string { return n.gone(t, name) })
 	if err := frozen.Thaw(); err != nil {
 		t.Fatal(err)
 	}

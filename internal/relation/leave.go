@@ -95,15 +95,20 @@ func (d *decider) remove(i int) (Outcome, *Decision) {
 	}
 }
 
-// removed reports whether the platform has accepted the removal, on behalf of this member or of another one with the
-// same account. It counts only until a grant of this member whose answer nobody saw has settled: the removal is then sent once more.
+// removed reports whether the platform has accepted the removal: in this run, with the same account; or before, while no other
+// member could have given the relation again since. It counts only until a grant of this member whose answer nobody saw has settled: the
+// removal is then sent once more.
 func (d *decider) removed(i int) bool {
-	m := &d.Members[i]
+	m, alone := &d.Members[i], true
+	for j, other := range d.Members {
+		if other.Account == m.Account && other.Sent == (Sent{None, Accepted}) {
+			return true
+		}
+		alone = alone && (j == i || !other.Claimed)
+	}
+	accepted := slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes == None })
 	settledGrant := slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted && c.Makes > None && c.settled() })
-	return slices.ContainsFunc(d.Members, func(other Member) bool {
-		accepted := slices.ContainsFunc(other.Calls, func(c Call) bool { return c.Accepted && c.Makes == None })
-		return other.Account == m.Account && (other.Sent == Sent{None, Accepted} || !settledGrant && accepted)
-	})
+	return alone && accepted && !settledGrant
 }
 
 // removalMayShow reports whether a removal that the platform accepted may still come to show.
@@ -158,13 +163,13 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 
 // verifyPresent decides for a relation that is still there.
 func (d *decider) verifyPresent(i int) (Outcome, *Decision) {
-	switch accepted := d.removed(i); {
+	switch {
 	case d.Members[i].Sent.Answer == Refused:
 		return d.revoking(i, RemovalRefused)
-	case accepted && !d.removalMayShow(i):
-		return d.remove(i)
-	case accepted:
+	case d.removalMayShow(i):
 		return d.revoking(i, RemovalNotShown)
+	case d.removed(i):
+		return d.remove(i)
 	default:
 		return d.revoking(i, NothingRemoved)
 	}

@@ -81,6 +81,11 @@ soak: need-go ## Take random walks of the model test, SOAK_STEPS each, for SOAK_
 	KUBEBUILDER_ASSETS="$$assets" go test ./internal/controller -run '^TestModel$$' -count=1 -v -timeout 0 \
 		-args -model.for=$(SOAK_FOR) -model.steps=$(SOAK_STEPS)
 
+.PHONY: explore
+explore: need-go ## Visit all states of the model around one relation, then show that mistakes are noticed (ARGS=--document)
+	@go build -buildvcs=false -o bin/explore ./hack/explore
+	@bin/explore $(ARGS)
+
 # Built and not run by `go run`, which dies of a SIGTERM without passing it on: the demo would live on.
 .PHONY: demo
 demo: need-go ## See it work: API server, simulated API, operator and samples (ONCE=1: check and stop)

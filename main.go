@@ -23,12 +23,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	clusterconfig "sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/leaderelection"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsregistry "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -37,6 +41,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	reconcilers "github.com/delos-financial/clientbinding-operator/internal/controller"
+	"github.com/delos-financial/clientbinding-operator/internal/leading"
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 	"github.com/delos-financial/clientbinding-operator/internal/secretwatch"
 	"github.com/delos-financial/clientbinding-operator/internal/watchhealth"
@@ -50,6 +55,9 @@ const name = "clientbinding-operator"
 // firstLook is how long the operator waits at its start for what the API server says of the admission policies.
 const firstLook = 10 * time.Second
 
+// connectionWorkers is how many APIConnections are checked at the same time.
+const connectionWorkers = 10
+
 // settings are what the flags say.
 type settings struct {
 	leaderElect       bool
@@ -58,6 +66,7 @@ type settings struct {
 	metricsAddress    string
 	metricsSecure     bool
 	concurrent        int
+	dryRun            bool
 	stallAfter        time.Duration
 	allowHTTPLoopback bool
 	allowedHosts      string
@@ -77,7 +86,8 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 for none.")
 	flags.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Address of /metrics, such as :8443; 0 for none.")
 	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve /metrics by https, to those whom the API server authenticates and authorizes.")
-	flags.IntVar(&s.concurrent, "concurrent", 10, "How many objects of each kind are reconciled at the same time.")
+	flags.IntVar(&s.concurrent, "concurrent", 256, "How many relations (one user and one client each) are worked on at the same time. An APIConnection takes up to 20 of them, so the default has room for twelve whose API answers slowly.")
+	flags.BoolVar(&s.dryRun, "dry-run", false, "Read, decide and report, and change nothing: no access on the platform, no finalizer, no record of what the operator answers for. Only statuses and events are written. For adopting what exists, and for restoring a backup.")
 	flags.DurationVar(&s.stallAfter, "stall-after", 10*time.Minute, "How long a failure may last before it is shown as Stalled. The operator goes on trying, slowly.")
 	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")
 	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", connection.DocumentedHost, "Comma-separated globs of the hosts, or host:port, to which APIConnections may lead, such as *.example.com; * for any. The default is the staging platform: name the production platform here. Through a proxy, and for addresses of this machine or of its network only, a glob has to name the host or its domain.")
@@ -166,8 +176,13 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	settings.Cache.DefaultWatchErrorHandler = watches.WatchFailed
+	lease := &leading.Lock{Now: time.Now}
+	settings.LeaderElectionResourceLockInterface = lease
 	mgr, err := ctrl.NewManager(config, settings)
 	if err != nil {
+		return err
+	}
+	if lease.Interface, err = lock(config, mgr, settings); err != nil {
 		return err
 	}
 	metricsregistry.Registry.MustRegister(metrics.NewWatches(watches.Kinds(), func() map[string]error {
@@ -177,11 +192,11 @@ func run(ctx context.Context, s settings) error {
 	if err := errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("watches", watches.Check(mgr.GetCache())),
-		register(ctx, mgr, s, policies),
+		register(ctx, mgr, s, policies, lease),
 	); err != nil {
 		return err
 	}
-	ctrl.Log.Info("starting", "version", version, "allowedAPIHosts", s.allowedHosts)
+	ctrl.Log.Info("starting", "version", version, "allowedAPIHosts", s.allowedHosts, "dryRun", s.dryRun)
 	if open := connection.OpenHostGlobs(s.hosts()); len(open) > 0 {
 		ctrl.Log.Info("WARNING: --allowed-api-hosts allows hosts of any domain: credentials can be sent to any host that an APIConnection leads to",
 			"open", open)
@@ -190,6 +205,16 @@ func run(ctx context.Context, s settings) error {
 	policies.Check(ctrl.LoggerInto(look, ctrl.Log))
 	done()
 	return startAndEnd(ctx, mgr, watches)
+}
+
+// lock is the one that controller-runtime makes by itself, for which it takes the manager's events; nil without leader election.
+func lock(config *rest.Config, mgr ctrl.Manager, settings ctrl.Options) (resourcelock.Interface, error) {
+	return leaderelection.NewResourceLock(rest.CopyConfig(config), mgr, leaderelection.Options{
+		LeaderElection:          settings.LeaderElection,
+		LeaderElectionID:        settings.LeaderElectionID,
+		LeaderElectionNamespace: settings.LeaderElectionNamespace,
+		RenewDeadline:           *settings.RenewDeadline,
+	})
 }
 
 // endWithin is how long after it was told to end the process does so in any case: later than the manager, which gives
@@ -262,20 +287,22 @@ func options(s settings) ctrl.Options {
 		LeaderElectionID:              name + ".access.delos.financial",
 		LeaderElectionNamespace:       s.leaderNamespace,
 		LeaderElectionReleaseOnCancel: true,
+		RenewDeadline:                 ptr.To(leading.RenewDeadline),
 		Cache:                         cache.Options{DefaultTransform: reconcilers.Strip, DefaultNamespaces: watched},
 		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: read}},
 	}
 }
 
 // register hands every part what it needs.
-func register(ctx context.Context, mgr ctrl.Manager, s settings, policies *reconcilers.Policies) error {
+func register(ctx context.Context, mgr ctrl.Manager, s settings, policies *reconcilers.Policies, lease *leading.Lock) error {
+	measured := metrics.New(metricsregistry.Registry)
 	pool := connection.NewPool(connection.Options{
 		AllowHTTPLoopback: s.allowHTTPLoopback,
 		AllowedHosts:      s.hosts(),
 		UserAgent:         name + "/" + version,
 		Proxy:             http.ProxyFromEnvironment,
 		Now:               time.Now,
-		Metrics:           metrics.New(metricsregistry.Registry),
+		Metrics:           measured,
 	})
 	secrets, err := secretwatch.New(ctx, mgr.GetConfig())
 	if err != nil {
@@ -283,19 +310,24 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings, policies *recon
 	}
 	schedule := reconcilers.Schedule{Now: time.Now, StallAfter: s.stallAfter, Jitter: reconcilers.Jitter}
 	recorder := mgr.GetEventRecorder(name)
-	brake := &reconcilers.Brake{Kube: mgr.GetClient(), Events: recorder}
-	bindings := &reconcilers.ClientBindingReconciler{Kube: mgr.GetClient(), Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake}
+	writes := &reconcilers.Writes{Kube: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	brake := &reconcilers.Brake{Writes: writes, Events: recorder}
+	bindings := &reconcilers.ClientBindingReconciler{
+		Kube: mgr.GetClient(), Writes: writes, Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake, Metrics: measured, DryRun: s.dryRun,
+	}
+	if s.leaderElect {
+		bindings.Leads = lease.Leads
+	}
 	identity := reconcilers.WhoAmI(ctx, mgr.GetConfig())
-	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule, Policies: policies}
-	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Live: mgr.GetAPIReader(), Connections: s.connections, Secrets: secrets, Identity: identity, Brake: brake, Events: recorder, Now: time.Now}
+	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Writes: writes, Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule, Policies: policies}
+	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Writes: writes, Live: mgr.GetAPIReader(), Connections: s.connections, Secrets: secrets, Identity: identity, Brake: brake, Events: recorder, Now: time.Now, DryRun: s.dryRun}
 	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
 		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
 	}, time.Now))
 	metricsregistry.Registry.MustRegister(metrics.NewPolicies(policies.Found))
-	concurrency := controller.Options{MaxConcurrentReconciles: s.concurrent}
 	return errors.Join(
-		bindings.SetupWithManager(ctx, mgr, concurrency),
-		connections.SetupWithManager(mgr, secrets.Changes(), concurrency),
+		bindings.SetupWithManager(ctx, mgr, controller.TypedOptions[connection.Relation]{MaxConcurrentReconciles: s.concurrent}),
+		connections.SetupWithManager(mgr, secrets.Changes(), controller.Options{MaxConcurrentReconciles: connectionWorkers}),
 		usage.SetupWithManager(mgr, secrets.Changes()),
 		mgr.Add(policies),
 	)

@@ -12,21 +12,22 @@ import (
 )
 
 func TestParseFlags(t *testing.T) {
-	got, err := parseFlags([]string{"--leader-elect", "--concurrent=3", "--stall-after=1m", "--allowed-api-hosts=*.example,api.test:8443",
+	got, err := parseFlags([]string{"--leader-elect", "--dry-run", "--concurrent=3", "--stall-after=1m", "--allowed-api-hosts=*.example,api.test:8443",
 		"--default-connection=platform/delos.eu", "--namespaces=team-a,platform"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
 	type choice struct {
 		LeaderElect bool
+		DryRun      bool
 		Concurrent  int
 		StallAfter  time.Duration
 		Hosts       []string
 		Connection  string
 		Namespaces  []string
 	}
-	want := choice{true, 3, time.Minute, []string{"*.example", "api.test:8443"}, "platform/delos.eu", []string{"team-a", "platform"}}
-	if diff := cmp.Diff(want, choice{got.leaderElect, got.concurrent, got.stallAfter, got.hosts(), got.connections.Default.String(), got.connections.Namespaces}); diff != "" {
+	want := choice{true, true, 3, time.Minute, []string{"*.example", "api.test:8443"}, "platform/delos.eu", []string{"team-a", "platform"}}
+	if diff := cmp.Diff(want, choice{got.leaderElect, got.dryRun, got.concurrent, got.stallAfter, got.hosts(), got.connections.Default.String(), got.connections.Namespaces}); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
 }

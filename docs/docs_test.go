@@ -175,7 +175,7 @@ func TestFlagsExist(t *testing.T) {
 // pages are the documents, as paths from the root of the repository.
 func pages(t *testing.T) []string {
 	t.Helper()
-	found := []string{readme}
+	found := []string{readme, "CHANGELOG.md", "DEVELOPMENT.md"}
 	for _, pattern := range []string{"docs/*.md", "docs/*/*.md"} {
 		paths, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
@@ -309,8 +309,8 @@ func typeNames(t *testing.T) (names []string) {
 	return names
 }
 
-// eventsOf are the reasons of the events that the controller tells: what it passes as a literal to note or Eventf, or
-// to a function that hands a parameter on to them. What stands in a field reason or Reason was told by note before, or
+// eventsOf are the reasons of the events that the controller tells: what it passes as a literal to note or Eventf, what a function
+// returns as a literal that it calls there, or what it passes to a function that hands a parameter on to them. What stands in a field reason or Reason was told by note before, or
 // is that of a condition.
 func eventsOf(t *testing.T) (reasons []string) {
 	t.Helper()
@@ -329,6 +329,10 @@ func eventsOf(t *testing.T) (reasons []string) {
 		reasons = nil
 		for _, function := range functions {
 			for _, argument := range arguments(function, position) {
+				if from := returnedBy(functions, argument); from != nil {
+					reasons = append(reasons, from...)
+					continue
+				}
 				reason, isLiteral := text(argument)
 				_, isField := argument.(*ast.SelectorExpr)
 				parameter := slices.Index(parameters(function), name(argument))
@@ -346,6 +350,32 @@ func eventsOf(t *testing.T) (reasons []string) {
 	}
 	slices.Sort(reasons)
 	return slices.Compact(reasons)
+}
+
+// returnedBy are the literals that a function returns which is called within string(…); nil if there is no such call.
+func returnedBy(functions []*ast.FuncDecl, argument ast.Expr) (literals []string) {
+	conversion, is := argument.(*ast.CallExpr)
+	if !is || name(conversion.Fun) != "string" {
+		return nil
+	}
+	called, is := conversion.Args[0].(*ast.CallExpr)
+	if !is {
+		return nil
+	}
+	for _, function := range functions {
+		if function.Name.Name != name(called.Fun) {
+			continue
+		}
+		ast.Inspect(function, func(node ast.Node) bool {
+			if statement, is := node.(*ast.ReturnStmt); is {
+				if literal, is := text(statement.Results[0]); is {
+					literals = append(literals, literal)
+				}
+			}
+			return true
+		})
+	}
+	return literals
 }
 
 // arguments are what a function passes at the given positions to the functions that have one.

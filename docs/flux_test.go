@@ -14,7 +14,7 @@ import (
 )
 
 // TestFluxGuide compares, for each status that the operator was recorded with, what Flux makes of it by itself and what it
-// makes of it with the expressions of the guide. They differ in what is suspended, and in nothing else.
+// makes of it with the expressions of the guide. They differ in what is suspended or a dry run, and in nothing else.
 func TestFluxGuide(t *testing.T) {
 	expressions := fluxExpressions(t)
 	recorded, err := filepath.Glob(filepath.Join(root, "config/argocd/access.delos.financial/ClientBinding/testdata/*.yaml"))
@@ -42,7 +42,8 @@ func TestFluxGuide(t *testing.T) {
 			differ[filepath.Base(path)] = [2]status.Status{byItself.Status, guided}
 		}
 	}
-	want := map[string][2]status.Status{"suspended.yaml": {status.InProgressStatus, status.CurrentStatus}}
+	waits := [2]status.Status{status.InProgressStatus, status.CurrentStatus}
+	want := map[string][2]status.Status{"suspended.yaml": waits, "dry_run.yaml": waits}
 	if diff := cmp.Diff(want, differ); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

@@ -159,25 +159,56 @@ type Claim struct {
 	// +required
 	Connection ClaimConnection `json:"connection,omitzero"`
 
-	// lastWriteTime is when the operator last began to grant or to change the relation. It is recorded before
-	// the call, so that a call whose outcome nobody saw is known to have been made.
+	// account names the account of the Delos platform that last saw the relation on behalf of this claim, or claimed it: a hash,
+	// from which the login does not follow. Only to this account an answer that there is no such user is a proof.
 	// +optional
-	LastWriteTime *metav1.Time `json:"lastWriteTime,omitempty"`
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Account string `json:"account,omitempty"`
 
-	// unseenWriteTime is when the operator began the write before the last one, if the outcome of that was never
-	// seen: it may still arrive when the last one is long confirmed.
+	// inFlight are the calls that may still change the relation: nobody saw an answer to them, or they were accepted and
+	// do not show yet. Each is recorded before it is sent.
 	// +optional
-	UnseenWriteTime *metav1.Time `json:"unseenWriteTime,omitempty"`
-
-	// revocationAcceptedTime is when the API accepted the removal of the relation, which is
-	// finished only when Get user no longer shows it.
-	// +optional
-	RevocationAcceptedTime *metav1.Time `json:"revocationAcceptedTime,omitempty"`
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	InFlight []Call `json:"inFlight,omitempty"`
 
 	// revocationPermittedTime is when the connection's brake on revocations let the removal of the relation
 	// through. It is recorded before the first call, so that a revocation is counted once.
 	// +optional
 	RevocationPermittedTime *metav1.Time `json:"revocationPermittedTime,omitempty"`
+}
+
+// Call is a call that gives, changes or removes a relation, and that may still take effect. Its lengths are those with which it
+// was sent, so that a later edit of the connection does not shorten them. They are counted from when a process first saw
+// the record, and not from sentTime, since clocks differ.
+type Call struct {
+	// access is what the call makes of the relation.
+	// +required
+	Access Access `json:"access,omitempty"`
+
+	// sentTime is when the call was recorded, right before it was sent.
+	// +required
+	SentTime metav1.Time `json:"sentTime,omitzero"`
+
+	// acceptedTime is when the platform accepted the call; absent while nobody saw an answer.
+	// +optional
+	AcceptedTime *metav1.Time `json:"acceptedTime,omitempty"`
+
+	// timeout is how long the call may have taken at most.
+	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.size() <= 32 && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('24h')",message="must be a duration up to 24h, as in 10s"
+	Timeout metav1.Duration `json:"timeout,omitzero"`
+
+	// settle is for how long after that the call may still arrive, or may not show yet.
+	// +required
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:XValidation:rule="self.size() <= 32 && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('24h')",message="must be a duration up to 24h, as in 10s"
+	Settle metav1.Duration `json:"settle,omitzero"`
 }
 
 // ObservedExpiry is the end of the access that the operator knows of. It tells an end that was declared in time from one
@@ -199,8 +230,8 @@ type Contest struct {
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
-	// corrections is how many were made since. Once there are too many, no further one is made until a
-	// person edits the object or asks for a run.
+	// corrections is how many were made since. Once there are too many, access is only taken away until
+	// a person edits the object or asks for a run.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Corrections int32 `json:"corrections,omitempty"`

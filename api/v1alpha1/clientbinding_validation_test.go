@@ -417,6 +417,11 @@ func TestDeletionPolicyMayChangeWhileDeleting(t *testing.T) {
 	}
 }
 
+// claimWith is a claim with some more fields.
+func claimWith(fields string) string {
+	return "claim: {origin: Created, connection: {namespace: team-a, name: default, host: 'api.example.com:443'}, " + fields + "}"
+}
+
 var clientBindingStatuses = slices.Concat(requestStatuses, []attempt{
 	{
 		reason: "everything there is",
@@ -427,8 +432,10 @@ access: Standard
 claim:
   origin: Adopted
   connection: {namespace: team-a, name: default, host: "api.example.com:443"}
-  lastWriteTime: "2026-11-23T16:00:00Z"
-  revocationAcceptedTime: "2026-11-23T16:00:00Z"
+  account: 5f6c
+  inFlight:
+  - {access: Standard, sentTime: "2026-11-23T16:00:00Z", acceptedTime: "2026-11-23T16:00:00Z", timeout: 10s, settle: 30s}
+  revocationPermittedTime: "2026-11-23T16:00:00Z"
 user: {username: john.smith, status: ACCEPT}
 lastConfirmedTime: "2026-11-23T16:00:00Z"
 lastHandledRequestedAt: now
@@ -457,6 +464,55 @@ lastHandledReconcileAt: now
 		reason: "a claim of an origin that does not exist",
 		is:     "claim: {origin: Found, connection: {namespace: team-a, name: default, host: 'api.example.com:443'}}",
 		want:   []string{`status.claim.origin: Unsupported value: "Found": supported values: "Created", "Adopted"`, unchecked},
+	},
+	{
+		reason: "a claim of an account without a name",
+		is:     claimWith(`account: ''`),
+		want:   []string{`status.claim.account: Invalid value: "": claim.account in body should be at least 1 chars long`},
+	},
+	{
+		reason: "a claim of an account with an overlong name",
+		is:     claimWith("account: " + longer(64)),
+		want:   []string{"status.claim.account: Too long: may not be more than 64 bytes", unchecked},
+	},
+	{
+		reason: "more calls in flight than there can be",
+		is:     claimWith("inFlight: [" + strings.Repeat("{access: None, sentTime: '2026-11-23T16:00:00Z', timeout: 10s, settle: 30s}, ", 17) + "]"),
+		want:   []string{"status.claim.inFlight: Too many: 17: must have at most 16 items", unchecked},
+	},
+	{
+		reason: "a call in flight that makes no access",
+		is:     claimWith(`inFlight: [{sentTime: '2026-11-23T16:00:00Z', timeout: 10s, settle: 30s}]`),
+		want:   []string{"status.claim.inFlight[0].access: Required value", unchecked},
+	},
+	{
+		reason: "a call in flight that makes what does not exist",
+		is:     claimWith(`inFlight: [{access: Reader, sentTime: '2026-11-23T16:00:00Z', timeout: 10s, settle: 30s}]`),
+		want:   []string{`status.claim.inFlight[0].access: Unsupported value: "Reader": supported values: "Owner", "Standard", "None"`, unchecked},
+	},
+	{
+		reason: "a call that was sent at no time",
+		is:     claimWith(`inFlight: [{access: None, timeout: 10s, settle: 30s}]`),
+		want:   []string{"status.claim.inFlight[0].sentTime: Required value", unchecked},
+	},
+	{
+		reason: "a call of no length",
+		is:     claimWith(`inFlight: [{access: None, sentTime: '2026-11-23T16:00:00Z'}]`),
+		want:   []string{"status.claim.inFlight[0].settle: Required value", "status.claim.inFlight[0].timeout: Required value", unchecked},
+	},
+	{
+		reason: "a call of a length that is none",
+		is:     claimWith(`inFlight: [{access: None, sentTime: '2026-11-23T16:00:00Z', timeout: soon, settle: 30s}]`),
+		want:   []string{`status.claim.inFlight[0].timeout: Invalid value: "soon": must be a duration up to 24h, as in 10s`},
+	},
+	{
+		reason: "a call that settles too late",
+		is:     claimWith(`inFlight: [{access: None, sentTime: '2026-11-23T16:00:00Z', timeout: 10s, settle: 48h}]`),
+		want:   []string{`status.claim.inFlight[0].settle: Invalid value: "48h": must be a duration up to 24h, as in 10s`},
+	},
+	{
+		reason: "a call of a broken length",
+		is:     claimWith(`inFlight: [{access: None, sentTime: '2026-11-23T16:00:00Z', timeout: 1m0.5s, settle: 1h0m0.123456789s}]`),
 	},
 	{
 		reason: "a claim in no API",

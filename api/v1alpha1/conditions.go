@@ -44,14 +44,22 @@ const (
 	// nobody declares: remove it in the Delos platform, or declare it.
 	ReasonExpired = "Expired"
 
-	// ReasonConfirming (Reconciling, later Stalled): the API accepted the grant, but Get user does
-	// not show it yet, or what it shows may be what was before another ClientBinding changed it a moment ago. The
-	// operator reads again; nobody has to act unless it lasts.
+	// ReasonConfirming (Reconciling, later Stalled): the API accepted the change, but Get user does
+	// not show it yet, or a call whose answer nobody saw may still change the relation. The operator reads again; nobody has
+	// to act unless it lasts.
 	ReasonConfirming = "Confirming"
 
 	// ReasonSuspended (Ready=False): spec.suspend is true and the relation is not as declared. The
 	// message says what would be done. Set spec.suspend to false to have it done.
 	ReasonSuspended = "Suspended"
+
+	// ReasonUnclaimed (Ready=True): Get user shows the declared relation, but spec.suspend is true, or the operator makes
+	// a dry run, and it does not answer for the relation: the deletion of the ClientBinding revokes nothing.
+	ReasonUnclaimed = "Unclaimed"
+
+	// ReasonDryRun (Ready=False): the operator makes a dry run (--dry-run), and the relation is not as declared. The
+	// message says what would be done.
+	ReasonDryRun = "DryRun"
 
 	// ReasonUserNotFound (Reconciling, later Stalled): the API knows no user with spec.userUUID.
 	// Create the user there, or replace the ClientBinding by one with the right uuid.
@@ -93,8 +101,8 @@ const (
 	// the two: deleting this one revokes nothing, deleting the other one hands the relation over.
 	ReasonConflict = "Conflict"
 
-	// ReasonContested (Stalled): somebody else keeps changing the relation, and it was corrected so often of late
-	// that the operator no longer does. Find out who it is, then have the ClientBinding looked at, or edit it.
+	// ReasonContested (Stalled): the relation was changed from outside and corrected so often of late that access is not given
+	// again; it is still taken away. Find out who changes it, then have the ClientBinding looked at, or edit it.
 	ReasonContested = "Contested"
 
 	// ReasonUnverified (Ready=Unknown, Reconciling): the relation was confirmed, but could not be read
@@ -107,8 +115,8 @@ const (
 	ReasonRevoking = "Revoking"
 
 	// ReasonRevocationBlocked (Ready=False, Reconciling, later Stalled): the object is being deleted or
-	// has expired, and its access could not be removed; the message says why. Cure that, or give the access up
-	// to the API's administrators with deletionPolicy: Orphan, and by deleting what has expired.
+	// has expired, and its access could not be removed, or it is not proven that it is gone; the message says why. Cure
+	// that, or give the access up to the API's administrators with deletionPolicy: Orphan, and by deleting what has expired.
 	ReasonRevocationBlocked = "RevocationBlocked"
 
 	// ReasonRevocationHeld (Ready=False, Reconciling, later Stalled): the object is being deleted, and as many

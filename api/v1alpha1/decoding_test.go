@@ -54,9 +54,9 @@ status:
   claim:
     origin: Created
     connection: {namespace: platform, name: delos, host: api.example.com:443}
-    lastWriteTime: '2026-11-23T12:00:00Z'
-    unseenWriteTime: '2026-11-23T12:00:00Z'
-    revocationAcceptedTime: '2026-11-23T12:00:00Z'
+    account: 5f6c
+    inFlight:
+    - {access: Owner, sentTime: '2026-11-23T12:00:00Z', acceptedTime: '2026-11-23T12:00:00Z', timeout: 10s, settle: 30s}
     revocationPermittedTime: '2026-11-23T12:00:00Z'
   contest: {since: '2026-11-23T12:00:00Z', corrections: 2}
   user: {username: john.smith, status: ACCEPT}
@@ -319,7 +319,7 @@ func TestUnreadableFieldsAreLeftOut(t *testing.T) {
 	set(stored, path{"spec", "suspend"}, "yes")
 	set(stored, path{"status", "observedGeneration"}, 1e300)
 	set(stored, path{"status", "conditions", 0, "lastTransitionTime"}, []any{})
-	set(stored, path{"status", "claim", "lastWriteTime"}, map[string]any{})
+	set(stored, path{"status", "claim", "revocationPermittedTime"}, map[string]any{})
 	set(stored, path{"status", "contest"}, "often")
 	got, _ := decoded(t, "ClientBinding", stored)
 	want := &v1alpha1.ClientBinding{
@@ -334,9 +334,13 @@ func TestUnreadableFieldsAreLeftOut(t *testing.T) {
 			Conditions: []metav1.Condition{},
 			Access:     v1alpha1.AccessOwner,
 			Claim: &v1alpha1.Claim{
-				Origin:          v1alpha1.OriginCreated,
-				Connection:      v1alpha1.ClaimConnection{Namespace: "platform", Name: "delos", Host: "api.example.com:443"},
-				UnseenWriteTime: at, RevocationAcceptedTime: at, RevocationPermittedTime: at,
+				Origin:     v1alpha1.OriginCreated,
+				Connection: v1alpha1.ClaimConnection{Namespace: "platform", Name: "delos", Host: "api.example.com:443"},
+				Account:    "5f6c",
+				InFlight: []v1alpha1.Call{{
+					Access: v1alpha1.AccessOwner, SentTime: *at, AcceptedTime: at,
+					Timeout: metav1.Duration{Duration: 10 * time.Second}, Settle: metav1.Duration{Duration: 30 * time.Second},
+				}},
 			},
 			User:                   &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 			ObservedExpiry:         &v1alpha1.ObservedExpiry{ExpiresAt: *at, DeclaredTime: at},
@@ -349,7 +353,7 @@ func TestUnreadableFieldsAreLeftOut(t *testing.T) {
 			{Path: "spec.suspend", Problem: "json: cannot unmarshal string into Go value of type bool"},
 			{Path: "status.observedGeneration", Problem: "json: cannot unmarshal number 1e+300 into Go value of type int64"},
 			{Path: "status.conditions[0].lastTransitionTime", Problem: "json: cannot unmarshal array into Go value of type string"},
-			{Path: "status.claim.lastWriteTime", Problem: "json: cannot unmarshal object into Go value of type string"},
+			{Path: "status.claim.revocationPermittedTime", Problem: "json: cannot unmarshal object into Go value of type string"},
 			{Path: "status.contest", Problem: "json: cannot unmarshal string into Go value of type v1alpha1.Contest"},
 		},
 	}

@@ -188,19 +188,16 @@ func TestTransitions(t *testing.T) {
 
 // unconfirmed are the states of a binding that says standard, in which the platform may show an owner all the same.
 func unconfirmed() map[string]v1alpha1.ClientBindingStatus {
-	const before, after = 1_900_000_000, 1_900_000_001
-	at := func(seconds int64) *metav1.Time { return &metav1.Time{Time: time.Unix(seconds, 0)} }
-	claim := func(write int64) *v1alpha1.Claim {
-		return &v1alpha1.Claim{
-			Origin: v1alpha1.OriginCreated, LastWriteTime: at(write),
-			Connection: v1alpha1.ClaimConnection{Namespace: "a", Name: "b", Host: "c:443"},
-		}
+	at := metav1.Unix(1_900_000_000, 0)
+	claim := &v1alpha1.Claim{
+		Origin:     v1alpha1.OriginCreated,
+		Connection: v1alpha1.ClaimConnection{Namespace: "a", Name: "b", Host: "c:443"},
 	}
 	return map[string]v1alpha1.ClientBindingStatus{
-		"an owner was read":               {Access: v1alpha1.AccessOwner, Claim: claim(before), LastConfirmedTime: at(after)},
-		"what there is cannot be read":    {Claim: claim(before), LastConfirmedTime: at(after)},
-		"a write was never confirmed":     {Access: v1alpha1.AccessNone, Claim: claim(before)},
-		"the last write is not confirmed": {Access: v1alpha1.AccessStandard, Claim: claim(after), LastConfirmedTime: at(before)},
+		"an owner was read":              {Access: v1alpha1.AccessOwner, Claim: claim, LastConfirmedTime: &at},
+		"what there is cannot be read":   {Claim: claim, LastConfirmedTime: &at},
+		"a call was never confirmed":     {Access: v1alpha1.AccessNone, Claim: claim},
+		"the last call is not confirmed": {Access: v1alpha1.AccessStandard, Claim: claim},
 	}
 }
 

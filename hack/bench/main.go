@@ -42,6 +42,7 @@ var scenarios = []scenario{
 	{"rotation", "the account is replaced while bindings are checked", playRotation},
 	{"expiry", "access ends at its time, also across a restart", playExpiry},
 	{"priority", "bindings are deleted while a crowd of new ones waits", playPriority},
+	{"neighbours", "others' connections are slow, dead or impatient", playNeighbours},
 	{"strangers", "others fill the cluster with large Secrets", playStrangers},
 }
 
@@ -51,7 +52,7 @@ type sizes struct {
 	lives int
 	// checked bindings are read each second, in sessions and rotation.
 	checked int
-	// waiting bindings want to be made at once, in patience, rate and lockout.
+	// waiting bindings want to be made at once, in patience, rate, lockout and neighbours.
 	waiting int
 	// bound bindings live through the outage, which lasts for blackout.
 	bound    int
@@ -60,13 +61,15 @@ type sizes struct {
 	temporary int
 	// crowd is how many new bindings wait in priority.
 	crowd int
+	// prompt is how many bindings are made and deleted beside each connection in trouble, in neighbours; waiting use that one.
+	prompt int
 	// strangers are the Secrets of others, in strangers.
 	strangers int
 }
 
 var (
-	full  = sizes{lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000, strangers: 5000}
-	short = sizes{lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000, strangers: 500}
+	full  = sizes{lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000, prompt: 100, strangers: 5000}
+	short = sizes{lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000, prompt: 40, strangers: 500}
 )
 
 // errChecks is how the program ends when all could be played and not all was as it should be.

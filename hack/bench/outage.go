@@ -107,7 +107,7 @@ func (t *trial) awaitOutage(ctx context.Context, began time.Time) error {
 func (t *trial) checkOutage(began time.Time) {
 	lasted := time.Since(began)
 	failed := work(t.platform.Server).after(began).answered(http.StatusServiceUnavailable)
-	atMost(t.report, "calls of bindings until they stopped", len(failed), outageAfter+workers)
+	atMost(t.report, "calls of bindings until they stopped", len(failed), outageAfter+turns)
 	if len(failed) > 0 {
 		t.measured("the last of them", "after "+seconds(failed[len(failed)-1].Time.Sub(began)))
 	}
@@ -132,7 +132,7 @@ func (t *trial) checkRecovery(ended time.Time, limit rateLimit) error {
 		return errAbandoned
 	}
 	t.measured("first call after the end of the outage", "after "+seconds(made[0].Time.Sub(ended)))
-	atMost(t.report, "calls beyond the rate, at any moment", work(t.platform.Server).after(ended).overdraft(limit), workers*followUps)
+	atMost(t.report, "calls beyond the rate, at any moment", work(t.platform.Server).after(ended).overdraft(limit), turns*followUps)
 	atMost(t.report, "writes of any that came meanwhile, until Ready",
 		t.bindings.writes(t.names(t.bound, t.created)), writesWaiting+writesMaking)
 	t.none("bindings that left Ready", t.bindings.leftReady())

@@ -60,10 +60,10 @@ func playPatience(ctx context.Context, t *trial) error {
 		return errAbandoned
 	}
 	t.measured("calls until then", len(made)-len(later))
-	atMost(t.report, "calls that were under way then", len(arrived), workers*(1+followUps))
+	atMost(t.report, "calls that were under way then", len(arrived), turns*(1+followUps))
 	t.exactly("calls during the pause", len(early), 0)
 	atMost(t.report, "first call after", span(resumed[0].Time.Sub(refusal.Time)), span(asked+resumeLimit))
-	atMost(t.report, "calls beyond the rate", work(t.platform.Server).overdraft(limit), workers*followUps)
+	atMost(t.report, "calls beyond the rate", work(t.platform.Server).overdraft(limit), turns*followUps)
 	t.none("bindings that left Ready", t.bindings.leftReady())
 	return nil
 }

@@ -13,7 +13,7 @@ import (
 
 // callsAhead is how many calls a revocation may have to let pass: those that the runs under way still make. None that
 // waits for its turn may go before it.
-const callsAhead = workers * followUps
+const callsAhead = turns * followUps
 
 // stillWaiting is how many of the crowd have to wait to the end, for the scenario to have shown anything.
 const stillWaiting = 100

@@ -25,7 +25,7 @@ func playRate(ctx context.Context, t *trial) error {
 	t.measured("time that the rate allows", span(limit.timeFor(len(made))))
 	t.measured("time from the first call to the last", span(made.length()))
 	t.exactly("calls", len(made), callsEach*t.waiting)
-	atMost(t.report, "calls beyond the rate, at any moment", made.overdraft(limit), workers*followUps)
+	atMost(t.report, "calls beyond the rate, at any moment", made.overdraft(limit), turns*followUps)
 	atLeast(t.report, "share of the allowed calls that was made", made.used(limit), 0.95)
 	return nil
 }

@@ -96,9 +96,13 @@ func (s *stage) clear(ctx context.Context) error {
 	}
 	t := s.former
 	err := t.each(ctx, 0, t.created, func(ctx context.Context, i int) error { return s.remove(ctx, t.binding(i)) })
-	connection := &v1alpha1.APIConnection{ObjectMeta: t.meta(v1alpha1.DefaultConnectionName)}
 	s.former = nil
-	return errors.Join(err, s.remove(ctx, connection))
+	connections := &v1alpha1.APIConnectionList{}
+	err = errors.Join(err, s.kube.List(ctx, connections, client.InNamespace(t.namespace)))
+	for i := range connections.Items {
+		err = errors.Join(err, s.remove(ctx, &connections.Items[i]))
+	}
+	return err
 }
 
 // remove deletes an object, if it is there, whoever wants to keep it.
@@ -125,6 +129,7 @@ func (s *stage) newTrial(ctx context.Context, size sizes) (*trial, error) {
 	t := &trial{
 		report:    &report{out: s.out},
 		sizes:     size,
+		box:       s.box,
 		kube:      s.kube,
 		operator:  s.operator,
 		platform:  platform,

@@ -24,8 +24,8 @@ const (
 	secretName = "account"
 	// hands is how many requests are made of the API server at the same time.
 	hands = 8
-	// workers is how many bindings the operator looks at in parallel: its flag --concurrent, by default.
-	workers = 10
+	// turns is how many runs use one connection at the same time, at most: see internal/connection/gate.go.
+	turns = 20
 	// followUps is how many calls a run may make once it was let in: it is not stopped between a write and its
 	// confirmation.
 	followUps = 2
@@ -45,6 +45,7 @@ type trial struct {
 	*report
 	sizes
 
+	box       *sandbox.Sandbox
 	kube      client.Client
 	operator  *sandbox.Operator
 	platform  *sandbox.Simulator

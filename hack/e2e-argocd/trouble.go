@@ -34,7 +34,7 @@ func (s *stage) wrongUser(ctx context.Context) error {
 	if err := s.delivered(ctx, team, "Progressing", "A wrong user id"); err != nil {
 		return err
 	}
-	if err := s.shows(ctx, "ClientBinding", nobodyUses, "Progressing", "UserNotFound", nobody, "Next try at"); err != nil {
+	if err := s.shows(ctx, "ClientBinding", nobodyUses, "Progressing", "UserNotFound", nobody, "Tried again within a minute"); err != nil {
 		return err
 	}
 	return s.within(ctx, limit, func(ctx context.Context) (string, error) {

@@ -36,7 +36,7 @@ type scene struct {
 }
 
 func (s *stage) play(ctx context.Context) error {
-	for _, act := range []func(context.Context) error{s.unseen, s.first, s.edited, s.leaving} {
+	for _, act := range []func(context.Context) error{s.unseen, s.first, s.edited, s.leaving, s.dry} {
 		if err := act(ctx); err != nil {
 			return err
 		}
@@ -150,6 +150,25 @@ func (s *stage) leaving(ctx context.Context) error {
 		return err
 	}
 	return s.record(ctx, scene{file: "in_use", kind: "APIConnection", name: brakes, reason: v1alpha1.ReasonLoggedIn, held: 1})
+}
+
+// dry are objects that a dry run has looked at.
+func (s *stage) dry(ctx context.Context) error {
+	if err := s.operator.Stop(); err != nil {
+		return err
+	}
+	if err := s.create(ctx,
+		binding("john-uses-cust-related", works, "user_abc123def", "cust_related", false),
+		binding("maria-owns-cust-related", works, "user_ghi456jkl", "cust_related", true),
+	); err != nil {
+		return err
+	}
+	if err := s.operator.Start(ctx, "--dry-run"); err != nil {
+		return err
+	}
+	return s.record(ctx,
+		scene{file: "dry_run", kind: "ClientBinding", name: "john-uses-cust-related", reason: v1alpha1.ReasonDryRun},
+		scene{file: "unclaimed", kind: "ClientBinding", name: "maria-owns-cust-related", reason: v1alpha1.ReasonUnclaimed})
 }
 
 func (s *stage) create(ctx context.Context, bindings ...*v1alpha1.ClientBinding) error {

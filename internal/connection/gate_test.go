@@ -1,136 +1,371 @@
 package connection
 
 import (
-	"container/heap"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// comeback is somebody who was told to come back.
-type comeback struct {
-	at  time.Time
-	key string
+// relation is one that a test tells by a name.
+func relation(name string) Relation { return Relation{CUID: name} }
+
+// gateTest is a gate whose time stands still unless it is moved. It keeps the names of those who were called back.
+type gateTest struct {
+	*gate
+	now    time.Time
+	timer  func()
+	due    time.Time
+	called []string
+	turns  map[string]*Turn
 }
 
-type comebacks []comeback
-
-func (c comebacks) Len() int           { return len(c) }
-func (c comebacks) Less(i, j int) bool { return c[i].at.Before(c[j].at) }
-func (c comebacks) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
-func (c *comebacks) Push(x any)        { *c = append(*c, x.(comeback)) }
-func (c *comebacks) Pop() any {
-	old := *c
-	last := old[len(old)-1]
-	*c = old[:len(old)-1]
-	return last
-}
-
-// rush lets many ask for entry at once and come back when they are told to, each making some calls when it
-// is let in. It returns when each call was made and how often anybody asked.
-func rush(g *gate, bindings, callsEach int) (calls []time.Time, asked int) {
-	waiting := comebacks{}
-	for i := range bindings {
-		waiting = append(waiting, comeback{noon, fmt.Sprint(i)})
+func newGateTest(perSecond, burst int) *gateTest {
+	g := &gateTest{now: noon, turns: map[string]*Turn{}}
+	options := Options{
+		Now: func() time.Time { return g.now },
+		// The gate has one timer at a time.
+		AfterFunc: func(wait time.Duration, f func()) func() bool {
+			g.timer, g.due = f, g.now.Add(wait)
+			return func() bool { g.timer = nil; return true }
+		},
 	}
-	heap.Init(&waiting)
-	for len(waiting) > 0 {
-		next := heap.Pop(&waiting).(comeback)
-		asked++
-		if wait := g.enter(next.key, next.at); wait > 0 {
-			heap.Push(&waiting, comeback{next.at.Add(wait), next.key})
-			continue
-		}
-		for range callsEach {
-			if wait := g.charge(next.at); wait > 0 {
-				heap.Push(&waiting, comeback{next.at.Add(wait), next.key})
-				break
-			}
-			calls = append(calls, next.at)
-		}
-	}
-	return calls, asked
+	g.gate = newGate(settings{perSecond: perSecond, burst: burst}, options, func(relation Relation, _ int) {
+		g.called = append(g.called, relation.CUID)
+	})
+	return g
 }
 
-// TestGateUsesTheRateAndKeepsIt shows that a rush of bindings uses the rate to the full, keeps it, and does
-// not spend its time with asking.
+// advance moves time, and fires the timers on the way.
+func (g *gateTest) advance(by time.Duration) {
+	end := g.now.Add(by)
+	for g.timer != nil && !g.due.After(end) {
+		g.fire()
+	}
+	g.now = end
+}
+
+// fire moves time to the next timer.
+func (g *gateTest) fire() {
+	timer := g.timer
+	g.timer, g.now = nil, g.due
+	timer()
+}
+
+// ask asks for a turn, and reports whether there was one.
+func (g *gateTest) ask(name string, priority int) bool {
+	turn := g.enter(relation(name), priority)
+	if turn != nil {
+		g.turns[name] = turn
+	}
+	return turn != nil
+}
+
+// expect compares those who were called back since the last time, in this order.
+func (g *gateTest) expect(t *testing.T, names ...string) {
+	t.Helper()
+	if diff := cmp.Diff(names, g.called); diff != "" {
+		t.Errorf("called back (-want +got):\n%s", diff)
+	}
+	g.called = nil
+}
+
+// filled is a gate with all slots taken, by 0, 1, 2 and so on, and with tokens for all.
+func filled(t *testing.T) *gateTest {
+	t.Helper()
+	g := newGateTest(1000, 1000)
+	for i := range slots {
+		if !g.ask(fmt.Sprint(i), 0) {
+			t.Fatalf("only %d begin", i)
+		}
+	}
+	return g
+}
+
+// TestGateUsesTheRateAndKeepsIt shows that a rush of relations uses the rate to the full, keeps it, and calls back each
+// relation once.
 func TestGateUsesTheRateAndKeepsIt(t *testing.T) {
-	for _, callsEach := range []int{1, 3} {
-		t.Run(fmt.Sprintf("%d calls each", callsEach), func(t *testing.T) {
-			const bindings, perSecond, burst = 2000, 50, 100
-			calls, asked := rush(newGate(perSecond, burst), bindings, callsEach)
-
-			if len(calls) != bindings*callsEach {
-				t.Fatalf("%d calls, want %d", len(calls), bindings*callsEach)
+	for _, test := range []struct{ perSecond, burst, callsEach int }{
+		{50, 100, 1}, {50, 100, 3}, {1, 1, 1}, {1, 1, 3}, {7, 2, 2},
+	} {
+		t.Run(fmt.Sprintf("%d a second, burst %d, %d calls each", test.perSecond, test.burst, test.callsEach), func(t *testing.T) {
+			const relations = 2000
+			g := newGateTest(test.perSecond, test.burst)
+			interval := time.Second / time.Duration(test.perSecond)
+			calls, atOnce := 0, 0
+			run := func(name string) bool {
+				if !g.ask(name, 0) {
+					return false
+				}
+				for range test.callsEach {
+					g.charge()
+					calls++
+					// A run may have begun with the last token and makes its other calls on top.
+					if allowed := test.burst + test.callsEach - 1 + int(g.now.Sub(noon)/interval); calls > allowed {
+						t.Fatalf("call %d comes %s after the first, %d are allowed until then", calls, g.now.Sub(noon), allowed)
+					}
+				}
+				g.turns[name].Done()
+				return true
 			}
-			took := calls[len(calls)-1].Sub(noon).Seconds()
-			ideal := float64(len(calls)-burst) / perSecond
-			if took > ideal/0.95 {
-				t.Errorf("took %.1fs where %.1fs were allowed: the rate is used to %.0f%%", took, ideal, 100*ideal/took)
-			}
-			for i := range calls {
-				// One run may have begun with the last token and makes its other calls on top.
-				allowed := burst + callsEach - 1 + int(calls[i].Sub(noon).Seconds()*perSecond)
-				if i+1 > allowed+1 {
-					t.Fatalf("call %d comes %s after the first, %d are allowed until then", i+1, calls[i].Sub(noon), allowed)
+			for i := range relations {
+				if run(fmt.Sprint(i)) {
+					atOnce++
 				}
 			}
-			if asked > 12*bindings {
-				t.Errorf("%d bindings asked %d times", bindings, asked)
+			callbacks := 0
+			for g.timer != nil {
+				g.fire()
+				for len(g.called) > 0 {
+					next := g.called[0]
+					g.called = g.called[1:]
+					callbacks++
+					if !run(next) {
+						t.Fatalf("%s is called back before it can begin", next)
+					}
+				}
+			}
+
+			if want := relations * test.callsEach; calls != want {
+				t.Fatalf("%d calls, want %d", calls, want)
+			}
+			// The last run begins with the first token that its predecessors left.
+			tokens := (relations-1)*test.callsEach + 1 - test.burst
+			if took, want := g.now.Sub(noon), time.Duration(tokens)*interval; took != want {
+				t.Errorf("took %s where %s were allowed", took, want)
+			}
+			if want := relations - atOnce; callbacks != want {
+				t.Errorf("%d are called back, want %d", callbacks, want)
 			}
 		})
 	}
 }
 
-func TestGateLeavesAnAPIAloneThatAsksForIt(t *testing.T) {
-	g := newGate(50, 100)
-	g.pause(noon, 5*time.Second)
-
-	calls, _ := rush(g, 500, 1)
-
-	if first := calls[0].Sub(noon); first < 5*time.Second {
-		t.Errorf("the first call comes after %s, want 5s", first)
+// TestGateBoundsTheRunsAtOnce: with many workers at once, each relation gets its turn.
+func TestGateBoundsTheRunsAtOnce(t *testing.T) {
+	const relations, workers = 2000, 64
+	queue := make(chan Relation, relations)
+	g := newGate(settings{perSecond: 1, burst: relations}, Options{
+		Now:       func() time.Time { return noon },
+		AfterFunc: func(time.Duration, func()) func() bool { return func() bool { return true } },
+	}, func(relation Relation, _ int) { queue <- relation })
+	for i := range relations {
+		queue <- relation(fmt.Sprint(i))
 	}
-	if last := calls[len(calls)-1].Sub(noon); last < 10*time.Second || last > 15*time.Second {
-		t.Errorf("the last call comes after %s: the bindings should come back spread over 10s", last)
+	var atOnce, most, done atomic.Int64
+	var group sync.WaitGroup
+	for range workers {
+		group.Go(func() {
+			for next := range queue {
+				turn := g.enter(next, 0)
+				if turn == nil {
+					continue
+				}
+				for now := atOnce.Add(1); ; {
+					if before := most.Load(); now <= before || most.CompareAndSwap(before, now) {
+						break
+					}
+				}
+				g.charge()
+				atOnce.Add(-1)
+				turn.Done()
+				turn.Done()
+				if done.Add(1) == relations {
+					close(queue)
+				}
+			}
+		})
+	}
+	group.Wait()
+
+	if most.Load() > slots {
+		t.Errorf("%d at once, want at most %d", most.Load(), slots)
+	}
+	if g.turns != 0 || g.paid != 0 || len(g.places) != 0 {
+		t.Errorf("%d turns, %d tokens and %d places are left", g.turns, g.paid, len(g.places))
 	}
 }
 
+// TestTurnsGoByPriorityAndThenByArrival: to ask again neither loses the place nor takes a second one, and to ask with a
+// higher priority raises it.
+func TestTurnsGoByPriorityAndThenByArrival(t *testing.T) {
+	g := filled(t)
+	for _, asks := range []struct {
+		name     string
+		priority int
+	}{{"first", 0}, {"second", 0}, {"low", -50}, {"high", 50}, {"raised", 0}, {"third", 0}, {"first", 0}, {"second", -50}, {"raised", 50}} {
+		if g.ask(asks.name, asks.priority) {
+			t.Errorf("%s begins", asks.name)
+		}
+	}
+	g.expect(t)
+	for i := range 6 {
+		g.turns[fmt.Sprint(i)].Done()
+	}
+	g.expect(t, "high", "raised", "first", "second", "third", "low")
+}
+
+// TestUrgentRuns do not wait for the rate, and slow runs cannot hold all slots against them.
+func TestUrgentRuns(t *testing.T) {
+	g := newGateTest(1, slots)
+	for i := range slots {
+		g.ask(fmt.Sprint(i), 0)
+	}
+	if g.ask("slow", Urgent-1) {
+		t.Error("one begins beyond the slots")
+	}
+	for i := range urgentSlots {
+		if !g.ask(fmt.Sprint("urgent ", i), Urgent) {
+			t.Fatalf("only %d urgent ones begin", i)
+		}
+	}
+	if g.ask("urgent", Urgent) {
+		t.Error("an urgent one begins beyond all slots")
+	}
+	g.turns["0"].Done()
+	g.expect(t, "urgent")
+	g.advance(time.Hour)
+	if !g.ask("urgent", Urgent) {
+		t.Error("an urgent one does not begin when it comes")
+	}
+}
+
+// TestHeldTurn shows who gets a turn that is held for a relation that was called back.
+func TestHeldTurn(t *testing.T) {
+	called := func(t *testing.T) *gateTest {
+		g := filled(t)
+		g.ask("called", 0)
+		g.ask("next", 0)
+		g.turns["0"].Done()
+		g.expect(t, "called")
+		return g
+	}
+	t.Run("the one that was called", func(t *testing.T) {
+		g := called(t)
+		if g.ask("newcomer", 0) || g.ask("next", 0) {
+			t.Error("another one begins")
+		}
+		if !g.ask("called", 0) {
+			t.Error("the one that was called does not begin")
+		}
+		g.expect(t)
+	})
+	t.Run("the next when it leaves", func(t *testing.T) {
+		g := called(t)
+		g.leave(relation("called"))
+		g.expect(t, "next")
+		if !g.ask("next", 0) {
+			t.Error("the next does not begin")
+		}
+	})
+	t.Run("one of higher priority that is there", func(t *testing.T) {
+		g := called(t)
+		if !g.ask("high", 50) {
+			t.Error("the one of higher priority does not begin")
+		}
+		if g.ask("called", 0) {
+			t.Error("the one that was called begins, too")
+		}
+		g.turns["1"].Done()
+		g.expect(t, "called")
+	})
+	t.Run("the next when it does not come in time", func(t *testing.T) {
+		g := called(t)
+		g.advance(heldFor - 1)
+		g.expect(t)
+		g.advance(1)
+		g.expect(t, "next")
+	})
+	t.Run("the one that comes too late, before the next one comes", func(t *testing.T) {
+		g := called(t)
+		g.advance(heldFor)
+		g.expect(t, "next")
+		if !g.ask("called", 0) {
+			t.Error("the one that comes too late loses its rank")
+		}
+		if g.ask("next", 0) {
+			t.Error("the next begins, too")
+		}
+		g.turns["1"].Done()
+		g.expect(t, "next")
+	})
+}
+
+// TestTokensThatAreNotUsedAreThereAgain: those of a turn without a call, and of one that was held in vain.
+func TestTokensThatAreNotUsedAreThereAgain(t *testing.T) {
+	for name, giveUp := range map[string]func(*gateTest){
+		"a turn without a call": func(g *gateTest) { g.turns["first"].Done() },
+		"a turn held in vain": func(g *gateTest) {
+			g.charge()
+			g.advance(time.Second)
+			g.leave(relation("next"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateTest(1, 1)
+			if !g.ask("first", 0) || g.ask("next", 0) {
+				t.Fatal("not one begins, or both")
+			}
+			giveUp(g)
+			g.expect(t, "next")
+			g.leave(relation("next"))
+			if !g.ask("another", 0) {
+				t.Error("another one does not begin")
+			}
+		})
+	}
+}
+
+// TestGateLeavesAnAPIAloneThatAsksForIt: nobody begins until then, also of those who were called back; then no more are called
+// back at once than can begin.
+func TestGateLeavesAnAPIAloneThatAsksForIt(t *testing.T) {
+	g := filled(t)
+	g.ask("called", 0)
+	g.turns["0"].Done()
+	g.expect(t, "called")
+	g.pause(5 * time.Second)
+	for i := range slots {
+		g.turns[fmt.Sprint(i)].Done()
+	}
+	if g.ask("called", 0) || g.ask("urgent", Urgent) {
+		t.Error("one begins while the API asks to be left alone")
+	}
+	want := []string{"urgent", "called"}
+	for i := range 2 * slots {
+		name := fmt.Sprint("waiting ", i)
+		g.ask(name, 0)
+		if len(want) < slots {
+			want = append(want, name)
+		}
+	}
+	g.advance(5*time.Second - 1)
+	g.expect(t)
+	g.advance(1)
+	g.expect(t, want...)
+}
+
 func TestGatePausesLongerWhereTheAPIDoesNotSay(t *testing.T) {
-	g := newGate(50, 100)
-	now := noon
+	g := newGateTest(50, 100)
 	var pauses []time.Duration
 	for range 8 {
-		g.pause(now, 0)
-		wait := g.charge(now)
+		g.pause(0)
+		wait := g.charge()
 		pauses = append(pauses, wait)
-		now = now.Add(wait)
+		g.advance(wait)
 	}
 	g.calm()
-	g.pause(now, 0)
-	pauses = append(pauses, g.charge(now))
+	g.pause(0)
+	pauses = append(pauses, g.charge())
 
 	want := []time.Duration{1, 2, 4, 8, 16, 32, 60, 60, 1}
 	for i := range want {
 		if pauses[i] != want[i]*time.Second {
 			t.Fatalf("pauses are %v, want %v seconds", pauses, want)
 		}
-	}
-}
-
-func TestGateForgetsWhoLeaves(t *testing.T) {
-	g := newGate(1, 1)
-	g.charge(noon)
-	for i := range 100 {
-		g.enter(fmt.Sprint(i), noon)
-	}
-	for i := range 99 {
-		g.leave(fmt.Sprint(i))
-	}
-
-	if wait := g.enter("99", noon); wait > time.Second {
-		t.Errorf("the only one left is told to come back in %s, want 1s at most", wait)
 	}
 }

@@ -58,15 +58,16 @@ func startPlatform(t *testing.T, around ...func(http.Handler) http.Handler) *pla
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	t.Cleanup(sim.Close)
-	return &platform{Server: sim, clock: clock, url: server.URL, pool: newPool(clock.Now)}
+	return &platform{Server: sim, clock: clock, url: server.URL, pool: newPool(clock)}
 }
 
-func newPool(now func() time.Time) *Pool {
+func newPool(clock clockwork.Clock) *Pool {
 	return NewPool(Options{
 		AllowHTTPLoopback: true,
 		AllowedHosts:      []string{"127.0.0.1", "localhost", "*.example"},
 		UserAgent:         "clientbinding-operator/1.2.3",
-		Now:               now,
+		Now:               clock.Now,
+		AfterFunc:         func(wait time.Duration, f func()) func() bool { return clock.AfterFunc(wait, f).Stop },
 		Metrics:           metrics.New(prometheus.NewRegistry()),
 	})
 }

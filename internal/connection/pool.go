@@ -1,7 +1,10 @@
 package connection
 
 import (
+	"maps"
+	"slices"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -19,6 +22,7 @@ type Pool struct {
 	opened   chan event.TypedGenericEvent[types.NamespacedName]
 
 	mu       sync.Mutex
+	onTurn   func(relation Relation, priority int)
 	sessions map[types.NamespacedName]*Session
 	judged   map[types.NamespacedName]verdict
 }
@@ -37,8 +41,12 @@ const waitingBuffer = 1024
 
 // NewPool returns an empty pool.
 func NewPool(options Options) *Pool {
+	if options.AfterFunc == nil {
+		options.AfterFunc = func(wait time.Duration, f func()) func() bool { return time.AfterFunc(wait, f).Stop }
+	}
 	return &Pool{
 		options:  options,
+		onTurn:   func(Relation, int) {},
 		troubled: make(chan event.TypedGenericEvent[types.NamespacedName], waitingBuffer),
 		opened:   make(chan event.TypedGenericEvent[types.NamespacedName], waitingBuffer),
 		sessions: map[types.NamespacedName]*Session{},
@@ -52,6 +60,22 @@ func (p *Pool) Troubled() <-chan event.TypedGenericEvent[types.NamespacedName] {
 
 // Opened tells the names of connections that have an open session and had none before, or another one.
 func (p *Pool) Opened() <-chan event.TypedGenericEvent[types.NamespacedName] { return p.opened }
+
+// OnTurn registers what is done for a relation that was put on the list of a session (see Session.Enter) and is to enter again:
+// to queue it, ahead of others of its priority, since a turn may be held for it. It is called without a lock, and must not
+// take long. It is to be registered before the first session is used.
+func (p *Pool) OnTurn(callBack func(relation Relation, priority int)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onTurn = callBack
+}
+
+func (p *Pool) callBack(relation Relation, priority int) {
+	p.mu.Lock()
+	callBack := p.onTurn
+	p.mu.Unlock()
+	callBack(relation, priority)
+}
 
 // Prepare returns the session for a connection and its Secret: the one that is there, or a new one
 // when the API, the credentials or the settings are others. A new session is not in the pool before
@@ -68,7 +92,7 @@ func (p *Pool) Prepare(connection *v1alpha1.APIConnection, secret *corev1.Secret
 	if present != nil && present.uid == connection.UID && present.settings == wanted {
 		return present, nil
 	}
-	gate := newGate(wanted.perSecond, wanted.burst)
+	gate := newGate(wanted, p.options, p.callBack)
 	api, err := wanted.client(name.String(), gate, p.options)
 	if err != nil {
 		return nil, err
@@ -92,6 +116,7 @@ func (p *Pool) Open(session *Session) {
 	p.mu.Unlock()
 	session.metrics.Open(true)
 	if former != nil && former != session {
+		former.gate.dismiss()
 		former.api.CloseIdleConnections()
 	}
 	if news {
@@ -116,6 +141,9 @@ func (p *Pool) Close(name types.NamespacedName) {
 		session.open = false
 	}
 	p.mu.Unlock()
+	if session != nil {
+		session.gate.dismiss()
+	}
 	p.options.Metrics.Connection(name.String()).Open(false)
 }
 
@@ -127,6 +155,7 @@ func (p *Pool) Drop(name types.NamespacedName) {
 	delete(p.judged, name)
 	p.mu.Unlock()
 	if session != nil {
+		session.gate.dismiss()
 		session.api.CloseIdleConnections()
 	}
 	p.options.Metrics.Connection(name.String()).Forget()
@@ -146,12 +175,14 @@ func (p *Pool) Judged(session *Session, accepted bool) bool {
 	return p.judged[session.name] == verdict{session.uid, session.settings.credentials, accepted}
 }
 
-// Leave forgets a run that was told to come back and never will.
-func (p *Pool) Leave(key string) {
+// Leave gives up the places that a relation has on the lists of all sessions, and the turns that are held for it. A run that
+// ends without asking for a turn leaves, or a turn is held for it in vain, for some seconds.
+func (p *Pool) Leave(relation Relation) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, session := range p.sessions {
-		session.gate.leave(key)
+	sessions := slices.Collect(maps.Values(p.sessions))
+	p.mu.Unlock()
+	for _, session := range sessions {
+		session.gate.leave(relation)
 	}
 }
 

@@ -1,10 +1,12 @@
 package connection
 
 import (
+	"encoding/base64"
 	"errors"
 	"testing"
 	"time"
 
+	"github.com/jonboulle/clockwork"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -55,7 +57,7 @@ func TestPrepare(t *testing.T) {
 		{"a connection of another namespace", func(c *v1alpha1.APIConnection, _ *corev1.Secret) { c.Namespace = "team-b" }, false},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
-			pool := newPool(time.Now)
+			pool := newPool(clockwork.NewRealClock())
 			connection, secret := connectionTo("https://api.example"), loginSecret()
 			former, err := pool.Prepare(connection, secret)
 			if err != nil {
@@ -88,7 +90,7 @@ func TestOtherCredentialsDoNotCastDoubtOnTheForm(t *testing.T) {
 }
 
 func TestPrepareLeavesTheOpenSessionInUse(t *testing.T) {
-	pool := newPool(time.Now)
+	pool := newPool(clockwork.NewRealClock())
 	connection := connectionTo("https://api.example")
 	former, _ := pool.Prepare(connection, loginSecret())
 	pool.Open(former)
@@ -125,7 +127,7 @@ func TestSession(t *testing.T) {
 		{"of another connection", func(p *Pool, s *Session, c *v1alpha1.APIConnection) { p.Open(s); c.Namespace = "team-b" }, false},
 	} {
 		t.Run(test.reason, func(t *testing.T) {
-			pool := newPool(time.Now)
+			pool := newPool(clockwork.NewRealClock())
 			connection := connectionTo("https://api.example")
 			session, err := pool.Prepare(connection, loginSecret())
 			if err != nil {
@@ -162,10 +164,61 @@ func TestWhatASessionSaysOfItself(t *testing.T) {
 	if want := Host(connectionTo(p.url).Spec); withLogin.Host() != want {
 		t.Errorf("host %q, want %q", withLogin.Host(), want)
 	}
+	if timeout := withLogin.Timeout(); timeout != DefaultTimeout {
+		t.Errorf("timeout %s, want %s", timeout, DefaultTimeout)
+	}
 	if withLogin.HasToken() || !withToken.HasToken() {
 		t.Errorf("has a token: %t with a login, %t with a token", withLogin.HasToken(), withToken.HasToken())
 	}
 	if _, known := withToken.TokenExpiry(); known {
 		t.Error("a token that is no JWT has an expiry")
+	}
+}
+
+// TestAccount shows which sessions act as the same account. The name of an account tells neither login nor token.
+func TestAccount(t *testing.T) {
+	jwt := func(claims string) string {
+		return "e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".sig"
+	}
+	type data = map[string]string
+	const host = "https://api.example"
+	accountOf := func(url string, data data) string {
+		session, err := newPool(clockwork.NewRealClock()).Prepare(connectionTo(url), secretOf(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return session.Account()
+	}
+	login := accountOf(host, data{"login": account, "password": password})
+	if want := "8e3e98b05792d944"; login != want {
+		t.Errorf("the account of a login is %q, want %q, as it stands in the status of objects", login, want)
+	}
+	subject := accountOf(host, data{"token": jwt(`{"sub":"user_1","jti":"1"}`)})
+	opaque := accountOf(host, data{"token": token})
+	for _, test := range []struct {
+		reason string
+		url    string
+		data   data
+		other  string
+		same   bool
+	}{
+		{"another form of the url", "https://API.example:443/", data{"login": account, "password": password}, login, true},
+		{"another password", host, data{"login": account, "password": "changed"}, login, true},
+		{"a second factor", host, data{"login": account, "password": password, "totpSeed": "JBSWY3DPEHPK3PXP"}, login, true},
+		{"another login", host, data{"login": "other", "password": password}, login, false},
+		{"another host", "https://other.example", data{"login": account, "password": password}, login, false},
+		{"another port", "https://api.example:8443", data{"login": account, "password": password}, login, false},
+		{"another token of the same user", host, data{"token": jwt(`{"sub":"user_1","jti":"2"}`)}, subject, true},
+		{"the token of another user", host, data{"token": jwt(`{"sub":"user_2"}`)}, subject, false},
+		{"a login that is a token's user", host, data{"login": "user_1", "password": password}, subject, false},
+		{"another token without a user", host, data{"token": "other"}, opaque, false},
+		{"a login that is a token", host, data{"login": token, "password": password}, opaque, false},
+		{"a token whose user is another token", host, data{"token": jwt(`{"sub":"` + token + `"}`)}, opaque, false},
+	} {
+		t.Run(test.reason, func(t *testing.T) {
+			if got := accountOf(test.url, test.data); (got == test.other) != test.same {
+				t.Errorf("got %q beside %q, want the same: %t", got, test.other, test.same)
+			}
+		})
 	}
 }

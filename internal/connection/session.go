@@ -61,24 +61,26 @@ func (s *Session) TokenExpiry() (at time.Time, known bool) {
 // HasToken reports whether the session uses a token that was given.
 func (s *Session) HasToken() bool { return s.settings.credentials.Token != "" }
 
-// Enter lets a run begin, or returns when it is to come back: within the connection's rate, and not before
-// the API may be called again. The key names who asks. An urgent run does not stand in the queue.
-func (s *Session) Enter(key string, urgent bool) time.Duration {
-	now := s.pool.options.Now()
-	wait := time.Duration(0)
-	if urgent {
-		wait = s.gate.closedFor(now)
-	} else {
-		wait = s.gate.enter(key, now)
-	}
-	if wait > 0 {
+// Timeout is how long one call may take.
+func (s *Session) Timeout() time.Duration { return s.settings.timeout }
+
+// Account is an opaque name of the account that the session acts as; see settings.account.
+func (s *Session) Account() string { return s.settings.account() }
+
+// Enter gives the run of a relation its turn, which is to be done when the run is. It never waits: the turn is nil, and
+// entered false, while all slots are taken, the rate has no token, or the API asked to be left alone. The relation is on the
+// session's list then, once, and is called back when its turn has come (see Pool.OnTurn): the highest priority first, then
+// who came first. From Urgent on a run does not wait for the rate. To enter again with a higher priority raises it.
+func (s *Session) Enter(relation Relation, priority int) (turn *Turn, entered bool) {
+	turn = s.gate.enter(relation, priority)
+	if turn == nil {
 		s.metrics.Waited()
 	}
-	return wait
+	return turn, turn != nil
 }
 
 // Paused returns for how long the API asked to be left alone.
-func (s *Session) Paused() time.Duration { return s.gate.closedFor(s.pool.options.Now()) }
+func (s *Session) Paused() time.Duration { return s.gate.closedFor() }
 
 // Probe proves that the session can be used: that the API answers and takes the credentials, also when they
 // were refused before. See delos.Client.Probe. An API that asked to be left alone is not probed either.
@@ -87,12 +89,12 @@ func (s *Session) Probe(ctx context.Context) error {
 }
 
 func (s *Session) probe(ctx context.Context, send func(context.Context) error) error {
-	if wait := s.gate.charge(s.pool.options.Now()); wait > 0 {
+	if wait := s.gate.charge(); wait > 0 {
 		return &delos.Error{Operation: delos.OperationList, Kind: delos.KindRateLimited, RetryAfter: wait}
 	}
 	err := send(ctx)
 	if delos.RetryAfterOf(err) > 0 {
-		s.gate.heed(s.pool.options.Now(), err)
+		s.gate.heed(err)
 	}
 	if err == nil {
 		s.breaker.reset()
@@ -108,7 +110,7 @@ func (s *Session) Tolerates(err error) bool {
 	}
 	switch delos.KindOf(err) {
 	case delos.KindRateLimited:
-		s.gate.heed(s.pool.options.Now(), err)
+		s.gate.heed(err)
 		return true
 	case delos.KindAwaitingCode:
 		return true
@@ -169,11 +171,11 @@ func (s *Session) CountDrift() { s.metrics.Drift() }
 
 // call makes a call about a user unless the API asked to be left alone, and learns from what came of it.
 func (s *Session) call(ctx context.Context, user string, send func() error) error {
-	if wait := s.gate.charge(s.pool.options.Now()); wait > 0 {
+	if wait := s.gate.charge(); wait > 0 {
 		return &delos.Error{Kind: delos.KindRateLimited, RetryAfter: wait}
 	}
 	err := send()
-	s.gate.heed(s.pool.options.Now(), err)
+	s.gate.heed(err)
 	mayBeOutage := s.breaker.record(user, err)
 	switch kind := delos.KindOf(err); {
 	case kind == delos.KindLoginRefused, kind == delos.KindUnauthorized:
@@ -193,7 +195,7 @@ func (s *Session) check(ctx context.Context) {
 	}
 	defer s.checking.Unlock()
 	now := s.pool.options.Now()
-	if now.Sub(s.checked) < checkPeriod || s.gate.closedFor(now) > 0 {
+	if now.Sub(s.checked) < checkPeriod || s.gate.closedFor() > 0 {
 		return
 	}
 	s.checked = now
@@ -201,7 +203,7 @@ func (s *Session) check(ctx context.Context) {
 	switch kind := delos.KindOf(err); {
 	case ctx.Err() != nil:
 	case kind == delos.KindRateLimited:
-		s.gate.pause(s.pool.options.Now(), delos.RetryAfterOf(err))
+		s.gate.pause(delos.RetryAfterOf(err))
 	case kind == delos.KindUnavailable, kind == delos.KindUnreachable:
 		s.metrics.Outage()
 		s.close(err)
@@ -229,5 +231,6 @@ func (s *Session) close(why error) {
 		return
 	}
 	s.metrics.Open(false)
+	s.gate.dismiss()
 	tell(s.pool.troubled, s.name)
 }

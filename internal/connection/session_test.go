@@ -303,9 +303,11 @@ func leavesAlone(t *testing.T, answer delossim.Answer, want delos.Kind) {
 	}
 }
 
-// TestEnter shows that a run which is urgent passes those who wait for the rate, but not the API's wish.
+// TestEnter: a relation that gets no turn is called back when the rate, or the API, lets it begin.
 func TestEnter(t *testing.T) {
 	p := startPlatform(t)
+	called := make(chan Relation)
+	p.pool.OnTurn(func(relation Relation, _ int) { called <- relation })
 	connection := connectionTo(p.url)
 	connection.Spec.RateLimit = &v1alpha1.RateLimit{RequestsPerSecond: 1, Burst: 1}
 	session, err := p.pool.Prepare(connection, loginSecret())
@@ -313,24 +315,110 @@ func TestEnter(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.pool.Open(session)
-	if wait := session.Enter("first", false); wait != 0 {
-		t.Errorf("the first waits for %s", wait)
-	}
+
+	enter(t, session, relation("first"), 0, true)
 	if _, err := session.User(t.Context(), john); err != nil {
 		t.Fatal(err)
 	}
-	if wait := session.Enter("second", false); wait != time.Second {
-		t.Errorf("the second waits for %s", wait)
+	enter(t, session, relation("second"), 0, false)
+	enter(t, session, relation("urgent"), Urgent, true)
+	p.Advance(time.Second)
+	if got := <-called; got != relation("second") {
+		t.Errorf("called back: %v", got)
 	}
-	if wait := session.Enter("urgent", true); wait != 0 {
-		t.Errorf("the urgent one waits for %s", wait)
-	}
-	p.pool.Leave("second")
+	enter(t, session, relation("second"), 0, true)
 
 	p.Inject(delossim.Fault{Failure: delossim.Answer{Status: 503, Header: http.Header{"Retry-After": {"30"}}}})
 	_, _ = session.User(t.Context(), john)
-	if wait := session.Enter("urgent", true); wait != 30*time.Second {
-		t.Errorf("the urgent one waits for %s where the API asks for 30s", wait)
+	enter(t, session, relation("urgent"), Urgent, false)
+	p.Advance(30 * time.Second)
+	if got := <-called; got != relation("urgent") {
+		t.Errorf("called back: %v", got)
+	}
+}
+
+// enter asks for a turn, and expects to get one or not.
+func enter(t *testing.T, session *Session, relation Relation, priority int, want bool) *Turn {
+	t.Helper()
+	turn, entered := session.Enter(relation, priority)
+	if entered != want || (turn != nil) != want {
+		t.Fatalf("%v entered: %t, want %t", relation, entered, want)
+	}
+	return turn
+}
+
+// TestNobodyIsLeftOnTheListOfASessionThatIsNotUsed: those who wait are called back, each once, and a session that is opened again
+// has all its turns.
+func TestNobodyIsLeftOnTheListOfASessionThatIsNotUsed(t *testing.T) {
+	const waiting = 3
+	for name, end := range map[string]func(*testing.T, *platform, *Session){
+		"closed":  func(_ *testing.T, p *platform, _ *Session) { p.pool.Close(name) },
+		"dropped": func(_ *testing.T, p *platform, _ *Session) { p.pool.Drop(name) },
+		"replaced": func(t *testing.T, p *platform, _ *Session) {
+			p.pool.Open(p.prepare(t, secretOf(map[string]string{"token": token})))
+		},
+		"closed by itself": func(t *testing.T, p *platform, session *Session) {
+			p.SetPassword(account, "changed")
+			p.RevokeSessions()
+			if _, err := session.User(t.Context(), john); delos.KindOf(err) != delos.KindLoginRefused {
+				t.Errorf("got %v", err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := startPlatform(t)
+			session := p.open(t)
+			called := map[Relation]int{}
+			// A callback may use the session and the pool: no lock is held.
+			p.pool.OnTurn(func(relation Relation, _ int) {
+				p.pool.Leave(relation)
+				called[relation]++
+			})
+			want := map[Relation]int{}
+			var turns []*Turn
+			for i := range slots {
+				turns = append(turns, enter(t, session, relation(fmt.Sprint("begun ", i)), 0, true))
+			}
+			for i := range waiting {
+				enter(t, session, relation(fmt.Sprint(i)), 0, false)
+				want[relation(fmt.Sprint(i))] = 1
+			}
+
+			end(t, p, session)
+			if diff := cmp.Diff(want, called); diff != "" {
+				t.Errorf("called back (-want +got):\n%s", diff)
+			}
+			for _, turn := range turns {
+				turn.Done()
+			}
+			if diff := cmp.Diff(want, called); diff != "" {
+				t.Errorf("called back, with those of turns that end later (-want +got):\n%s", diff)
+			}
+			for i := range slots {
+				enter(t, session, relation(fmt.Sprint("again ", i)), 0, true)
+			}
+		})
+	}
+}
+
+// TestConnectionsDoNotWaitForEachOther: nor for one of which all turns are taken and that the API asked for patience.
+func TestConnectionsDoNotWaitForEachOther(t *testing.T) {
+	p := startPlatform(t)
+	slow := p.open(t)
+	connection := connectionTo(p.url)
+	connection.Name = "healthy"
+	healthy, err := p.pool.Prepare(connection, loginSecret())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range slots {
+		enter(t, slow, relation(fmt.Sprint(i)), 0, true)
+	}
+	slow.gate.pause(time.Minute)
+	enter(t, slow, relation("next"), Urgent, false)
+
+	for i := range slots {
+		enter(t, healthy, relation(fmt.Sprint(i)), 0, true)
 	}
 }
 

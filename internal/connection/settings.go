@@ -43,9 +43,15 @@ type Options struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Now is the clock by which sessions expire.
 	Now func() time.Time
+	// AfterFunc calls a function once a time has passed by that clock, and returns what keeps it from being called;
+	// time.AfterFunc when nil.
+	AfterFunc AfterFunc
 	// Metrics count calls and what becomes of sessions.
 	Metrics *metrics.Metrics
 }
+
+// AfterFunc is what time.AfterFunc does, for any clock.
+type AfterFunc func(wait time.Duration, f func()) (stop func() bool)
 
 // SettingsError is what keeps an APIConnection from being used before anything is sent: a person
 // has to correct the object that the message names.
@@ -150,7 +156,7 @@ func (s settings) client(name string, gate *gate, options Options) (*delos.Clien
 		Began: func(operation delos.Operation) func(int, time.Duration) {
 			return counted.Began(string(operation))
 		},
-		Admit:   func() time.Duration { return gate.charge(options.Now()) },
+		Admit:   gate.charge,
 		Renewed: counted.Expires,
 	}), nil
 }

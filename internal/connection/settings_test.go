@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jonboulle/clockwork"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -201,7 +202,7 @@ func TestCABundle(t *testing.T) {
 	probe := func(bundle string) error {
 		connection := connectionTo(server.URL)
 		connection.Spec.CABundle = bundle
-		session, err := newPool(time.Now).Prepare(connection, secretOf(map[string]string{"token": token}))
+		session, err := newPool(clockwork.NewRealClock()).Prepare(connection, secretOf(map[string]string{"token": token}))
 		if err != nil {
 			return err
 		}

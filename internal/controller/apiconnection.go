@@ -6,7 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -45,8 +44,8 @@ type APIConnectionReconciler struct {
 	Schedule Schedule
 	// Policies tells whether the admission policies are enforced; nil to say nothing of it.
 	Policies *Policies
-
-	writes ownWrites
+	// Writes remembers what this process wrote.
+	Writes *Writes
 }
 
 // +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections/status,verbs=patch
@@ -58,14 +57,11 @@ func (r *APIConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Re
 		if apierrors.IsNotFound(err) {
 			r.Secrets.Follow(request.NamespacedName)
 			r.Pool.Drop(request.NamespacedName)
-			r.writes.forget(request.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	if r.writes.missing(found) {
-		// It does not tell yet that a login was refused.
-		return ctrl.Result{RequeueAfter: soonest}, nil
-	}
+	// The cache may not tell yet that a login was refused.
+	found = r.Writes.latest(found)
 	// Before the Secret is read, or a change between the two would not be noticed.
 	follow(r.Secrets, found)
 	if unreadable := found.UnreadableFields.Under("spec"); len(unreadable) > 0 {
@@ -213,21 +209,16 @@ func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alph
 	return ctrl.Result{RequeueAfter: wait}, nil
 }
 
-// patchStatus writes what changed of the status, whatever else became of the object meanwhile: nobody else writes these
-// fields, and a refused login that is not remembered would be sent again. Only another object of the same name gets
-// nothing: its uid is part of the patch and would not fit.
+// patchStatus writes the parts of the status that are this reconciler's, whatever else became of the object meanwhile: a refused
+// login that is not remembered would be sent again.
 func (r *APIConnectionReconciler) patchStatus(ctx context.Context, before, is *v1alpha1.APIConnection) error {
-	if equality.Semantic.DeepEqual(before.Status, is.Status) {
-		return nil
-	}
-	unidentified := before.DeepCopy()
-	unidentified.UID = ""
-	written := is.DeepCopy()
-	if err := r.Kube.Status().Patch(ctx, written, client.MergeFrom(unidentified), client.FieldOwner(FieldManager)); err != nil {
-		return fmt.Errorf("writing the status: %w", err)
-	}
-	r.writes.wrote(written)
-	return nil
+	_, err := r.Writes.patchConnection(ctx, before, func(after *v1alpha1.APIConnection) {
+		others := after.Status
+		after.Status = *is.Status.DeepCopy()
+		after.Status.Bindings, after.Status.RevocationsHeld = others.Bindings, others.RevocationsHeld
+		after.Status.ProtectedSecrets, after.Status.Revocations = others.ProtectedSecrets, others.Revocations
+	})
+	return err
 }
 
 // attempt decides when a refused login may be tried again, from what the connection's status remembers.

@@ -2,17 +2,12 @@ package controller
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -24,89 +19,49 @@ import (
 // Brake keeps to what connections allow of mass revocation. What it let through is recorded on the connection before
 // anything is revoked, so that neither a crash nor a restart lets more through.
 type Brake struct {
-	// Kube writes to the API server.
-	Kube client.Client
+	// Writes writes to the connections.
+	Writes *Writes
 	// Events tells people what became of approvals.
 	Events events.EventRecorder
-
-	// mu has revocations counted one after the other.
-	mu sync.Mutex
-	// written are the connections as the brake last wrote them, which the cache may not have learned of yet.
-	written map[types.UID]*v1alpha1.APIConnection
 }
 
 // Let counts a revocation and lets it through, or returns until when it has to wait: the zero time if only an approval
 // helps. The connection may be as the cache has it.
 func (b *Brake) Let(ctx context.Context, through *v1alpha1.APIConnection, now metav1.Time) (let bool, until time.Time, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	is := b.latest(through)
-	ledger := newLedger(is, now)
-	b.take(ctx, ledger)
-	let, until = ledger.let()
-	return let, until, b.write(ctx, is, ledger.status)
+	err = b.record(ctx, through, now, func(l *ledger) { let, until = l.let() })
+	return let && err == nil, until, err
 }
 
 // Acknowledge takes an approval that a person has given.
 func (b *Brake) Acknowledge(ctx context.Context, on *v1alpha1.APIConnection, now metav1.Time) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	is := b.latest(on)
-	ledger := newLedger(is, now)
-	b.take(ctx, ledger)
-	return b.write(ctx, is, ledger.status)
+	return b.record(ctx, on, now, func(*ledger) {})
 }
 
-// latest is the newest version that is known of a connection.
-func (b *Brake) latest(cached *v1alpha1.APIConnection) *v1alpha1.APIConnection {
-	written := b.written[cached.UID]
-	if written == nil {
-		return cached
-	}
-	if order, err := resourceversion.CompareResourceVersion(written.ResourceVersion, cached.ResourceVersion); err != nil || order <= 0 {
-		delete(b.written, cached.UID)
-		return cached
-	}
-	return written
-}
-
-// write records the ledger, and only onto the version of the connection from which it was made.
-func (b *Brake) write(ctx context.Context, is *v1alpha1.APIConnection, ledger *v1alpha1.RevocationStatus) error {
-	if len(ledger.Recent) == 0 && ledger.Approval == nil {
-		ledger = nil
-	}
-	if equality.Semantic.DeepEqual(is.Status.Revocations, ledger) {
-		return nil
-	}
-	after := is.DeepCopy()
-	after.Status.Revocations = ledger
-	patch := client.MergeFromWithOptions(is, client.MergeFromWithOptimisticLock{})
-	if err := b.Kube.Status().Patch(ctx, after, patch, client.FieldOwner(FieldManager)); err != nil {
-		delete(b.written, is.UID)
-		return fmt.Errorf("recording a revocation on APIConnection %s: %w", client.ObjectKeyFromObject(is), err)
-	}
-	if b.written == nil {
-		b.written = map[types.UID]*v1alpha1.APIConnection{}
-	}
-	b.written[is.UID] = after
-	return nil
-}
-
-// take takes an approval that was not taken yet, and tells what came of it.
-func (b *Brake) take(ctx context.Context, ledger *ledger) {
-	count, news := ledger.take()
-	if !news {
-		return
-	}
-	if count == 0 {
-		b.Events.Eventf(ledger.connection, nil, corev1.EventTypeWarning, "ApprovalInvalid", "ApproveRevocations",
+// record takes an approval that was not taken yet, changes the ledger, writes it, and tells what came of the approval.
+func (b *Brake) record(ctx context.Context, of *v1alpha1.APIConnection, now metav1.Time, change func(*ledger)) error {
+	count, news := int32(0), false
+	is, err := b.Writes.patchConnection(ctx, of, func(after *v1alpha1.APIConnection) {
+		l := newLedger(after, now)
+		count, news = l.take()
+		change(l)
+		after.Status.Revocations = l.status
+		if len(l.status.Recent) == 0 && l.status.Approval == nil {
+			after.Status.Revocations = nil
+		}
+	})
+	switch {
+	case err != nil || !news:
+		return err
+	case count == 0:
+		b.Events.Eventf(is, nil, corev1.EventTypeWarning, "ApprovalInvalid", "ApproveRevocations",
 			"The annotation %s approves nothing: it must begin with how many revocations are approved, as in 25@%s",
-			v1alpha1.ApprovedRevocationsAnnotation, ledger.now.UTC().Format(time.RFC3339))
-		return
+			v1alpha1.ApprovedRevocationsAnnotation, now.UTC().Format(time.RFC3339))
+	default:
+		b.Events.Eventf(is, nil, corev1.EventTypeNormal, "RevocationsApproved", "ApproveRevocations",
+			"%d revocations above what spec.revocations allows were approved, for %s", count, is.Spec.Revocations.Per.Duration)
+		ctrl.LoggerFrom(ctx).Info("revocations were approved", "connection", client.ObjectKeyFromObject(is).String(), "count", count)
 	}
-	b.Events.Eventf(ledger.connection, nil, corev1.EventTypeNormal, "RevocationsApproved", "ApproveRevocations",
-		"%d revocations above what spec.revocations allows were approved, for %s", count, ledger.limit.Per.Duration)
-	ctrl.LoggerFrom(ctx).Info("revocations were approved", "connection", client.ObjectKeyFromObject(ledger.connection).String(), "count", count)
+	return nil
 }
 
 // ledgerSteps is into how many parts the span of a brake is divided: so exactly it is kept to, on the safe side, and

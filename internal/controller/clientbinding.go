@@ -3,35 +3,38 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
-	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
-	"github.com/delos-financial/clientbinding-operator/internal/delos"
+	"github.com/delos-financial/clientbinding-operator/internal/metrics"
+	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
 
 // FieldManager owns the fields that the operator writes: finalizers and status, never a spec.
 const FieldManager = "clientbinding-operator"
 
-// conflictRetry is when a run that met a newer version of its object is repeated: once the cache has
-// had time to learn of that version.
-const conflictRetry = time.Second
+const (
+	// conflictRetry is when a run that met a newer version of an object is repeated: once the cache has had time to learn
+	// of that version.
+	conflictRetry = time.Second
+	// soonest keeps a wait from being none: an object without a wait is not looked at again.
+	soonest = 100 * time.Millisecond
+	// mostSteps is how many steps a run takes at most for each member, and as many on top. The explorer shows that no run takes
+	// as many.
+	mostSteps = 20
+)
 
-// soonest keeps a wait from being none: an object without a wait is not looked at again.
-const soonest = 100 * time.Millisecond
-
-// ClientBindingReconciler makes the Delos API agree with ClientBindings.
+// ClientBindingReconciler makes the Delos API agree with ClientBindings, one relation at a time.
 type ClientBindingReconciler struct {
 	// Kube reads from the manager's cache and writes to the API server.
 	Kube client.Client
@@ -45,6 +48,57 @@ type ClientBindingReconciler struct {
 	Schedule Schedule
 	// Brake lets revocations through where a connection bounds them.
 	Brake *Brake
+	// Writes remembers what this process wrote.
+	Writes *Writes
+	// Metrics count what was let go without a look.
+	Metrics *metrics.Metrics
+	// Leads reports whether this process leads, right before each write; nil where it always does.
+	Leads func() bool
+	// DryRun has the operator only say what it would do.
+	DryRun bool
+
+	memory memory
+}
+
+// memory is what this process remembers of relations, beside what is on record.
+type memory struct {
+	mu        sync.Mutex
+	relations map[connection.Relation]*remembered
+}
+
+// remembered is what this process remembers of one relation.
+type remembered struct {
+	// calls is since when it knows of each call on record, by its own clock.
+	calls map[callID]time.Time
+	// absent is since when reads through an account found no such user, without one that found the user.
+	absent map[string]time.Time
+	// waits is since when a member cannot be handed over, or without a claim cannot be read.
+	waits map[types.UID]time.Time
+	// unconfirmed: it sent a call, and has not confirmed the relation since.
+	unconfirmed bool
+}
+
+// of returns the memory of a relation. Only one run at a time uses it, since a relation has one.
+func (m *memory) of(key connection.Relation) *remembered {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.relations[key] == nil {
+		if m.relations == nil {
+			m.relations = map[connection.Relation]*remembered{}
+		}
+		m.relations[key] = &remembered{calls: map[callID]time.Time{}, absent: map[string]time.Time{}, waits: map[types.UID]time.Time{}}
+	}
+	return m.relations[key]
+}
+
+// tidy forgets a relation of which there is nothing to remember.
+func (m *memory) tidy(key connection.Relation, members int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.relations[key]
+	if known != nil && (members == 0 || len(known.calls) == 0 && len(known.absent) == 0 && len(known.waits) == 0 && !known.unconfirmed) {
+		delete(m.relations, key)
+	}
 }
 
 // +kubebuilder:rbac:groups=access.delos.financial,resources=clientbindings,verbs=list;watch;patch
@@ -54,304 +108,81 @@ type ClientBindingReconciler struct {
 // +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections,verbs=list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
-// Reconcile brings one ClientBinding a step further.
-func (r *ClientBindingReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	binding := &v1alpha1.ClientBinding{}
-	if err := r.Kube.Get(ctx, request.NamespacedName, binding); err != nil {
-		r.Pool.Leave(request.String())
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	run := r.begin(binding)
-	run.noteExpiry()
-	var err error
-	switch {
-	case !binding.DeletionTimestamp.IsZero() && !controllerutil.ContainsFinalizer(binding, v1alpha1.RevokeFinalizer):
-		return ctrl.Result{}, nil
-	case !binding.DeletionTimestamp.IsZero():
-		err = run.perform(ctx, run.readClaim, run.releaseUnclaimed, run.releaseOrphan, run.locate, run.stay, run.handOver,
-			run.connect, run.brake, run.enter, run.remove, run.confirmGone)
-	case run.expired() && binding.Status.Claim == nil:
-		err = run.perform(ctx, run.latchExpiry, run.readClaim, run.readSpec, run.restExpired, run.locate, run.permit, run.connect, run.enter, run.observeEnd)
-	case run.expired():
-		err = run.perform(ctx, run.latchDeclaredExpiry, run.readClaim, run.locate, run.stay, run.handOver,
-			run.connect, run.brake, run.latchExpiry, run.enter, run.remove, run.confirmGone)
-	default:
-		err = run.perform(ctx, run.readClaim, run.readSpec, run.locate, run.permit, run.stay, run.contend, run.rest, run.connect, run.protect, run.enter,
-			run.observe, run.follow, run.yield, run.await, run.compare, run.hold, run.claim, run.relate, run.confirm)
-	}
+// Reconcile brings one relation a step further: it gathers the facts, and takes the steps that relation.Decide asks for
+// until that has nothing more to ask.
+func (r *ClientBindingReconciler) Reconcile(ctx context.Context, key connection.Relation) (ctrl.Result, error) {
+	run, err := r.gather(ctx, key)
 	if err != nil {
-		return retryConflict(err)
+		return ctrl.Result{}, err
 	}
-	return run.finish(ctx)
+	defer run.end()
+	if run.lagging {
+		return ctrl.Result{RequeueAfter: soonest}, nil
+	}
+	for range mostSteps * (len(run.members) + 1) {
+		decision := relation.Decide(run.facts)
+		switch decision.Step {
+		case relation.StepRead:
+			err = run.read(ctx, decision.Member)
+		case relation.StepWitness:
+			err = run.readWitness(ctx, decision.Member)
+		case relation.StepAskBrake:
+			err = run.askBrake(ctx, decision.Member)
+		case relation.StepRecord:
+			err = run.record(ctx, decision.Member, decision.Makes)
+		case relation.StepSend:
+			err = run.send(ctx, decision.Member, decision.Makes)
+		default:
+			return run.report(ctx, decision.Outcomes)
+		}
+		if err != nil {
+			return retryConflict(err)
+		}
+	}
+	return ctrl.Result{}, fmt.Errorf("the relation was not decided within %d steps", mostSteps*(len(run.members)+1))
 }
 
-// run is one look at one binding.
+// run is one look at one relation.
 type run struct {
 	*ClientBindingReconciler
-	binding *v1alpha1.ClientBinding
-	// before is the binding as the last write to the API server left it.
-	before *v1alpha1.ClientBinding
-	// was is the status with which the run began.
-	was v1alpha1.ClientBindingStatus
-	now metav1.Time
-
-	connection *v1alpha1.APIConnection
-	session    *connection.Session
-	user       *delos.User
-	// end is what the run came to, once a step has decided it.
-	end *outcome
-	// released: the finalizer is gone, and with it perhaps the object.
-	released bool
-	// noHeir: nobody else declared the relation when this run began to revoke it.
-	noHeir bool
-	// accepted: the API accepted the removal of the relation during this run.
-	accepted bool
-	// wrote: the API accepted a write during this run.
-	wrote bool
-	// refusal is why the API did not remove the relation, perhaps because there is none.
-	refusal error
-	news    []news
+	key     connection.Relation
+	now     metav1.Time
+	members []*member
+	facts   relation.Facts
+	known   *remembered
+	// turns are those that the run has; refused that it did not get one, and is called back.
+	turns   map[*connection.Session]*connection.Turn
+	refused bool
+	// lagging: the cache does not show yet what this process wrote.
+	lagging bool
 }
 
-func (r *ClientBindingReconciler) begin(binding *v1alpha1.ClientBinding) *run {
-	begun := &run{
-		ClientBindingReconciler: r,
-		binding:                 binding,
-		before:                  binding.DeepCopy(),
-		now:                     metav1.Time{Time: r.Schedule.Now().UTC().Truncate(time.Second)},
+// end gives back what the run holds.
+func (r *run) end() {
+	for _, turn := range r.turns {
+		turn.Done()
 	}
-	begun.replaceUnreadableTimes()
-	begun.was = *binding.Status.DeepCopy()
-	return begun
+	if !r.refused {
+		r.Pool.Leave(r.key)
+	}
+	r.memory.tidy(r.key, len(r.members))
 }
 
-// perform takes steps until one of them decides what the run came to.
-func (r *run) perform(ctx context.Context, steps ...func(context.Context) error) error {
-	for _, step := range steps {
-		if err := step(ctx); err != nil || r.end != nil {
-			return err
-		}
+// errNotLeading ends a run: another process may have gone on in the meantime.
+var errNotLeading = errors.New("this process may not lead any more")
+
+// lead ends the run unless this process leads.
+func (r *run) lead() error {
+	if r.Leads != nil && !r.Leads() {
+		return errNotLeading
 	}
 	return nil
 }
 
-// conclude ends the run.
-func (r *run) conclude(end outcome) error {
-	r.end = &end
-	return nil
-}
-
-// fail ends the run with an error of the API. That the operator is shutting down is no failure of the
-// object and is not written down.
-func (r *run) fail(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	end := outcomeOf(err, r.subject())
-	if end.woken && r.Pool.Session(r.connection) != nil {
-		// The session that the run had is of no use, but what would wake the binding has happened: there is one since.
-		end.wait = soonest
-	}
-	return r.conclude(end)
-}
-
-func (r *run) subject() failureSubject {
-	name := r.connectionName()
-	return failureSubject{user: r.binding.Spec.UserUUID, cuid: r.binding.Spec.CUID, connection: name.String()}
-}
-
-// finish writes the status, tells the news and says when to look again.
-func (r *run) finish(ctx context.Context) (ctrl.Result, error) {
-	if r.released {
-		r.tell()
-		return ctrl.Result{}, nil
-	}
-	if r.end.silent {
-		return r.next(), nil
-	}
-	r.end.log(ctx)
-	if r.removing() {
-		*r.end = blocked(*r.end)
-	}
-	r.end.accepted = r.wrote
-	if r.removing() && r.end.woken && r.end.wait == 0 {
-		// Access that is to end does not depend on being woken.
-		r.end.wait = r.Schedule.Jitter(lastRetry)
-	}
-	status := &r.binding.Status
-	if !r.vouched() {
-		wait := r.Schedule.conclude(conditioned{
-			conditions:         &status.Conditions,
-			observedGeneration: &status.ObservedGeneration,
-			generation:         r.binding.Generation,
-		}, *r.end, r.interval())
-		if wait == 0 && !r.end.final {
-			wait = max(r.untilDue(), soonest)
-		}
-		r.end.wait = wait
-	}
-	status.Acknowledge(r.binding.Annotations)
-	if err := r.patchStatus(ctx); err != nil {
-		return retryConflict(err)
-	}
-	r.tell()
-	return r.next(), nil
-}
-
-// next is when the binding is looked at again: after the outcome's wait, and when it expires.
-func (r *run) next() ctrl.Result {
-	wait, priority := r.end.wait, priorityOf(r.binding, r.now.Time)
-	if expires := r.binding.Spec.ExpiresAt; expires != nil && !r.expired() {
-		left := max(expires.Sub(r.Schedule.Now()), soonest)
-		if wait == 0 || left <= wait {
-			wait, priority = left, priorityRevoke
-		}
-	}
-	return ctrl.Result{RequeueAfter: wait, Priority: &priority}
-}
-
-// revoking reports whether the binding's access is to end.
-func (r *run) revoking() bool { return !r.binding.DeletionTimestamp.IsZero() || r.expired() }
-
-// removing reports whether there is access to remove.
-func (r *run) removing() bool { return r.revoking() && r.binding.Status.Claim != nil }
-
-// vouched reports whether the binding keeps the Ready that it has: it was confirmed in this generation,
-// nothing else was read since, and that not for too long. The outcome gets its next try.
-func (r *run) vouched() bool {
-	if !r.end.unread || r.user != nil || r.revoking() || !r.confirmed() && !r.unverified() {
-		return false
-	}
-	confirmed := r.binding.Status.LastConfirmedTime
-	until := confirmed.Add(unverifiedAfter * r.interval())
-	if r.unverified() || r.overdue() {
-		*r.end = outcome{
-			ready:   metav1.ConditionUnknown,
-			reason:  v1alpha1.ReasonUnverified,
-			message: fmt.Sprintf("Last confirmed at %s. %s", confirmed.UTC().Format(time.RFC3339), r.end.message),
-			wait:    r.end.wait,
-		}
-		return false
-	}
-	if r.end.wait == 0 {
-		overdue := r.now.Sub(confirmed.Add(r.interval()))
-		r.end.wait = min(max(r.Schedule.retry(overdue), -overdue), until.Sub(r.now.Time)+time.Second)
-	}
-	return true
-}
-
-// confirmed reports whether the declared state was read back for this generation and nothing else has
-// been found since.
-func (r *run) confirmed() bool {
-	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
-	return ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == r.binding.Generation &&
-		r.was.LastConfirmedTime != nil
-}
-
-// unverified reports whether the declared state was read back for this generation, but too long ago.
-func (r *run) unverified() bool {
-	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
-	return ready != nil && ready.Reason == v1alpha1.ReasonUnverified && ready.ObservedGeneration == r.binding.Generation &&
-		r.was.LastConfirmedTime != nil
-}
-
-func (r *run) interval() time.Duration {
-	if r.connection == nil {
-		return connection.DefaultInterval
-	}
-	return connection.Interval(r.connection.Spec)
-}
-
-// untilDue is how long it takes until the binding is to be looked at again.
-func (r *run) untilDue() time.Duration {
-	confirmed := r.binding.Status.LastConfirmedTime
-	if confirmed == nil || !meta.IsStatusConditionTrue(r.binding.Status.Conditions, v1alpha1.ConditionReady) {
-		return r.Schedule.Jitter(r.interval())
-	}
-	at := due(r.binding.UID, *confirmed, r.interval())
-	if settled := r.settledBy(); confirmed.Time.Before(settled) && settled.Before(at) {
-		// A write that nobody saw may still undo what was confirmed.
-		at = settled
-	}
-	return at.Sub(r.Schedule.Now())
-}
-
-// patchStatus writes the status if it changed, and only onto the version of the object that was read.
-func (r *run) patchStatus(ctx context.Context) error {
-	if equality.Semantic.DeepEqual(r.before.Status, r.binding.Status) {
-		return nil
-	}
-	patch := client.MergeFromWithOptions(r.before, client.MergeFromWithOptimisticLock{})
-	if err := r.Kube.Status().Patch(ctx, r.binding, patch, client.FieldOwner(FieldManager)); err != nil {
-		return fmt.Errorf("writing the status: %w", err)
-	}
-	r.before = r.binding.DeepCopy()
-	return nil
-}
-
-// patchFinalizer adds or removes the finalizer, and only on the version of the object that was read.
-func (r *run) patchFinalizer(ctx context.Context, change func(client.Object, string) bool) error {
-	// The status as it is so far is not part of this write, but its answer would overwrite it.
-	status := r.binding.Status.DeepCopy()
-	target := r.before.DeepCopy()
-	if change(target, v1alpha1.RevokeFinalizer) {
-		patch := client.MergeFromWithOptions(r.before, client.MergeFromWithOptimisticLock{})
-		if err := r.Kube.Patch(ctx, target, patch, client.FieldOwner(FieldManager)); err != nil {
-			return fmt.Errorf("changing the finalizer: %w", err)
-		}
-		r.binding, r.before = target, target.DeepCopy()
-		r.binding.Status = *status
-	}
-	return nil
-}
-
-// retryConflict repeats a run that met a newer version of its object, or its end.
+// retryConflict repeats a run that met a newer version of an object, or its end.
 func retryConflict(err error) (ctrl.Result, error) {
-	if apierrors.IsConflict(err) {
+	if apierrors.IsConflict(err) || errors.Is(err, errNotLeading) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil
 	}
 	return ctrl.Result{}, client.IgnoreNotFound(err)
-}
-
-// news is something that happened, told as an event once the status that says so is written.
-type news struct {
-	kind, reason, action, note string
-}
-
-func (r *run) note(kind, reason, action, format string, args ...any) {
-	r.news = append(r.news, news{kind, reason, action, fmt.Sprintf(format, args...)})
-}
-
-// tell records the run's events: what was done, and else a change of the reason why the object is ready
-// or not.
-func (r *run) tell() {
-	for _, n := range r.news {
-		r.Events.Eventf(r.binding, nil, n.kind, n.reason, n.action, "%s", n.note)
-	}
-	if len(r.news) > 0 || r.released {
-		return
-	}
-	announce(r.Events, r.binding, r.was.Conditions, r.binding.Status.Conditions, r.end.message)
-}
-
-// announce records an event when the reason or the status of Ready changed.
-func announce(recorder events.EventRecorder, object client.Object, was, is []metav1.Condition, message string) {
-	former, ready := meta.FindStatusCondition(was, v1alpha1.ConditionReady), meta.FindStatusCondition(is, v1alpha1.ConditionReady)
-	if ready == nil || former != nil && former.Reason == ready.Reason && former.Status == ready.Status {
-		return
-	}
-	kind := corev1.EventTypeWarning
-	switch ready.Reason {
-	case v1alpha1.ReasonConnectionNotReady:
-		// What is created together with its connection waits for it for a moment, and that is no news.
-		if former == nil {
-			return
-		}
-	case v1alpha1.ReasonConfirming, v1alpha1.ReasonRevoking, v1alpha1.ReasonSuspended:
-		kind = corev1.EventTypeNormal
-	}
-	if ready.Status == metav1.ConditionTrue {
-		kind = corev1.EventTypeNormal
-	}
-	recorder.Eventf(object, nil, kind, ready.Reason, "Reconcile", "%s", message)
 }

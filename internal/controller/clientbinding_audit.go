@@ -20,6 +20,7 @@ const (
 	auditDemote  = "demote"
 	auditRevoke  = "revoke"
 	auditOrphan  = "orphan"
+	auditRelease = "release"
 )
 
 // What is to be sent, and what came of it. Only what the API answered to this very request counts as accepted or
@@ -34,27 +35,26 @@ const (
 )
 
 // sendRelate sends the grant or the change between its two audit lines.
-func (r *run) sendRelate(ctx context.Context, before v1alpha1.Access) error {
-	spec, action := r.binding.Spec, auditGrant
+func (r *run) sendRelate(ctx context.Context, m *member, isOwner bool) error {
+	action := auditGrant
 	switch {
-	case gives(before) && spec.IsOwner:
+	case gives(m.shown) && isOwner:
 		action = auditPromote
-	case gives(before):
+	case gives(m.shown):
 		action = auditDemote
 	}
-	record := auditRecord{action: action, before: before, after: r.declared()}
-	return r.audited(ctx, record, delos.OperationRelate, func(ctx context.Context) error {
-		_, err := r.session.Relate(ctx, spec.UserUUID, spec.CUID, spec.IsOwner)
-		r.wrote = r.wrote || err == nil
+	record := auditRecord{action: action, before: m.shown, after: declaredBy(m.cached)}
+	return r.audited(ctx, m, record, delos.OperationRelate, func(ctx context.Context) error {
+		_, err := m.session.Relate(ctx, r.key.UserUUID, r.key.CUID, isOwner)
 		return err
 	})
 }
 
 // sendUnrelate sends the removal between its two audit lines.
-func (r *run) sendUnrelate(ctx context.Context, before v1alpha1.Access) error {
-	return r.audited(ctx, auditRecord{action: auditRevoke, before: before, after: v1alpha1.AccessNone}, delos.OperationUnrelate, func(ctx context.Context) error {
-		_, err := r.session.Unrelate(ctx, r.binding.Spec.UserUUID, r.binding.Spec.CUID)
-		r.wrote = r.wrote || err == nil
+func (r *run) sendUnrelate(ctx context.Context, m *member) error {
+	record := auditRecord{action: auditRevoke, before: m.shown, after: v1alpha1.AccessNone}
+	return r.audited(ctx, m, record, delos.OperationUnrelate, func(ctx context.Context) error {
+		_, err := m.session.Unrelate(ctx, r.key.UserUUID, r.key.CUID)
 		return err
 	})
 }
@@ -70,9 +70,9 @@ type auditRecord struct {
 
 // audited sends a write. One audit line says before it what is to be sent, and another what came of it, with the same
 // id: where the second is missing, the operator has died in between.
-func (r *run) audited(ctx context.Context, record auditRecord, operation delos.Operation, send func(context.Context) error) error {
+func (r *run) audited(ctx context.Context, m *member, record auditRecord, operation delos.Operation, send func(context.Context) error) error {
 	record.requestID, record.outcome = rand.Text(), auditIntended
-	r.writeAudit(ctx, record)
+	r.writeAudit(ctx, m, record)
 	err := send(delos.WithRequestID(ctx, record.requestID))
 	record.outcome = auditAccepted
 	var failure *delos.Error
@@ -87,14 +87,14 @@ func (r *run) audited(ctx context.Context, record auditRecord, operation delos.O
 			record.outcome = auditUnknown
 		}
 	}
-	r.writeAudit(ctx, record)
+	r.writeAudit(ctx, m, record)
 	return err
 }
 
 // writeAudit writes one audit line. docs/operations.md documents its keys, which are not to change.
-func (r *run) writeAudit(ctx context.Context, record auditRecord) {
-	binding := r.binding
-	host, connection := "", r.connectionName().String()
+func (r *run) writeAudit(ctx context.Context, m *member, record auditRecord) {
+	binding := m.is()
+	host, connection := "", m.name.String()
 	if claim := binding.Status.Claim; claim != nil {
 		host, connection = claim.Connection.Host, claim.Connection.Namespace+"/"+claim.Connection.Name
 	}

@@ -40,10 +40,10 @@ func TestContestedRelationIsLeftAlone(t *testing.T) {
 
 	w.reconcile()
 
-	const message = `Get user shows that user "user_abc123def" has no access to client "cust_789xyz", and so somebody else made it again and again: it was corrected 5 times and is not corrected any more. Find out who changes it, then have this ClientBinding looked at with the annotation access.delos.financial/requestedAt, or edit it`
+	const message = `Get user shows that user "user_abc123def" has no access to client "cust_789xyz", and it was changed to that again and again: it was corrected 5 times, and is not given again. Find out who changes it, then have this ClientBinding looked at with the annotation access.delos.financial/requestedAt, or edit it`
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
-		Conditions:         stuck("Contested", message+". Next try at "+w.clock.Now().Add(stalledRetry).Truncate(time.Second).Format(time.RFC3339), now.Truncate(time.Second), now.Truncate(time.Second)),
+		Conditions:         stuck("Contested", message+". Tried again within 10 minutes", now.Truncate(time.Second), now.Truncate(time.Second)),
 		Access:             v1alpha1.AccessNone,
 		Claim:              before.Claim,
 		Contest:            before.Contest,

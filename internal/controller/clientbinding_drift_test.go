@@ -59,7 +59,7 @@ func TestDriftIsCorrectedWhenItIsDue(t *testing.T) {
 				ObservedGeneration: 1,
 				Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
 				Access:             v1alpha1.AccessStandard,
-				Claim:              w.claim(v1alpha1.OriginCreated, ref(truncated(wait))),
+				Claim:              w.claim(v1alpha1.OriginCreated),
 				Contest:            &v1alpha1.Contest{Since: truncated(wait), Corrections: 1},
 				User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 				LastConfirmedTime:  ref(truncated(wait)),

@@ -22,7 +22,7 @@ func TestOutage(t *testing.T) {
 
 	w.clock.Advance(time.Hour)
 	w.reconcile()
-	message := "Last confirmed at 2026-03-01T12:00:00Z. The Delos API fails (HTTP 500). Next try at 2026-03-01T15:00:02Z"
+	message := "Last confirmed at 2026-03-01T12:00:00Z. The Delos API fails (HTTP 500). Tried again within a minute"
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
 		Conditions: []condition{
@@ -30,7 +30,7 @@ func TestOutage(t *testing.T) {
 			{Type: "Reconciling", Status: "True", Reason: "Unverified", Message: message, LastTransitionTime: at(3 * time.Hour)},
 		},
 		Access:            v1alpha1.AccessStandard,
-		Claim:             w.claim(v1alpha1.OriginCreated, ref(at(0))),
+		Claim:             w.claim(v1alpha1.OriginCreated),
 		User:              &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime: ref(at(0)),
 	})
@@ -67,7 +67,7 @@ func TestLastingFailure(t *testing.T) {
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
 		Conditions: stuck("UserNotFound",
-			`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Next try at 2026-03-01T12:22:04Z`,
+			`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Tried again within 10 minutes`,
 			0, 12*time.Minute+4*time.Second),
 		Access: v1alpha1.AccessNone,
 	})
@@ -93,9 +93,11 @@ func TestEditOfAStalledBindingStartsAnew(t *testing.T) {
 
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: 1,
-		Conditions:         failingSince("APIUnavailable", "The Delos API fails (HTTP 500). Next try at 2026-03-01T13:00:02Z", 0, time.Hour),
+		Conditions:         failingSince("APIUnavailable", "The Delos API fails (HTTP 500). Tried again within a minute", 0, time.Hour),
 		Access:             v1alpha1.AccessNone,
-		Claim:              w.claim(v1alpha1.OriginCreated, ref(at(time.Hour))),
-		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
+		Claim: w.claim(v1alpha1.OriginCreated, v1alpha1.Call{
+			Access: v1alpha1.AccessOwner, SentTime: at(time.Hour), Timeout: *duration(10 * time.Second), Settle: *duration(30 * time.Second),
+		}),
+		User: &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 	})
 }

@@ -6,7 +6,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -21,52 +20,33 @@ import (
 
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 
-// permit ends the run of a binding that its connection does not allow, before anything is read or written through it.
-func (r *run) permit(ctx context.Context) error {
-	denial, err := judge(ctx, r.Kube, r.binding, r.connection)
-	if err != nil {
-		return err
-	}
-	name, spec := r.connectionName(), r.binding.Spec
+// denialOf says why a connection does not allow what a binding declares; empty if it does.
+func (r *ClientBindingReconciler) denialOf(ctx context.Context, binding *v1alpha1.ClientBinding, through *v1alpha1.APIConnection) (string, error) {
+	denial, err := judge(ctx, r.Kube, binding, through)
+	name := client.ObjectKeyFromObject(through)
 	switch denial {
 	case "":
-		return nil
+		return "", err
 	case connection.NamespaceDenied:
-		return r.refuse(r.unserved(name))
+		return r.unserved(binding, name), err
 	case connection.ClientDenied:
-		return r.refuse(fmt.Sprintf("APIConnection %s does not allow access to client %q (spec.allowed.cuids): "+
-			"ask those who may edit it, or delete this ClientBinding", name, spec.CUID))
+		return fmt.Sprintf("APIConnection %s does not allow access to client %q (spec.allowed.cuids): "+
+			"ask those who may edit it, or delete this ClientBinding", name, binding.Spec.CUID), err
 	default:
-		return r.refuse(fmt.Sprintf("APIConnection %s does not allow to make users owners (spec.allowed.owner): "+
-			"set isOwner to false, ask those who may edit the APIConnection, or delete this ClientBinding", name))
+		return fmt.Sprintf("APIConnection %s does not allow to make users owners (spec.allowed.owner): "+
+			"set isOwner to false, ask those who may edit the APIConnection, or delete this ClientBinding", name), err
 	}
 }
 
-// unserved says that a connection does not serve the binding's namespace. Of one in another namespace it says no more
+// unserved says that a connection does not serve a binding's namespace. Of one in another namespace it says no more
 // than that: whether it exists, and whom it serves, is not for everybody to know.
-func (r *run) unserved(name types.NamespacedName) string {
-	if name.Namespace == r.binding.Namespace {
+func (r *ClientBindingReconciler) unserved(binding *v1alpha1.ClientBinding, name types.NamespacedName) string {
+	if name.Namespace == binding.Namespace {
 		return fmt.Sprintf("APIConnection %s does not allow its own namespace (spec.allowed.namespaces): "+
 			"ask those who may edit it, or delete this ClientBinding", name)
 	}
 	return fmt.Sprintf("There is no APIConnection %s that allows ClientBindings of namespace %s: "+
-		"ask those who manage namespace %s, or delete this ClientBinding", name, r.binding.Namespace, name.Namespace)
-}
-
-// refuse ends the run of a binding that may not use its connection.
-func (r *run) refuse(message string) error {
-	// How often a connection of others is checked shows in nothing, either.
-	r.connection = nil
-	if r.binding.Status.Claim != nil {
-		message += ". The access that it gave is neither checked nor corrected, and is revoked when it is deleted or expires"
-	}
-	return r.conclude(outcome{reason: v1alpha1.ReasonNotAllowed, stalled: true, woken: true, message: message})
-}
-
-// refused reports whether the binding could not use its connection when it was last looked at.
-func (r *run) refused() bool {
-	ready := meta.FindStatusCondition(r.was.Conditions, v1alpha1.ConditionReady)
-	return ready != nil && ready.Reason == v1alpha1.ReasonNotAllowed
+		"ask those who manage namespace %s, or delete this ClientBinding", name, binding.Namespace, name.Namespace)
 }
 
 // judge asks whether a connection allows what a binding declares.

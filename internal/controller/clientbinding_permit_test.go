@@ -41,7 +41,7 @@ func (w *world) share(allowed *v1alpha1.Allowed) {
 func (r *rival) look() (v1alpha1.ClientBindingStatus, time.Duration) {
 	r.t.Helper()
 	r.reconcileUsageOf(ctrl.Request{NamespacedName: r.connections.Declared(r.get())})
-	result, err := r.bindings().Reconcile(r.t.Context(), ctrl.Request{NamespacedName: r.key})
+	result, err := r.lookWith(r.t.Context(), r.key)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -325,7 +325,7 @@ func TestSecretsOfOthersAreNotUsed(t *testing.T) {
 	if err := w.kube.Get(t.Context(), client.ObjectKey{Namespace: elsewhere, Name: "default"}, found); err != nil {
 		t.Fatal(err)
 	}
-	expectEqual(t, "message", "Secret "+elsewhere+"/delos-credentials does not exist: create it with the keys login and password, or token. Next try at 2026-03-01T12:01:00Z", found.Status.Conditions[0].Message)
+	expectEqual(t, "message", "Secret "+elsewhere+"/delos-credentials does not exist: create it with the keys login and password, or token. Tried again within a minute", found.Status.Conditions[0].Message)
 	expectEqual(t, "calls", operations(nil), w.calls())
 }
 

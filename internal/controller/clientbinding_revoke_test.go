@@ -6,14 +6,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jonboulle/clockwork"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
-	"github.com/jonboulle/clockwork"
-
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
@@ -61,7 +63,7 @@ func TestDeletion(t *testing.T) {
 			related: map[string]bool{},
 			calls:   operations{opUnrelate, opUser},
 			conditions: failingSince("RevocationBlocked",
-				`The Delos API did not accept the removal, and Get user shows user "user_abc123def" without a whole list of clients, which proves nothing. Next try at 2026-03-01T12:01:02Z`, time.Minute, time.Minute),
+				`The Delos API did not accept the removal, and Get user shows user "user_abc123def" without a whole list of clients, which proves nothing. Tried again within a minute`, time.Minute, time.Minute),
 		},
 		"removed, and Get user leaves an empty list out": {
 			arrange: func(w *world) {
@@ -72,10 +74,13 @@ func TestDeletion(t *testing.T) {
 			events: []string{revokedByAbsence},
 		},
 		"the user is gone": {
-			arrange: func(w *world) { w.platform.RemoveUser(john) },
-			gone:    true,
-			calls:   operations{opUnrelate, opUser},
-			events:  []string{`Normal Revoked The Delos API knows user "user_abc123def" no longer`},
+			arrange: func(w *world) {
+				w.witness()
+				w.platform.RemoveUser(john)
+			},
+			gone:   true,
+			calls:  operations{opUnrelate, opUser, opUser},
+			events: []string{`Normal Revoked The Delos API knows user "user_abc123def" no longer`},
 		},
 		"the user is deleted: removed all the same, so that a restored user regains nothing": {
 			arrange: func(w *world) { w.platform.SoftDeleteUser(john) },
@@ -89,8 +94,8 @@ func TestDeletion(t *testing.T) {
 			},
 			related: map[string]bool{},
 			calls:   operations{opUnrelate, opUser},
-			conditions: hinderedBy("UserNotFound", failingSince("RevocationBlocked", notRemoved+
-				`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Next try at 2026-03-01T12:01:02Z`, time.Minute, time.Minute)),
+			conditions: failingSince("RevocationBlocked", `The Delos API says that it knows no such user without naming user "user_abc123def", which proves nothing. `+
+				"If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding. Tried again within a minute", time.Minute, time.Minute),
 		},
 		"a router's not-found proves nothing": {
 			arrange: func(w *world) {
@@ -198,7 +203,7 @@ func TestRemovalWaitsForAGrantUnderWay(t *testing.T) {
 
 	wait := w.reconcile()
 
-	expectEqual(t, "wait", 19*time.Second, wait)
+	expectEqual(t, "wait", 39*time.Second, wait)
 	expectEqual(t, "reason", "Revoking", w.reason())
 	w.platform.SetRelation(john, acme, false) // The grant arrives.
 	w.clock.Advance(wait)
@@ -209,33 +214,101 @@ func TestRemovalWaitsForAGrantUnderWay(t *testing.T) {
 	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
 }
 
-func TestObjectWithoutClaimRevokesNothing(t *testing.T) {
-	cases := map[string]func(*v1alpha1.ClientBinding){
-		"never left suspension":    func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) },
-		"was deleted before a run": func(*v1alpha1.ClientBinding) {},
-	}
-	for name, change := range cases {
+// TestFinalizerWithoutClaim shows what becomes of a deleted object that has the finalizer and no claim: one that was never
+// enforced, or that was restored from a backup, which has no status.
+func TestFinalizerWithoutClaim(t *testing.T) {
+	const undeclared = `Warning RevocationBlocked Get user shows that user "user_abc123def" has standard access to client "cust_789xyz", ` +
+		"but no status says whether the operator gave that, as after a restore from a backup, and no other ClientBinding declares it. " +
+		"Declare it with another ClientBinding, remove it in the Delos platform, or set deletionPolicy: Orphan"
+	suspend := func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) }
+	for name, tc := range map[string]struct {
+		change  func(*v1alpha1.ClientBinding)
+		arrange func(*world)
+		gone    bool
+		calls   operations
+		events  []string
+	}{
+		"the status says that it is not ours": {
+			change: suspend, arrange: func(w *world) { w.reconcile() }, gone: true,
+			events: []string{"Normal NothingToRevoke Nothing was granted or adopted under this object, which was suspended, so nothing was revoked"},
+		},
+		"suspended, and never looked at": {change: suspend, calls: operations{opUser}, events: []string{undeclared}},
+		"there is access":                {calls: operations{opUser}, events: []string{undeclared}},
+		"there is none": {
+			arrange: func(w *world) { w.platform.RemoveRelation(john, acme) }, gone: true, calls: operations{opUser},
+			events: []string{"Normal NothingToRevoke Nothing was granted or adopted under this object, so nothing was revoked"},
+		},
+		"there is access, and it is to be left": {
+			change: func(b *v1alpha1.ClientBinding) { b.Spec.DeletionPolicy = v1alpha1.DeletionPolicyOrphan }, gone: true,
+			events: []string{`Warning Orphaned deletionPolicy is Orphan: the access of user "user_abc123def" to client "cust_789xyz" was left as it is`},
+		},
+		"the connection does not allow it": {
+			arrange: func(w *world) { w.share(&v1alpha1.Allowed{CUIDs: []string{"other"}}) }, gone: true,
+			events: []string{"Normal NothingToRevoke Nothing was granted or adopted under this object, so nothing was revoked"},
+		},
+		"another one holds the relation": {
+			change: suspend, arrange: func(w *world) { w.rivalIn(w.namespace, "second", nil).reconcile() }, gone: true,
+			events: []string{`Normal HandedOver Nothing was revoked under this object: ClientBinding "second" declares the relation of user "user_abc123def" and client "cust_789xyz"`},
+		},
+		"a user who was deleted, and would be restored with it": {
+			arrange: func(w *world) {
+				w.platform.RemoveRelation(john, acme)
+				w.platform.SoftDeleteUser(john)
+			},
+			calls:  operations{opUser},
+			events: []string{`Warning RevocationBlocked User "user_abc123def" is deleted, but would have the relation again if restored: the Delos API did not accept its removal`},
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			w.connect()
 			w.platform.SetRelation(john, acme, false)
 			w.bind(func(b *v1alpha1.ClientBinding) {
-				change(b)
+				if tc.change != nil {
+					tc.change(b)
+				}
 				controllerutil.AddFinalizer(b, v1alpha1.RevokeFinalizer)
 			})
-			if w.binding().Spec.Suspend != nil {
-				w.reconcile()
+			if tc.arrange != nil {
+				tc.arrange(w)
 			}
-			w.events()
 			w.delete()
+			w.calls()
+			w.events()
 
 			w.reconcile()
 
-			expectEqual(t, "gone", true, w.gone())
-			expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
-			expectEqual(t, "events", []string{"Normal NothingToRevoke Nothing was granted or adopted under this object, so nothing was revoked"}, w.events())
+			expectEqual(t, "gone", tc.gone, w.gone())
+			expectEqual(t, "calls", tc.calls, w.calls())
+			expectEqual(t, "events", tc.events, w.events())
 		})
 	}
+}
+
+// TestFinalizerWithoutClaimThatCannotBeRead: a mistyped connection does not hold an object for ever, and that it was let go unread is
+// told.
+func TestFinalizerWithoutClaimThatCannotBeRead(t *testing.T) {
+	w := newWorld(t)
+	w.bind(func(b *v1alpha1.ClientBinding) {
+		b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "mistyped"}
+		controllerutil.AddFinalizer(b, v1alpha1.RevokeFinalizer)
+	})
+	w.delete()
+	w.reconcile()
+	expectEqual(t, "gone at once", false, w.gone())
+	w.events()
+	w.clock.Advance(10 * time.Minute)
+
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "events", []string{`Warning ReleasedUnread It could not be read for 10m0s whether user "user_abc123def" has access to client "cust_789xyz", ` +
+		"and no status says that the operator gave any. This object is let go: look in the Delos platform"}, w.events())
+	counted, err := testutil.GatherAndCount(w.registry, "clientbinding_released_unread_total")
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectEqual(t, "connections for which it was counted", 1, counted)
 }
 
 func TestBlockedRevocationStallsAndGoesOn(t *testing.T) {
@@ -258,6 +331,19 @@ func TestBlockedRevocationStallsAndGoesOn(t *testing.T) {
 	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
 }
 
+// witness is another user whom the account has confirmed, and who shows that it sees users at all.
+func (w *world) witness() {
+	w.t.Helper()
+	binding := &v1alpha1.ClientBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "witness"},
+		Spec:       v1alpha1.ClientBindingSpec{UserUUID: maria, CUID: globex},
+	}
+	w.create(binding)
+	w.look(client.ObjectKeyFromObject(binding))
+	w.calls()
+	w.events()
+}
+
 // TestWhatWasLetGoIsToldOnce: a run that comes before the cache has learned that the object is gone tells nothing again.
 func TestWhatWasLetGoIsToldOnce(t *testing.T) {
 	w := newWorld(t)
@@ -272,13 +358,13 @@ func TestWhatWasLetGoIsToldOnce(t *testing.T) {
 	w.events()
 	reconciler := w.bindings()
 	reconciler.Kube = interceptor.NewClient(clusterKube, interceptor.Funcs{
-		Get: func(_ context.Context, _ client.WithWatch, _ client.ObjectKey, object client.Object, _ ...client.GetOption) error {
-			stale.DeepCopyInto(object.(*v1alpha1.ClientBinding))
+		List: func(_ context.Context, _ client.WithWatch, list client.ObjectList, _ ...client.ListOption) error {
+			list.(*v1alpha1.ClientBindingList).Items = []v1alpha1.ClientBinding{*stale}
 			return nil
 		},
 	})
 
-	_, err := reconciler.Reconcile(t.Context(), w.request("john"))
+	_, err := reconciler.Reconcile(t.Context(), connection.Relation{Host: w.host(), UserUUID: john, CUID: acme})
 
 	if err != nil {
 		t.Fatal(err)
@@ -313,6 +399,10 @@ func TestRemovalIsRepeatedAlthoughTheClockWasSetBack(t *testing.T) {
 	w.reconcile()
 	lost.Remove()
 	w.clock = clockwork.NewFakeClockAt(start)
+	w.restart()
+	w.reconcileConnection()
+	w.reconcile()
+	w.clock.Advance(showsWithin)
 
 	w.reconcile()
 
@@ -352,6 +442,6 @@ func TestRemovalThatIsRefusedAlthoughSomethingIsThere(t *testing.T) {
 	w.reconcile()
 
 	expectEqual(t, "gone", false, w.gone())
-	expectEqual(t, "message", "The access could not be removed yet. The Delos API calls the request invalid (HTTP 400): Not today. Next try at 2026-03-01T12:01:02Z",
+	expectEqual(t, "message", "The access could not be removed yet. The Delos API calls the request invalid (HTTP 400): Not today. Tried again within a minute",
 		meta.FindStatusCondition(w.binding().Status.Conditions, v1alpha1.ConditionReady).Message)
 }

@@ -19,29 +19,25 @@ func TestRotationDuringARevocation(t *testing.T) {
 	w.bind(nil)
 	w.reconcile()
 	w.delete()
-	ctx := t.Context()
-	run := w.bindings().begin(w.binding())
-	if err := run.perform(ctx, run.locate, run.stay, run.handOver, run.connect, run.enter); err != nil {
-		t.Fatal(err)
-	}
-	w.platform.SetPassword(login, "next")
-	w.platform.RevokeSessions()
-	secret := &corev1.Secret{}
-	if err := w.kube.Get(ctx, client.ObjectKey{Namespace: w.namespace, Name: "delos-credentials"}, secret); err != nil {
-		t.Fatal(err)
-	}
-	w.edit(secret, func() { secret.Data["password"] = []byte("next") })
-	w.reconcileConnection()
-	if err := run.perform(ctx, run.remove, run.confirmGone); err != nil {
-		t.Fatal(err)
+	rotated := false
+	w.bindings().Leads = func() bool {
+		if !rotated {
+			rotated = true
+			w.platform.SetPassword(login, "next")
+			w.platform.RevokeSessions()
+			secret := &corev1.Secret{}
+			if err := w.kube.Get(t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "delos-credentials"}, secret); err != nil {
+				t.Error(err)
+			}
+			w.edit(secret, func() { secret.Data["password"] = []byte("next") })
+			w.reconcileConnection()
+		}
+		return true
 	}
 
-	result, err := run.finish(ctx)
+	wait := w.reconcile()
 
-	if err != nil {
-		t.Fatal(err)
-	}
-	expectEqual(t, "wait", soonest, result.RequeueAfter)
+	expectEqual(t, "wait", soonest, wait)
 	w.reconcile()
 	expectEqual(t, "gone", true, w.gone())
 }

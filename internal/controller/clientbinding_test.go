@@ -13,7 +13,9 @@ const (
 	opUser, opRelate, opUnrelate = delossim.OpUser, delossim.OpRelate, delossim.OpUnrelate
 
 	boundMessage = `Get user shows that user "user_abc123def" has standard access to client "cust_789xyz"`
-	ownerMessage = `Get user shows that user "user_abc123def" has owner access to client "cust_789xyz"`
+	// unclaimedMessage is that of a binding that only looks.
+	unclaimedMessage = boundMessage + ". This ClientBinding does not answer for that, and its deletion revokes nothing"
+	ownerMessage     = `Get user shows that user "user_abc123def" has owner access to client "cust_789xyz"`
 )
 
 type operations = []delossim.Operation
@@ -29,7 +31,7 @@ func TestGrant(t *testing.T) {
 		ObservedGeneration: 1,
 		Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
 		Access:             v1alpha1.AccessStandard,
-		Claim:              w.claim(v1alpha1.OriginCreated, ref(at(0))),
+		Claim:              w.claim(v1alpha1.OriginCreated),
 		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime:  ref(at(0)),
 	})
@@ -77,7 +79,7 @@ func TestLook(t *testing.T) {
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
 					Access:             v1alpha1.AccessStandard,
-					Claim:              w.claim(v1alpha1.OriginAdopted, nil),
+					Claim:              w.claim(v1alpha1.OriginAdopted),
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
 				}
@@ -93,7 +95,7 @@ func TestLook(t *testing.T) {
 					ObservedGeneration: 1,
 					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
 					Access:             v1alpha1.AccessStandard,
-					Claim:              w.claim(v1alpha1.OriginAdopted, ref(at(0))),
+					Claim:              w.claim(v1alpha1.OriginAdopted),
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
 				}
@@ -105,34 +107,35 @@ func TestLook(t *testing.T) {
 				`Normal Changed Changed user "user_abc123def" from owner access to standard access to client "cust_789xyz"`,
 			},
 		},
-		"an API that does not overwrite has the relation removed and made again": {
+		"an API that does not overwrite has the relation removed, and made again by the next look": {
 			arrange: func(w *world) {
 				w.platform.Adjust(func(s *delossim.Settings) { s.Existing = delossim.RefuseChange })
 				w.platform.SetRelation(john, acme, true)
 			},
 			want: func(w *world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
-					ObservedGeneration: 1,
-					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
-					Access:             v1alpha1.AccessStandard,
-					Claim:              w.claim(v1alpha1.OriginAdopted, ref(at(0))),
-					User:               known,
-					LastConfirmedTime:  ref(at(0)),
+					ObservedGeneration: -1,
+					Conditions: failing("Confirming",
+						`The Delos API does not overwrite a relation, so it was removed, and is made again. Get user shows that user "user_abc123def" has no access to client "cust_789xyz"`, 0),
+					Access: v1alpha1.AccessNone,
+					Claim: w.claim(v1alpha1.OriginAdopted, v1alpha1.Call{
+						Access: v1alpha1.AccessNone, SentTime: at(0), AcceptedTime: ref(at(0)), Timeout: *duration(10 * time.Second), Settle: *duration(30 * time.Second),
+					}),
+					User: known,
 				}
 			},
-			related: map[string]bool{acme: false},
-			calls:   operations{opUser, opRelate, opUser, opUnrelate, opRelate, opUser},
+			related: map[string]bool{},
+			calls:   operations{opUser, opRelate, opUser, opUnrelate, opUser},
 			events: []string{
 				`Normal Adopted Adopted what was there: user "user_abc123def" has owner access to client "cust_789xyz"`,
-				`Normal Rebound The Delos API does not overwrite a relation, so it was removed and made again: user "user_abc123def" was without access to client "cust_789xyz" for a moment`,
-				`Normal Changed Changed user "user_abc123def" from owner access to standard access to client "cust_789xyz"`,
+				`Normal Rebound The Delos API does not overwrite a relation, so it was removed and is made again: user "user_abc123def" is without access to client "cust_789xyz" for a moment`,
 			},
 		},
 		"an unknown user is waited for, and nothing is claimed": {
 			arrange: func(w *world) { w.platform.RemoveUser(john) },
 			want: func(*world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{ObservedGeneration: -1, Access: v1alpha1.AccessNone, Conditions: failing("UserNotFound",
-					`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Next try at 2026-03-01T12:00:02Z`, 0)}
+					`The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one. Tried again within a minute`, 0)}
 			},
 			calls:  operations{opUser},
 			events: []string{`Warning UserNotFound The Delos API knows no user "user_abc123def": create the user there, or create a ClientBinding with the right userUUID and delete this one`},
@@ -143,9 +146,9 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: -1,
 					Conditions: failing("ClientNotFound",
-						`The Delos API knows no client "cust_789xyz": create the client there, or create a ClientBinding with the right cuid and delete this one. Next try at 2026-03-01T12:00:02Z`, 0),
+						`The Delos API knows no client "cust_789xyz": create the client there, or create a ClientBinding with the right cuid and delete this one. Tried again within a minute`, 0),
 					Access: v1alpha1.AccessNone,
-					Claim:  w.claim(v1alpha1.OriginCreated, ref(at(0))),
+					Claim:  w.claim(v1alpha1.OriginCreated),
 					User:   known,
 				}
 			},
@@ -162,7 +165,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
 					Conditions: stuck("UserDeleted",
-						`User "user_abc123def" is deleted in the Delos API and has no access: restore the user there, or delete this ClientBinding. Next try at 2026-03-01T12:10:00Z`, 0, 0),
+						`User "user_abc123def" is deleted in the Delos API and has no access: restore the user there, or delete this ClientBinding. Tried again within 10 minutes`, 0, 0),
 					Access: v1alpha1.AccessNone,
 					User:   known,
 				}
@@ -208,7 +211,7 @@ func TestLook(t *testing.T) {
 			want: func(*world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
-					Conditions:         []condition{ready("True", "Bound", boundMessage, 0)},
+					Conditions:         []condition{ready("True", "Unclaimed", unclaimedMessage, 0)},
 					Access:             v1alpha1.AccessStandard,
 					User:               known,
 					LastConfirmedTime:  ref(at(0)),
@@ -216,7 +219,7 @@ func TestLook(t *testing.T) {
 			},
 			related: map[string]bool{acme: false},
 			calls:   operations{opUser},
-			events:  []string{"Normal Bound " + boundMessage},
+			events:  []string{"Normal Unclaimed " + unclaimedMessage},
 		},
 		"a request that the API calls invalid needs an edit": {
 			arrange: func(w *world) {
@@ -230,9 +233,9 @@ func TestLook(t *testing.T) {
 			want: func(w *world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: 1,
-					Conditions:         stuck("Rejected", `The Delos API calls the request invalid (HTTP 422): cuid has the wrong form. Next try at 2026-03-01T12:10:00Z`, 0, 0),
+					Conditions:         stuck("Rejected", `The Delos API calls the request invalid (HTTP 422): cuid has the wrong form. Tried again within 10 minutes`, 0, 0),
 					Access:             v1alpha1.AccessNone,
-					Claim:              w.claim(v1alpha1.OriginCreated, ref(at(0))),
+					Claim:              w.claim(v1alpha1.OriginCreated),
 					User:               known,
 				}
 			},
@@ -247,7 +250,7 @@ func TestLook(t *testing.T) {
 			want: func(*world) v1alpha1.ClientBindingStatus {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: -1,
-					Conditions:         failing("RateLimited", `The Delos API asks for patience (HTTP 429). Next try at 2026-03-01T12:01:30Z`, 0),
+					Conditions:         failing("RateLimited", `The Delos API asks for patience (HTTP 429)`, 0),
 				}
 			},
 			related: map[string]bool{},
@@ -263,7 +266,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: -1,
 					Conditions: failing("UnexpectedAnswer", `The Delos API gave an answer that it should not give: check the url of APIConnection `+
-						w.namespace+`/default and what stands between (HTTP 200): the answer is about another user than was asked for. Next try at 2026-03-01T12:00:02Z`, 0),
+						w.namespace+`/default and what stands between (HTTP 200): the answer is about another user than was asked for. Tried again within a minute`, 0),
 				}
 			},
 			related: map[string]bool{},
@@ -307,7 +310,7 @@ func TestEditPromotes(t *testing.T) {
 		ObservedGeneration: 2,
 		Conditions:         []condition{ready("True", "Bound", ownerMessage, 0)},
 		Access:             v1alpha1.AccessOwner,
-		Claim:              w.claim(v1alpha1.OriginCreated, ref(at(time.Minute))),
+		Claim:              w.claim(v1alpha1.OriginCreated),
 		User:               &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},
 		LastConfirmedTime:  ref(at(time.Minute)),
 	})

@@ -85,7 +85,7 @@ func TestClaimFollowsTheDefault(t *testing.T) {
 
 	w.reconcile()
 
-	claim := w.claim(v1alpha1.OriginCreated, ref(at(0)))
+	claim := w.claim(v1alpha1.OriginCreated)
 	claim.Connection.Name = "shared"
 	confirmed := at(2 * time.Minute)
 	w.expect(v1alpha1.ClientBindingStatus{
@@ -113,7 +113,7 @@ func TestDefaultThatLeadsElsewhere(t *testing.T) {
 
 	got := w.binding().Status
 	expectEqual(t, "reason", "ConnectionChanged", w.reason())
-	expectEqual(t, "claim", w.claim(v1alpha1.OriginCreated, ref(at(0))), got.Claim)
+	expectEqual(t, "claim", w.claim(v1alpha1.OriginCreated), got.Claim)
 	expectEqual(t, "calls", operations(nil), w.calls())
 }
 

@@ -229,28 +229,28 @@ fault                   | the binding says  | Ready | tries again | Stalled | ca
 403                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
 403, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE                    | yes    | yes       | gone after 30s: DELETE GET
 404 in the API's words  | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
-404, HTML               | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
+404, HTML               | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 40s: GET DELETE GET GET
 409                     | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
-409, already related    | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
+409, already related    | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
 422                     | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
 429                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
 429, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE                    | yes    | yes       | gone after 30s: DELETE GET
-500                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
-502, HTML               | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
-503                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
-503, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE                    | yes    | yes       | gone after 30s: DELETE GET
-timeout before headers  | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
-timeout after headers   | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
-reset, not applied      | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
-reset, applied          | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
-connection lost halfway | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
+500                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 40s: GET DELETE GET GET
+502, HTML               | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 40s: GET DELETE GET GET
+503                     | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 40s: GET DELETE GET GET
+503, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE                    | yes    | yes       | gone after 40s: GET DELETE GET GET
+timeout before headers  | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 31s: GET DELETE GET GET
+timeout after headers   | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 31s: GET DELETE GET
+reset, not applied      | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 40s: GET DELETE GET GET
+reset, applied          | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 40s: GET DELETE GET
+connection lost halfway | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 40s: GET DELETE GET
 truncated JSON          | gone              | –     | –           | –       | DELETE GET                | no     | –         | –
 20 MiB body             | gone              | –     | –           | –       | DELETE GET                | no     | –         | –
-redirect                | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 2s: DELETE GET
+redirect                | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 40s: GET DELETE GET GET
 200 with an error       | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
-200, empty, not applied | Revoking          | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 32s: GET GET GET GET DELETE GET
+200, empty, not applied | Revoking          | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 32s: GET GET GET GET GET DELETE GET
 another user's answer   | gone              | –     | –           | –       | DELETE GET                | no     | –         | –
-slow drip               | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 2s: DELETE GET
+slow drip               | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 31s: GET DELETE GET
 `,
 	},
 	{
@@ -264,18 +264,18 @@ fault                   | the binding says  | Ready | tries again | Stalled | ca
 401                     | RevocationBlocked | False | 2s          | no      | DELETE GET list        | no     | yes       | gone after 2s: GET
 401, once               | RevocationBlocked | False | 2s          | no      | DELETE GET list        | no     | yes       | gone after 2s: GET
 403                     | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
-403, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE GET             | no     | yes       | gone after 30s: DELETE GET
-404 in the API's words  | gone              | –     | –           | –       | DELETE GET             | no     | –         | –
+403, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE GET             | no     | yes       | gone after 30s: GET
+404 in the API's words  | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 404, HTML               | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 409                     | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 409, already related    | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 422                     | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 429                     | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
-429, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE GET             | no     | yes       | gone after 30s: DELETE GET
+429, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE GET             | no     | yes       | gone after 30s: GET
 500                     | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 502, HTML               | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 503                     | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
-503, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE GET             | no     | yes       | gone after 30s: DELETE GET
+503, Retry-After 30 s   | RevocationBlocked | False | 30s         | no      | DELETE GET             | no     | yes       | gone after 30s: GET
 timeout before headers  | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 timeout after headers   | RevocationBlocked | False | 2s          | no      | DELETE GET             | no     | yes       | gone after 2s: GET
 reset, not applied      | RevocationBlocked | False | 2s          | no      | DELETE GET GET         | no     | yes       | gone after 2s: GET

@@ -142,7 +142,7 @@ func (c *cell) heal(now state) string {
 		next := slices.MinFunc([]time.Time{c.connectionDue, c.bindingDue}, time.Time.Compare)
 		c.clock.Advance(next.Sub(c.clock.Now()))
 		if now = c.turn(); now.well() {
-			return now.reason() + " after " + inWords(c.clock.Now().Sub(began)) + ": " + c.callsMade()
+			return now.reason() + " after " + lengthInWords(c.clock.Now().Sub(began)) + ": " + c.callsMade()
 		}
 	}
 	c.t.Errorf("not well after %d looks in %s", looks, c.clock.Now().Sub(began))
@@ -152,7 +152,7 @@ func (c *cell) heal(now state) string {
 // describe says what people see of a state, and what it took to get there.
 func (c *cell) describe(now state) line {
 	seen := line{
-		"the connection says": readyOf(now.connection.Status.Conditions).Reason,
+		"the connection says": readyConditionOf(now.connection.Status.Conditions).Reason,
 		"the binding says":    now.reason(),
 		"Ready":               none,
 		"tries again":         none,
@@ -162,7 +162,7 @@ func (c *cell) describe(now state) line {
 		"finalizer":           none,
 	}
 	if now.binding != nil {
-		seen["Ready"] = string(readyOf(now.binding.Status.Conditions).Status)
+		seen["Ready"] = string(readyConditionOf(now.binding.Status.Conditions).Status)
 		seen["finalizer"] = yesOrNo(controllerutil.ContainsFinalizer(now.binding, v1alpha1.RevokeFinalizer))
 	}
 	if now.well() {
@@ -170,10 +170,10 @@ func (c *cell) describe(now state) line {
 	}
 	// Who fails is the connection, or else the binding.
 	failing, due := now.connection.Status.Conditions, c.connectionDue
-	if readyOf(failing).Status == metav1.ConditionTrue {
+	if readyConditionOf(failing).Status == metav1.ConditionTrue {
 		failing, due = now.binding.Status.Conditions, c.bindingDue
 	}
-	seen["tries again"] = inWords(due.Sub(c.clock.Now()))
+	seen["tries again"] = lengthInWords(due.Sub(c.clock.Now()))
 	seen["Stalled"] = yesOrNo(meta.IsStatusConditionTrue(failing, v1alpha1.ConditionStalled))
 	return seen
 }
@@ -224,7 +224,7 @@ func (s state) check(t *testing.T) {
 		t.Error("the deletion of the object would not take its access away")
 	}
 	asDeclared := s.related && s.isOwner == s.binding.Spec.IsOwner && s.binding.DeletionTimestamp.IsZero()
-	if readyOf(s.binding.Status.Conditions).Status == metav1.ConditionTrue && !asDeclared {
+	if readyConditionOf(s.binding.Status.Conditions).Status == metav1.ConditionTrue && !asDeclared {
 		t.Error("Ready, and the relation is not as declared")
 	}
 }
@@ -246,7 +246,7 @@ func checkConditions(t *testing.T, conditions []condition) {
 
 // well reports whether what was declared or withdrawn looks done; check makes sure that it then is.
 func (s state) well() bool {
-	return s.binding == nil || readyOf(s.binding.Status.Conditions).Status == metav1.ConditionTrue
+	return s.binding == nil || readyConditionOf(s.binding.Status.Conditions).Status == metav1.ConditionTrue
 }
 
 // reason is why the binding is ready or not.
@@ -254,11 +254,11 @@ func (s state) reason() string {
 	if s.binding == nil {
 		return "gone"
 	}
-	return readyOf(s.binding.Status.Conditions).Reason
+	return readyConditionOf(s.binding.Status.Conditions).Reason
 }
 
-// readyOf returns the condition Ready; an empty one before the first look.
-func readyOf(conditions []condition) condition {
+// readyConditionOf returns the condition Ready; an empty one before the first look.
+func readyConditionOf(conditions []condition) condition {
 	if ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady); ready != nil {
 		return *ready
 	}
@@ -274,7 +274,7 @@ func yesOrNo(value bool) string {
 	return "no"
 }
 
-// inWords writes a duration as people do: 10m and not 10m0s.
-func inWords(wait time.Duration) string {
+// lengthInWords writes a duration as people do: 10m and not 10m0s.
+func lengthInWords(wait time.Duration) string {
 	return strings.Replace(wait.Round(time.Second).String(), "m0s", "m", 1)
 }

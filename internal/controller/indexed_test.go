@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/fields"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -33,6 +34,18 @@ func (c indexedClient) List(ctx context.Context, list client.ObjectList, options
 				return !slices.Contains(namesOf(c.connections.Of(&b)), name)
 			})
 			return err
+		}
+		if account, ok := wanted(accountIndex); ok {
+			err := c.Client.List(ctx, list, &everything)
+			list.Items = slices.DeleteFunc(list.Items, func(b v1alpha1.ClientBinding) bool {
+				return !slices.Contains(c.connections.indexes()[accountIndex](&b), account)
+			})
+			return err
+		}
+		if relation, ok := wanted(relationIndex); ok {
+			user, cuid, _ := strings.Cut(relation, "/")
+			everything.FieldSelector = fields.SelectorFromSet(fields.Set{"spec.userUUID": user, "spec.cuid": cuid})
+			return c.Client.List(ctx, list, &everything)
 		}
 	default:
 		return fmt.Errorf("the cache has no index of %T", list)

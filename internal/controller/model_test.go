@@ -10,10 +10,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// The model test takes random walks through the life of bindings: people declare, edit and withdraw them, others
-// change the platform from outside, calls fail in every way of the fault matrix or arrive late, the operator is
-// killed in the middle of a run and started again, and time passes. After each run the promises of
-// model_invariants_test.go are checked, and those of model_quiet_test.go once everything has come to rest.
+// The model test takes random walks with the whole operator, on a real API server and with the simulator behind real HTTP: people declare,
+// edit and delete bindings, others change the platform, calls fail in the ways of the fault matrix or arrive late, the operator is
+// killed in the middle of a run and started again, its cache falls behind, and time passes. All states of the decision itself are
+// explored elsewhere; the walks are about what only the shell around it can break. Its promises are those of model_promises_test.go.
 //
 // A walk follows from its seed alone: what the API server draws by itself (UIDs, times) is hidden from the operator,
 // and of all that happens only one thing happens at a time.
@@ -39,8 +39,8 @@ func TestModel(t *testing.T) {
 			}
 			w := newWalk(t, seed)
 			w.take(*modelSteps)
-			t.Logf("%d steps, %d runs, %d calls of the API: replay with -model.seed=%d -model.steps=%d",
-				w.step, w.runs, w.calls, seed, *modelSteps)
+			t.Logf("%d steps, %d runs, %d calls of the API, %d writes to Kubernetes: replay with -model.seed=%d -model.steps=%d",
+				w.step, w.runs, w.calls, w.writes, seed, *modelSteps)
 		})
 		if t.Failed() && *modelFor > 0 {
 			break
@@ -77,7 +77,7 @@ func TestModelReplays(t *testing.T) {
 	first, second := newWalk(t, seed), newWalk(t, seed)
 	first.take(steps)
 	second.take(steps)
-	if diff := cmp.Diff(first.trace.lines, second.trace.lines); diff != "" {
+	if diff := cmp.Diff(first.trace, second.trace); diff != "" {
 		t.Errorf("two walks of one seed differ (-first +second):\n%s", diff)
 	}
 }

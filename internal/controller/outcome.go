@@ -14,14 +14,13 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
-// outcome is what a run came to. Steps return one to end the run; status.go alone turns it into
-// conditions.
+// outcome is what a run came to for one object, in words. status.go alone turns it into conditions.
 type outcome struct {
 	// ready is the status of the condition Ready; False when empty.
 	ready metav1.ConditionStatus
 	// reason is one of the reasons of api/v1alpha1.
 	reason string
-	// message says what is and who can do what about it. When the next try comes is added to it.
+	// message says what is and who can do what about it. How often it is tried again is added to it.
 	message string
 	// settled: there is nothing to retry. The object is looked at again when it is due.
 	settled bool
@@ -211,6 +210,18 @@ func connectionOutcomeOf(err error, subject failureSubject) outcome {
 		return outcome{reason: v1alpha1.ReasonLoginRefused, message: message, stalled: true, cause: err}
 	}
 	return outcomeOf(err, subject)
+}
+
+// blocked says of whatever hinders a revocation that it does so.
+func blocked(end outcome) outcome {
+	switch end.reason {
+	case v1alpha1.ReasonRevoking, v1alpha1.ReasonRevocationBlocked, v1alpha1.ReasonRevocationHeld, v1alpha1.ReasonDryRun:
+		return end
+	}
+	end.hindrance = end.reason
+	end.message = "The access could not be removed yet. " + end.message
+	end.reason, end.stalled, end.settled = v1alpha1.ReasonRevocationBlocked, false, false
+	return end
 }
 
 // log writes down what an API's failure was, with what the conditions leave out.

@@ -7,19 +7,20 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
 )
 
 // The order of work, as priorities of the work queue: what takes access away goes before all that gives it, and
 // what fails for long goes after all else.
 const (
-	priorityRevoke  = 100
+	priorityRevoke  = connection.Urgent
 	priorityChanged = 50
 	priorityAsked   = 20
 	priorityCheck   = 0
@@ -43,29 +44,57 @@ func priorityOf(binding *v1alpha1.ClientBinding, now time.Time) int {
 	}
 }
 
-// byPriority queues the bindings that a change concerns, each with its priority.
-func byPriority(now func() time.Time, concerned func(context.Context, client.Object) []*v1alpha1.ClientBinding) handler.EventHandler {
-	add := func(ctx context.Context, object client.Object, into requestQueue) {
-		enqueue(concerned(ctx, object), now(), into)
+type relationQueue = workqueue.TypedRateLimitingInterface[connection.Relation]
+
+// byPriority queues the relations of the bindings that a change concerns, each with its priority. A connection that led to another
+// API before the change concerns the relations there, too.
+func (r *ClientBindingReconciler) byPriority(concerned func(context.Context, client.Object) []*v1alpha1.ClientBinding) handler.TypedEventHandler[client.Object, connection.Relation] {
+	add := func(ctx context.Context, into relationQueue, objects ...client.Object) {
+		for _, object := range objects {
+			former, _ := object.(*v1alpha1.APIConnection)
+			r.enqueue(ctx, concerned(ctx, object), former, into)
+		}
 	}
-	return handler.Funcs{
-		CreateFunc: func(ctx context.Context, e event.CreateEvent, into requestQueue) { add(ctx, e.Object, into) },
-		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, into requestQueue) { add(ctx, e.ObjectNew, into) },
-		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, into requestQueue) { add(ctx, e.Object, into) },
+	return handler.TypedFuncs[client.Object, connection.Relation]{
+		CreateFunc: func(ctx context.Context, e event.TypedCreateEvent[client.Object], into relationQueue) {
+			add(ctx, into, e.Object)
+		},
+		UpdateFunc: func(ctx context.Context, e event.TypedUpdateEvent[client.Object], into relationQueue) {
+			add(ctx, into, e.ObjectOld, e.ObjectNew)
+		},
+		DeleteFunc: func(ctx context.Context, e event.TypedDeleteEvent[client.Object], into relationQueue) {
+			add(ctx, into, e.Object)
+		},
 	}
 }
 
-type requestQueue = workqueue.TypedRateLimitingInterface[reconcile.Request]
-
-// enqueue queues bindings, each with its priority.
-func enqueue(bindings []*v1alpha1.ClientBinding, now time.Time, into requestQueue) {
+// enqueue queues the relations of bindings, each with the priority of the binding. They are those at the API to which the bindings
+// lead now, and those at the API to which a connection led.
+func (r *ClientBindingReconciler) enqueue(ctx context.Context, bindings []*v1alpha1.ClientBinding, former *v1alpha1.APIConnection, into relationQueue) {
+	now := r.Schedule.Now()
 	for _, binding := range bindings {
-		request := reconcile.Request{NamespacedName: client.ObjectKeyFromObject(binding)}
-		if prioritized, ok := into.(priorityqueue.PriorityQueue[reconcile.Request]); ok {
-			prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priorityOf(binding, now))}, request)
-		} else {
-			into.Add(request)
+		key := connection.Relation{UserUUID: binding.Spec.UserUUID, CUID: binding.Spec.CUID}
+		host, err := r.hostOf(ctx, binding)
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "finding the API of a ClientBinding", "binding", client.ObjectKeyFromObject(binding).String())
+			continue
 		}
+		key.Host = host
+		add(key, priorityOf(binding, now), into)
+		if former != nil {
+			if was := connection.Host(former.Spec); was != host {
+				key.Host = was
+				add(key, priorityOf(binding, now), into)
+			}
+		}
+	}
+}
+
+func add(key connection.Relation, priority int, into relationQueue) {
+	if prioritized, ok := into.(priorityqueue.PriorityQueue[connection.Relation]); ok {
+		prioritized.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(priority)}, key)
+	} else {
+		into.Add(key)
 	}
 }
 

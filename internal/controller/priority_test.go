@@ -7,11 +7,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
 )
 
 // TestOrderOfWork queues one binding of each sort, and looks in which order they come out.
@@ -19,13 +21,15 @@ func TestOrderOfWork(t *testing.T) {
 	named := func(name string, change func(*v1alpha1.ClientBinding)) *v1alpha1.ClientBinding {
 		binding := &v1alpha1.ClientBinding{ObjectMeta: metav1.ObjectMeta{Name: name, Generation: 1}}
 		binding.Status.Conditions = []condition{{Type: "Ready", Status: "True", Reason: "Bound", ObservedGeneration: 1}}
-		binding.Status.Claim = &v1alpha1.Claim{}
+		binding.Spec.UserUUID = name
+		binding.Status.Claim = &v1alpha1.Claim{Connection: v1alpha1.ClaimConnection{Host: "api.example"}}
 		change(binding)
 		return binding
 	}
-	queue := priorityqueue.New[reconcile.Request]("test")
+	queue := priorityqueue.New[connection.Relation]("test")
 	defer queue.ShutDown()
-	handler := byPriority(func() time.Time { return start }, itself)
+	reconciler := &ClientBindingReconciler{Schedule: Schedule{Now: func() time.Time { return start }}}
+	handler := reconciler.byPriority(itself)
 	for _, binding := range []*v1alpha1.ClientBinding{
 		named("stalled", func(b *v1alpha1.ClientBinding) {
 			b.Status.Conditions = append(b.Status.Conditions, condition{Type: "Stalled", Status: "True", ObservedGeneration: 1})
@@ -37,13 +41,13 @@ func TestOrderOfWork(t *testing.T) {
 		named("edited", func(b *v1alpha1.ClientBinding) { b.Generation = 2 }),
 		named("deleted", func(b *v1alpha1.ClientBinding) { b.DeletionTimestamp = ref(at(0)) }),
 	} {
-		handler.Create(t.Context(), event.CreateEvent{Object: binding, IsInInitialList: true}, queue)
+		handler.Create(t.Context(), event.TypedCreateEvent[client.Object]{Object: binding, IsInInitialList: true}, queue)
 	}
 	var got []string
 	for range 5 {
-		request, _, _ := queue.GetWithPriority()
-		got = append(got, request.Name)
-		queue.Done(request)
+		relation, _, _ := queue.GetWithPriority()
+		got = append(got, relation.UserUUID)
+		queue.Done(relation)
 	}
 	if diff := cmp.Diff([]string{"deleted", "edited", "asked", "check", "stalled"}, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

@@ -22,6 +22,7 @@ type conditioned struct {
 // conclude turns an outcome into conditions and returns when to look again; 0 leaves that to the
 // caller. It is the only place that sets a condition of how the object does.
 func (s Schedule) conclude(status conditioned, end outcome, interval time.Duration) time.Duration {
+	status.forgetOwnCause(end)
 	switch {
 	case end.settled || end.ready == metav1.ConditionTrue:
 		status.set(s, v1alpha1.ConditionReady, readyStatus(end), end.reason, end.message)
@@ -30,11 +31,12 @@ func (s Schedule) conclude(status conditioned, end outcome, interval time.Durati
 		*status.observedGeneration = status.generation
 		return 0
 	case end.stalled || s.stalls(status):
-		wait := s.stalledWait(status, end, min(stalledRetry, interval))
+		longest := min(stalledRetry, interval)
+		wait := s.stalledWait(status, end, longest)
 		if end.wait != 0 {
 			wait = end.wait
 		}
-		message := s.withNextTry(end, wait)
+		message := withRhythm(end, longest)
 		status.clear(v1alpha1.ConditionReconciling)
 		status.set(s, v1alpha1.ConditionReady, readyStatus(end), end.reason, message)
 		status.set(s, v1alpha1.ConditionStalled, metav1.ConditionTrue, end.why(), message)
@@ -57,11 +59,27 @@ func (s Schedule) conclude(status conditioned, end outcome, interval time.Durati
 		if failingFor == 0 {
 			status.clear(v1alpha1.ConditionReconciling)
 		}
-		message := s.withNextTry(end, wait)
+		message := withRhythm(end, lastRetry)
 		status.set(s, v1alpha1.ConditionReady, readyStatus(end), end.reason, message)
 		status.set(s, v1alpha1.ConditionReconciling, metav1.ConditionTrue, end.why(), message)
 		return wait
 	}
+}
+
+// forgetOwnCause has an object begin anew when what kept it from being tried is over.
+func (c conditioned) forgetOwnCause(end outcome) {
+	if stalled := c.failing(v1alpha1.ConditionStalled); stalled != nil && ownCauses[stalled.Reason] && stalled.Reason != end.why() {
+		c.clear(v1alpha1.ConditionStalled)
+	}
+}
+
+// ownCauses are the reasons for which an object stalls without a call: when they are over, nothing has failed yet.
+var ownCauses = map[string]bool{
+	v1alpha1.ReasonConflict:          true,
+	v1alpha1.ReasonNotAllowed:        true,
+	v1alpha1.ReasonConnectionChanged: true,
+	v1alpha1.ReasonInvalidSpec:       true,
+	v1alpha1.ReasonContested:         true,
 }
 
 // stalledWait is how long an object that stalls waits for its next try: at most the longest wait. What the object came to
@@ -119,13 +137,25 @@ func (c conditioned) failing(kind string) *metav1.Condition {
 	return condition
 }
 
-// withNextTry adds to a message when the next try comes, unless that depends on something else.
-func (s Schedule) withNextTry(end outcome, wait time.Duration) string {
-	if end.woken {
+// withRhythm adds to a message how often the object is tried again, unless that depends on something else. It does not say when, since
+// a message that changes with each try would be written each time.
+func withRhythm(end outcome, longest time.Duration) string {
+	if end.woken || end.wait > 0 {
 		return end.message
 	}
-	at := s.Now().Add(wait).UTC().Truncate(time.Second)
-	return fmt.Sprintf("%s. Next try at %s", end.message, at.Format(time.RFC3339))
+	return end.message + ". Tried again within " + inWords(longest)
+}
+
+// inWords names a length of time for people.
+func inWords(length time.Duration) string {
+	switch {
+	case length == time.Minute:
+		return "a minute"
+	case length%time.Minute == 0:
+		return fmt.Sprintf("%d minutes", length/time.Minute)
+	default:
+		return length.String()
+	}
 }
 
 func readyStatus(end outcome) metav1.ConditionStatus {

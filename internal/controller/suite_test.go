@@ -101,9 +101,12 @@ type world struct {
 	connections Connections
 	pool        *connection.Pool
 	brake       *Brake
+	writes      *Writes
 	recorder    *events.FakeRecorder
 	// registry has the metrics since the operator was last started.
 	registry *prometheus.Registry
+	// reconciler of the bindings since the operator was last started.
+	reconciler *ClientBindingReconciler
 }
 
 // newWorld has John and Maria, two clients, and no relation.
@@ -129,9 +132,17 @@ func newWorld(t *testing.T) *world {
 
 // restart forgets all that the operator has in memory.
 func (w *world) restart() {
-	w.brake = &Brake{Kube: w.kube, Events: w.recorder}
+	w.writes = &Writes{Kube: w.kube, Live: w.kube}
+	w.brake = &Brake{Writes: w.writes, Events: w.recorder}
 	w.registry = prometheus.NewRegistry()
-	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: w.clock.Now, Metrics: metrics.New(w.registry)})
+	counters := metrics.New(w.registry)
+	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: w.clock.Now, AfterFunc: w.afterFunc, Metrics: counters})
+	w.pool.OnTurn(func(connection.Relation, int) {})
+	w.reconciler = &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake, Metrics: counters, Writes: w.writes}
+}
+
+func (w *world) afterFunc(wait time.Duration, f func()) func() bool {
+	return w.clock.AfterFunc(wait, f).Stop
 }
 
 func (w *world) schedule() Schedule {
@@ -289,10 +300,7 @@ func (w *world) delete() {
 func (w *world) reconcile() time.Duration {
 	w.t.Helper()
 	w.reconcileUsage()
-	result, err := w.bindings().Reconcile(w.t.Context(), w.request("john"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	result := w.look(w.request("john").NamespacedName)
 	if binding := w.find(); binding != nil {
 		w.assertKStatus(binding, binding.Status.Conditions)
 	}
@@ -300,7 +308,32 @@ func (w *world) reconcile() time.Duration {
 }
 
 func (w *world) bindings() *ClientBindingReconciler {
-	return &ClientBindingReconciler{Kube: w.kube, Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake}
+	w.reconciler.Connections, w.reconciler.Schedule, w.reconciler.Kube = w.connections, w.schedule(), w.kube
+	w.writes.Kube, w.writes.Live = w.kube, w.kube
+	return w.reconciler
+}
+
+// look looks once at the relation of a binding; not at all when there is no such binding.
+func (w *world) look(name client.ObjectKey) ctrl.Result {
+	w.t.Helper()
+	result, err := w.lookWith(w.t.Context(), name)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return result
+}
+
+func (w *world) lookWith(ctx context.Context, name client.ObjectKey) (ctrl.Result, error) {
+	w.t.Helper()
+	binding := &v1alpha1.ClientBinding{}
+	if err := w.kube.Get(ctx, name, binding); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	host, err := w.bindings().hostOf(ctx, binding)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return w.bindings().Reconcile(ctx, connection.Relation{Host: host, UserUUID: binding.Spec.UserUUID, CUID: binding.Spec.CUID})
 }
 
 // reconcileUsage protects the connection and its Secret, or lets them go.
@@ -317,12 +350,12 @@ func (w *world) reconcileUsageOf(connection ctrl.Request) {
 }
 
 func (w *world) usage() *UsageReconciler {
-	return &UsageReconciler{Kube: w.kube, Live: w.kube, Connections: w.connections, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Brake: w.brake, Events: w.recorder, Now: w.clock.Now}
+	return &UsageReconciler{Kube: w.kube, Writes: w.writes, Live: w.kube, Connections: w.connections, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Brake: w.brake, Events: w.recorder, Now: w.clock.Now}
 }
 
 func (w *world) reconcileConnection() time.Duration {
 	w.t.Helper()
-	reconciler := &APIConnectionReconciler{Kube: w.kube, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Writes: w.writes, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
 	result, err := reconciler.Reconcile(w.t.Context(), w.request("default"))
 	if err != nil {
 		w.t.Fatal(err)
@@ -335,7 +368,7 @@ func (w *world) reconcileConnection() time.Duration {
 // reconcileConnectionAt looks once at any connection.
 func (w *world) reconcileConnectionAt(name client.ObjectKey) {
 	w.t.Helper()
-	reconciler := &APIConnectionReconciler{Kube: w.kube, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Writes: w.writes, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
 	if _, err := reconciler.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: name}); err != nil {
 		w.t.Fatal(err)
 	}
@@ -460,19 +493,19 @@ func stuck(reason, message string, failedAt, stalledAt time.Duration) []metav1.C
 	}
 }
 
-// hinderedBy says why a revocation is blocked, where tools look for it.
-func hinderedBy(reason string, conditions []metav1.Condition) []metav1.Condition {
-	conditions[1].Reason = reason
-	return conditions
+// claim is what the operator answers for in the world's platform.
+func (w *world) claim(origin v1alpha1.Origin, inFlight ...v1alpha1.Call) *v1alpha1.Claim {
+	return &v1alpha1.Claim{
+		Origin:     origin,
+		Connection: v1alpha1.ClaimConnection{Namespace: w.namespace, Name: "default", Host: w.host()},
+		Account:    w.account(),
+		InFlight:   inFlight,
+	}
 }
 
-// claim is what the operator answers for in the world's platform.
-func (w *world) claim(origin v1alpha1.Origin, written *metav1.Time) *v1alpha1.Claim {
-	return &v1alpha1.Claim{
-		Origin:        origin,
-		Connection:    v1alpha1.ClaimConnection{Namespace: w.namespace, Name: "default", Host: w.host()},
-		LastWriteTime: written,
-	}
+// account names the account with which the world's connection acts.
+func (w *world) account() string {
+	return w.pool.Session(w.connection()).Account()
 }
 
 func ref[T any](value T) *T { return &value }

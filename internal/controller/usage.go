@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -37,12 +36,16 @@ type UsageReconciler struct {
 	Secrets Secrets
 	// Identity is who the operator is, for those who give it rights.
 	Identity Identity
+	// Writes remembers what this process wrote.
+	Writes *Writes
 	// Brake takes approvals of held revocations.
 	Brake *Brake
 	// Events tells people why something does not go.
 	Events events.EventRecorder
 	// Now is the clock.
 	Now func() time.Time
+	// DryRun has it only count.
+	DryRun bool
 
 	// told are the objects of which was told that they stay for now.
 	told map[types.UID]bool
@@ -69,10 +72,14 @@ func (r *UsageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	found = r.Writes.latest(found)
 	follow(r.Secrets, found)
 	who, err := r.need(ctx, found)
 	if err != nil {
 		return ctrl.Result{}, err
+	}
+	if r.DryRun {
+		return retryConflict(r.count(ctx, found, who))
 	}
 	for _, step := range []func(context.Context, *v1alpha1.APIConnection, demand) error{
 		r.acknowledge, r.protect, r.count, r.release,
@@ -188,7 +195,7 @@ func (r *UsageReconciler) remember(ctx context.Context, of *v1alpha1.APIConnecti
 	if len(former) >= mostProtected {
 		return fmt.Errorf("the Secrets %s were used before and could not be released: no further one is protected", strings.Join(former, ", "))
 	}
-	return r.record(ctx, of, append(slices.Clone(former), secret.GetName()))
+	return r.record(ctx, of, func(secrets []string) []string { return append(secrets, secret.GetName()) })
 }
 
 // forget takes a Secret off the record that is no longer protected.
@@ -197,23 +204,30 @@ func (r *UsageReconciler) forget(ctx context.Context, of *v1alpha1.APIConnection
 		return nil
 	}
 	delete(r.told, unreleased(of, secret))
-	return r.record(ctx, of, slices.DeleteFunc(slices.Clone(of.Status.ProtectedSecrets), func(name string) bool { return name == secret }))
+	return r.record(ctx, of, func(secrets []string) []string {
+		return slices.DeleteFunc(secrets, func(name string) bool { return name == secret })
+	})
 }
 
-// record writes which Secrets are protected, and only onto the version of the connection that was read: a list made from
-// an older one would lack what was recorded since.
-func (r *UsageReconciler) record(ctx context.Context, of *v1alpha1.APIConnection, secrets []string) error {
-	before := of.DeepCopy()
-	of.Status.ProtectedSecrets = secrets
-	if len(secrets) == 0 {
-		of.Status.ProtectedSecrets = nil
-	}
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	if err := r.Kube.Status().Patch(ctx, of, patch, client.FieldOwner(FieldManager)); err != nil {
-		return fmt.Errorf("recording which Secrets of APIConnection %s are protected: %w", client.ObjectKeyFromObject(of), err)
-	}
+// record writes which Secrets are protected.
+func (r *UsageReconciler) record(ctx context.Context, of *v1alpha1.APIConnection, change func([]string) []string) error {
+	err := r.patchStatus(ctx, of, func(status *v1alpha1.APIConnectionStatus) {
+		status.ProtectedSecrets = change(status.ProtectedSecrets)
+		if len(status.ProtectedSecrets) == 0 {
+			status.ProtectedSecrets = nil
+		}
+	})
 	follow(r.Secrets, of)
-	return nil
+	return err
+}
+
+// patchStatus changes the status of a connection, which then is as it was written.
+func (r *UsageReconciler) patchStatus(ctx context.Context, of *v1alpha1.APIConnection, change func(*v1alpha1.APIConnectionStatus)) error {
+	is, err := r.Writes.patchConnection(ctx, of, func(after *v1alpha1.APIConnection) { change(&after.Status) })
+	if err == nil && is != of {
+		*of = *is
+	}
+	return err
 }
 
 // hold sets the finalizer on an object. One that is being deleted can get none, and stays if it has one.
@@ -379,18 +393,12 @@ func (r *UsageReconciler) tellUnreleased(ctx context.Context, of *v1alpha1.APICo
 
 // count writes to the status how many bindings need the connection, and how many wait for an approval.
 func (r *UsageReconciler) count(ctx context.Context, of *v1alpha1.APIConnection, who demand) error {
-	before := of.DeepCopy()
-	of.Status.Bindings, of.Status.RevocationsHeld = &who.bindings, nil
-	if of.Spec.Revocations != nil {
-		of.Status.RevocationsHeld = &who.held
-	}
-	if equality.Semantic.DeepEqual(before.Status, of.Status) {
-		return nil
-	}
-	if err := r.Kube.Status().Patch(ctx, of, client.MergeFrom(before), client.FieldOwner(FieldManager)); err != nil {
-		return fmt.Errorf("writing the status: %w", err)
-	}
-	return nil
+	return r.patchStatus(ctx, of, func(status *v1alpha1.APIConnectionStatus) {
+		status.Bindings, status.RevocationsHeld = &who.bindings, nil
+		if of.Spec.Revocations != nil {
+			status.RevocationsHeld = &who.held
+		}
+	})
 }
 
 // patchFinalizer adds or removes the finalizer, and only on the version of the object that was read.
@@ -403,6 +411,7 @@ func (r *UsageReconciler) patchFinalizer(ctx context.Context, object client.Obje
 	if err := r.Kube.Patch(ctx, object, patch, client.FieldOwner(FieldManager)); err != nil {
 		return fmt.Errorf("changing the finalizer of %s: %w", client.ObjectKeyFromObject(object), err)
 	}
+	r.Writes.wrote(object)
 	if !controllerutil.ContainsFinalizer(object, v1alpha1.InUseFinalizer) {
 		delete(r.told, object.GetUID())
 	}
@@ -414,24 +423,4 @@ func secretMetadata(namespace, name string) *metav1.PartialObjectMetadata {
 	secret := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))
 	return secret
-}
-
-// protect ends the run of a binding that has nothing to answer for yet, unless its connection and the credentials are
-// sure to stay until its access was revoked. It does so before the first call, which would have to be repeated. One
-// that is suspended writes nothing, and may look.
-func (r *run) protect(context.Context) error {
-	switch {
-	case r.binding.Status.Claim != nil || r.suspended():
-		return nil
-	case !r.connection.DeletionTimestamp.IsZero():
-		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, woken: true, message: fmt.Sprintf(
-			"APIConnection %s is being deleted, and no more access is given through it", r.connectionName())})
-	case !controllerutil.ContainsFinalizer(r.connection, v1alpha1.InUseFinalizer) && r.refused():
-		// That it is no longer said to be refused is what tells those who protect connections.
-		return r.conclude(outcome{reason: v1alpha1.ReasonConnectionNotReady, woken: true, wait: startingRetry, message: fmt.Sprintf(
-			"Waits until APIConnection %s is sure to stay", r.connectionName())})
-	case !controllerutil.ContainsFinalizer(r.connection, v1alpha1.InUseFinalizer):
-		return r.conclude(outcome{silent: true, wait: startingRetry})
-	}
-	return nil
 }

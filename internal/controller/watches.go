@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,26 +22,40 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
 )
 
 // The indexes of the manager's cache, by which a change finds who depends on it.
 const (
 	// connectionIndex finds ClientBindings by the namespace/name of the APIConnections that they may need.
 	connectionIndex = "connection"
-	// userField and cuidField find ClientBindings of the same relation. They are the CRD's selectable fields,
-	// so the API server knows them, too.
-	userField = "spec.userUUID"
-	cuidField = "spec.cuid"
+	// relationIndex finds ClientBindings by their user and client, of whatever API. See relationOf.
+	relationIndex = "relation"
+	// accountIndex finds ClientBindings by the account of the platform that last confirmed them.
+	accountIndex = "account"
 )
 
-// SetupWithManager registers the reconciler and what wakes it: edits of a binding, requests for a run, the
-// coming, going and change of its connection, a new session of that, the labels of its namespace, and what bindings of the same relation come to.
-func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.Options) error {
-	for field, values := range map[string]func(*v1alpha1.ClientBinding) []string{
-		connectionIndex: func(b *v1alpha1.ClientBinding) []string { return namesOf(r.Connections.Of(b)) },
-		userField:       func(b *v1alpha1.ClientBinding) []string { return []string{b.Spec.UserUUID} },
-		cuidField:       func(b *v1alpha1.ClientBinding) []string { return []string{b.Spec.CUID} },
-	} {
+// relationOf is a value of relationIndex. Neither id has a slash.
+func relationOf(userUUID, cuid string) string { return userUUID + "/" + cuid }
+
+// indexes are the values of a binding in each index.
+func (c Connections) indexes() map[string]func(*v1alpha1.ClientBinding) []string {
+	return map[string]func(*v1alpha1.ClientBinding) []string{
+		connectionIndex: func(b *v1alpha1.ClientBinding) []string { return namesOf(c.Of(b)) },
+		relationIndex:   func(b *v1alpha1.ClientBinding) []string { return []string{relationOf(b.Spec.UserUUID, b.Spec.CUID)} },
+		accountIndex: func(b *v1alpha1.ClientBinding) []string {
+			if b.Status.Claim == nil || b.Status.Claim.Account == "" {
+				return nil
+			}
+			return []string{b.Status.Claim.Account}
+		},
+	}
+}
+
+// SetupWithManager registers the reconciler and what wakes a relation: edits of its bindings, requests for a run, the
+// coming, going and change of their connections, a new session or a free turn of one, and the labels of their namespaces.
+func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.TypedOptions[connection.Relation]) error {
+	for field, values := range r.Connections.indexes() {
 		err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ClientBinding{}, field, func(object client.Object) []string {
 			return values(object.(*v1alpha1.ClientBinding))
 		})
@@ -48,21 +63,33 @@ func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 			return err
 		}
 	}
-	now := r.Schedule.Now
-	bindings := ctrl.NewControllerManagedBy(mgr).Named("clientbinding").
-		Watches(&v1alpha1.ClientBinding{}, byPriority(now, itself), builder.WithPredicates(edited())).
-		Watches(&v1alpha1.ClientBinding{}, byPriority(now, r.rivalsOf), builder.WithPredicates(standingChanged())).
-		Watches(&v1alpha1.APIConnection{}, byPriority(now, r.bindingsOf), builder.WithPredicates(usabilityChanged())).
-		WatchesRawSource(source.TypedChannel(r.Pool.Opened(), handler.TypedFuncs[types.NamespacedName, reconcile.Request]{
-			GenericFunc: func(ctx context.Context, opened event.TypedGenericEvent[types.NamespacedName], into requestQueue) {
-				enqueue(r.waitingFor(ctx, opened.Object), now(), into)
+	options.LogConstructor = func(key *connection.Relation) logr.Logger {
+		logger := mgr.GetLogger().WithValues("controller", "clientbinding")
+		if key == nil {
+			return logger
+		}
+		return logger.WithValues("user", key.UserUUID, "cuid", key.CUID, "host", key.Host)
+	}
+	bindings := builder.TypedControllerManagedBy[connection.Relation](mgr).Named("clientbinding").
+		Watches(&v1alpha1.ClientBinding{}, r.byPriority(itself), builder.WithPredicates(edited())).
+		Watches(&v1alpha1.APIConnection{}, r.byPriority(r.bindingsOf), builder.WithPredicates(usabilityChanged())).
+		WatchesRawSource(source.TypedChannel(r.Pool.Opened(), handler.TypedFuncs[types.NamespacedName, connection.Relation]{
+			GenericFunc: func(ctx context.Context, opened event.TypedGenericEvent[types.NamespacedName], into relationQueue) {
+				r.enqueue(ctx, r.waitingFor(ctx, opened.Object), nil, into)
 			},
 		})).
+		WatchesRawSource(source.TypedFunc[connection.Relation](func(_ context.Context, into relationQueue) error {
+			r.Pool.OnTurn(func(key connection.Relation, priority int) {
+				// The turn is held for a moment only, so it comes before its equals.
+				add(key, priority+1, into)
+			})
+			return nil
+		})).
 		WithOptions(options)
-	// The labels by which a connection may choose whom it serves. They can be watched in the whole cluster only; whoever
-	// may look into some namespaces only reads them when they are needed.
+	// The labels by which a connection may choose whom it serves. They can be watched in the whole cluster only; an
+	// operator that may look into some namespaces only reads them when they are needed.
 	if len(r.Connections.Namespaces) == 0 {
-		bindings.WatchesMetadata(&corev1.Namespace{}, byPriority(now, r.bindingsIn), builder.WithPredicates(predicate.LabelChangedPredicate{}))
+		bindings.WatchesMetadata(&corev1.Namespace{}, r.byPriority(r.bindingsIn), builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
 	return bindings.Complete(r)
 }
@@ -155,24 +182,6 @@ func pointers(bindings *v1alpha1.ClientBindingList) []*v1alpha1.ClientBinding {
 	return concerned
 }
 
-// rivalsOf finds the other bindings of the same relation.
-func (r *ClientBindingReconciler) rivalsOf(ctx context.Context, object client.Object) []*v1alpha1.ClientBinding {
-	spec := object.(*v1alpha1.ClientBinding).Spec
-	bindings := &v1alpha1.ClientBindingList{}
-	fields := client.MatchingFields{userField: spec.UserUUID, cuidField: spec.CUID}
-	if err := r.Kube.List(ctx, bindings, fields, client.UnsafeDisableDeepCopy); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "finding the ClientBindings of a relation")
-		return nil
-	}
-	var rivals []*v1alpha1.ClientBinding
-	for i := range bindings.Items {
-		if other := &bindings.Items[i]; other.UID != object.GetUID() {
-			rivals = append(rivals, other)
-		}
-	}
-	return rivals
-}
-
 // edited lets through what a person or a tool changed, and not what the operator writes: the spec and
 // the deletion (both change the generation), requests for a run, and a finalizer that was taken away. From what has
 // expired the operator takes it away itself, and would be woken to look at what its cache does not show as done yet.
@@ -262,24 +271,4 @@ func updated(matters func(was, is client.Object) bool) predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
 		return matters(update.ObjectOld, update.ObjectNew)
 	}}
-}
-
-// standingChanged lets through what matters to other bindings of the same relation: whether a binding is there,
-// holds the relation, shows it as declared, and else why not.
-func standingChanged() predicate.Predicate {
-	type standing struct {
-		generation int64
-		held       bool
-		ready      metav1.ConditionStatus
-		why        string
-	}
-	of := func(object client.Object) standing {
-		binding := object.(*v1alpha1.ClientBinding)
-		is := standing{generation: binding.Generation, held: heldBy(binding)}
-		if ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-			is.ready, is.why = ready.Status, ready.Reason
-		}
-		return is
-	}
-	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
 }

@@ -43,11 +43,12 @@ func (w *world) runManager() {
 	}
 	schedule := Schedule{Now: time.Now, StallAfter: 10 * time.Minute, Jitter: Jitter}
 	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: time.Now, Metrics: metrics.New(prometheus.NewRegistry())})
-	brake := &Brake{Kube: mgr.GetClient(), Events: w.recorder}
-	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
-	usage := &UsageReconciler{Kube: mgr.GetClient(), Connections: w.connections, Live: mgr.GetAPIReader(), Secrets: secrets, Identity: operatorIdentity, Brake: brake, Events: w.recorder, Now: time.Now}
-	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Secrets: secrets, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: schedule, Policies: NewPolicies(mgr.GetAPIReader())}
-	if err := bindings.SetupWithManager(ctx, mgr, controller.Options{}); err != nil {
+	writes := &Writes{Kube: mgr.GetClient(), Live: mgr.GetAPIReader()}
+	brake := &Brake{Writes: writes, Events: w.recorder}
+	bindings := &ClientBindingReconciler{Kube: mgr.GetClient(), Writes: writes, Connections: w.connections, Pool: w.pool, Events: w.recorder, Schedule: schedule, Brake: brake}
+	usage := &UsageReconciler{Kube: mgr.GetClient(), Writes: writes, Connections: w.connections, Live: mgr.GetAPIReader(), Secrets: secrets, Identity: operatorIdentity, Brake: brake, Events: w.recorder, Now: time.Now}
+	connections := &APIConnectionReconciler{Kube: mgr.GetClient(), Writes: writes, Secrets: secrets, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: schedule, Policies: NewPolicies(mgr.GetAPIReader())}
+	if err := bindings.SetupWithManager(ctx, mgr, controller.TypedOptions[connection.Relation]{}); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := connections.SetupWithManager(mgr, secrets.Changes(), controller.Options{}); err != nil {

@@ -115,6 +115,7 @@ func (c *Client) judge(about call, token string, got answer) error {
 		RetryAfter: retryAfter(got.header.Get("Retry-After"), c.config.Now()),
 	}
 	text, reported := got.errorText()
+	failure.inWords = text != ""
 	failure.Kind = kindOfText(text, about)
 	if failure.Kind == KindNone {
 		failure.Kind = kindOfStatus(got.status)

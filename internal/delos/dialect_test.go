@@ -88,7 +88,7 @@ func TestOtherForm(t *testing.T) {
 				test.fault(p)
 			}
 			got := failureOf(t, test.call(t, p))
-			ignored := cmpopts.IgnoreFields(Error{}, "RequestID")
+			ignored := cmpopts.IgnoreFields(Error{}, "RequestID", "inWords")
 			if diff := cmp.Diff(&test.want, got, ignored, cmp.AllowUnexported(Error{})); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}

@@ -9,8 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
+	"unicode"
 )
 
 // Kind is what a failed call means to the caller.
@@ -101,6 +104,8 @@ type Error struct {
 	// failure says nothing of the form, or the API has accepted the form before.
 	OtherForm Form
 
+	// inWords: the answer has words of the API's own.
+	inWords bool
 	// tokenRefused: the API asks for patience, but seems not to accept the token that was sent either.
 	tokenRefused bool
 	// canceled is the error of the caller's context when the caller gave up, so that errors.Is finds it.
@@ -138,6 +143,13 @@ func (e *Error) ProvesUserGone() bool {
 	}
 }
 
+// Names reports whether the API's own words name an id.
+func (e *Error) Names(id string) bool {
+	return slices.Contains(strings.FieldsFunc(e.Text, func(r rune) bool {
+		return r != '_' && r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}), id)
+}
+
 // MayMeanGone reports whether the answer to a removal may mean that there is nothing to remove: the
 // API's own words, documented or not, with a 404. Only Get user can tell whether it is so.
 func (e *Error) MayMeanGone() bool {
@@ -161,6 +173,15 @@ func (e *Error) Refused() bool {
 		return false
 	}
 }
+
+// Answered reports whether the API itself says that it did not do what it was asked. A page, a gateway's status without words, and an API
+// that fails are no answer: what was asked may have been done, or may still be.
+func (e *Error) Answered() bool {
+	return e.Kind == KindAlreadyRelated || e.inWords && e.Status < http.StatusInternalServerError
+}
+
+// Succeeded reports whether the status says that the call succeeded, although the answer is not what it should be.
+func (e *Error) Succeeded() bool { return succeeded(e.Status) }
 
 // Declined reports whether the API answered by a status that says that it did nothing. One that fails may have done
 // what it was asked.

@@ -25,6 +25,20 @@ func (s *Server) perform(req *request) answer {
 		return s.refresh(req)
 	case !s.sessions.authorize(req.header.Get("Authorization"), s.settings.BareToken, s.clock()):
 		return s.settings.unauthorized()
+	default:
+		return s.performAs(req, s.sessions.account(req.header.Get("Authorization")))
+	}
+}
+
+// performAs carries out a call of an account about users.
+func (s *Server) performAs(req *request, account Account) answer {
+	switch {
+	case account.SeesNobody && req.op == OpList:
+		return success(listAnswer{Items: []wholeUser{}})
+	case account.SeesNobody:
+		return s.settings.userNotFound(req.user)
+	case account.ReadOnly && (req.op == OpRelate || req.op == OpUnrelate):
+		return s.settings.failure(http.StatusForbidden, codePermissionDenied, "Permission denied")
 	case req.op == OpUser:
 		return s.user(req)
 	case req.op == OpRelate:

@@ -22,6 +22,10 @@ type Account struct {
 	TOTPSeed string `json:"totpSeed,omitempty"`
 	// UserID is who a login says it is; empty takes a random one.
 	UserID string `json:"userId,omitempty"`
+	// ReadOnly accounts may not change relations.
+	ReadOnly bool `json:"readOnly,omitempty"`
+	// SeesNobody has the account see no user at all, as one of another tenant does.
+	SeesNobody bool `json:"seesNobody,omitempty"`
 }
 
 // Validate reports what would keep the account from ever logging in.
@@ -39,10 +43,13 @@ func (a Account) Validate() error {
 	return nil
 }
 
-// AddAccount adds the account, or replaces the one with that login.
+// AddAccount adds the account, or replaces the one with that login, whose sessions live on.
 func (s *Server) AddAccount(account Account) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if former := s.sessions.accounts[account.Login]; former != nil && account.UserID == "" {
+		account.UserID = former.UserID
+	}
 	if account.UserID == "" {
 		account.UserID = newUUID()
 	}
@@ -96,13 +103,19 @@ type sessions struct {
 	key      []byte // signs access tokens
 	accounts map[string]*storedAccount
 	tokens   map[string]bool
-	access   map[string]time.Time // when each access token expires
+	access   map[string]accessGrant
 	refresh  map[string]*refreshGrant
 }
 
 type storedAccount struct {
 	Account
 	lastStep int64 // of the last TOTP code used
+}
+
+// accessGrant is what an access token stands for.
+type accessGrant struct {
+	userID  string
+	expires time.Time
 }
 
 // refreshGrant is what a refresh token stands for. Used ones are kept, revoked, until they would have expired.
@@ -119,7 +132,7 @@ func newSessions() sessions {
 		key:      key,
 		accounts: map[string]*storedAccount{},
 		tokens:   map[string]bool{},
-		access:   map[string]time.Time{},
+		access:   map[string]accessGrant{},
 		refresh:  map[string]*refreshGrant{},
 	}
 }
@@ -127,7 +140,18 @@ func newSessions() sessions {
 // authorize reports whether the Authorization header carries a token that is good now, bare or behind "Bearer ".
 func (s sessions) authorize(header string, bare bool, now time.Time) bool {
 	token, bearer := strings.CutPrefix(header, "Bearer ")
-	return bearer != bare && (s.tokens[token] || now.Before(s.access[token]))
+	return bearer != bare && (s.tokens[token] || now.Before(s.access[token].expires))
+}
+
+// account is the account that a call comes from; without a login for a token that was given.
+func (s sessions) account(header string) Account {
+	grant, issued := s.access[strings.TrimPrefix(header, "Bearer ")]
+	for _, account := range s.accounts {
+		if issued && account.UserID == grant.userID {
+			return account.Account
+		}
+	}
+	return Account{}
 }
 
 // login is Login. How a wrong password is answered is not documented: here, like a wrong token.
@@ -175,12 +199,12 @@ func (s *Server) refresh(req *request) answer {
 
 // issue makes a pair of tokens, and forgets those that have expired.
 func (s sessions) issue(userID string, now time.Time, settings Settings) (access, refresh string) {
-	maps.DeleteFunc(s.access, func(_ string, expires time.Time) bool { return !now.Before(expires) })
+	maps.DeleteFunc(s.access, func(_ string, grant accessGrant) bool { return !now.Before(grant.expires) })
 	maps.DeleteFunc(s.refresh, func(_ string, grant *refreshGrant) bool { return !now.Before(grant.expires) })
 
 	expires := now.Add(settings.accessTTL())
 	access = s.jwt(userID, now, expires)
-	s.access[access] = expires
+	s.access[access] = accessGrant{userID, expires}
 	refresh = rand.Text() + rand.Text()
 	s.refresh[refresh] = &refreshGrant{userID: userID, expires: now.Add(settings.refreshTTL())}
 	return access, refresh

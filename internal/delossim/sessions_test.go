@@ -308,3 +308,36 @@ func TestAccountValidate(t *testing.T) {
 		}
 	}
 }
+
+// TestRightsOfAccounts shows what an account with fewer rights may do, and that its sessions learn of it.
+func TestRightsOfAccounts(t *testing.T) {
+	for name, test := range map[string]struct {
+		account delossim.Account
+		want    []int // of Get user, PUT, DELETE and the list, in this order
+	}{
+		"all":         {delossim.Account{}, []int{200, 200, 200, 200}},
+		"read only":   {delossim.Account{ReadOnly: true}, []int{200, 403, 403, 200}},
+		"sees nobody": {delossim.Account{SeesNobody: true}, []int{404, 404, 404, 200}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, delossim.Settings{})
+			s, _ := p.login(t, credentials)
+			test.account.Login, test.account.Password = "operator@example.com", "correct horse"
+			p.AddAccount(test.account)
+			var got []int
+			for _, call := range [][3]string{
+				{http.MethodGet, johnURL, ""},
+				{http.MethodPut, johnURL + "/relate-client", `{"relation": {"cuid": "cust_789xyz", "isOwner": true}}`},
+				{http.MethodDelete, johnURL + "/relate-client/cust_789xyz", ""},
+				{http.MethodGet, "/v2/user", ""},
+			} {
+				req := p.request(t, call[0], call[1], call[2])
+				req.Header.Set("Authorization", "Bearer "+s.AccessToken)
+				got = append(got, p.send(t, req).Status)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("status (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -125,12 +125,13 @@ type gatewayError struct {
 
 // The gRPC codes that a gateway puts into its error bodies.
 const (
-	codeInvalidArgument = 3
-	codeNotFound        = 5
-	codeAlreadyExists   = 6
-	codeUnimplemented   = 12
-	codeInternal        = 13
-	codeUnauthenticated = 16
+	codeInvalidArgument  = 3
+	codeNotFound         = 5
+	codePermissionDenied = 7
+	codeAlreadyExists    = 6
+	codeUnimplemented    = 12
+	codeInternal         = 13
+	codeUnauthenticated  = 16
 )
 
 // answer is what the platform itself says to a call.

@@ -22,6 +22,7 @@ type Metrics struct {
 	outages  *prometheus.CounterVec
 	expires  *prometheus.GaugeVec
 	drifts   *prometheus.CounterVec
+	unread   *prometheus.CounterVec
 }
 
 // New returns metrics that are registered.
@@ -62,7 +63,11 @@ func New(registerer prometheus.Registerer) *Metrics {
 			Help: "How often a confirmed relation was found changed by somebody else, and corrected.",
 		}, []string{"connection"}),
 	}
-	registerer.MustRegister(m.calls, m.duration, m.inFlight, m.waits, m.ready, m.outages, m.expires, m.drifts)
+	m.unread = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: prometheus.BuildFQName(namespace, "", "released_unread_total"),
+		Help: "How often a deleted ClientBinding without a status was let go although nobody could read whether its access exists.",
+	}, []string{"connection"})
+	registerer.MustRegister(m.calls, m.duration, m.inFlight, m.waits, m.ready, m.outages, m.expires, m.drifts, m.unread)
 	return m
 }
 
@@ -112,6 +117,9 @@ func (c *Connection) Expires(at time.Time) {
 // Drift counts a relation that somebody else had changed, and that was corrected.
 func (c *Connection) Drift() { c.metrics.drifts.WithLabelValues(c.name).Inc() }
 
+// ReleasedUnread counts a ClientBinding that was let go although its access could not be read.
+func (c *Connection) ReleasedUnread() { c.metrics.unread.WithLabelValues(c.name).Inc() }
+
 // Forget removes the metrics of a connection that is no more.
 func (c *Connection) Forget() {
 	labels := prometheus.Labels{"connection": c.name}
@@ -123,6 +131,7 @@ func (c *Connection) Forget() {
 	c.metrics.outages.DeletePartialMatch(labels)
 	c.metrics.expires.DeletePartialMatch(labels)
 	c.metrics.drifts.DeletePartialMatch(labels)
+	c.metrics.unread.DeletePartialMatch(labels)
 }
 
 func class(status int) string {

@@ -95,6 +95,36 @@ func (p *process) Stop() error { return p.end(syscall.SIGTERM) }
 // Kill ends the process without a warning (SIGKILL) and waits until it is gone. It is no error if there is none.
 func (p *process) Kill() error { return p.end(syscall.SIGKILL) }
 
+// Freeze stops the process where it is (SIGSTOP), as a machine does that is suspended.
+func (p *process) Freeze() error { return p.signal(syscall.SIGSTOP) }
+
+// Thaw lets a process go on that was frozen.
+func (p *process) Thaw() error { return p.signal(syscall.SIGCONT) }
+
+func (p *process) signal(signal os.Signal) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended == nil {
+		return fmt.Errorf("%s does not run", p.name)
+	}
+	return p.process.Signal(signal)
+}
+
+// Ended reports whether the process has ended by itself, or there is none.
+func (p *process) Ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended == nil {
+		return true
+	}
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 func (p *process) end(signal os.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

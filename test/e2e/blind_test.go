@@ -35,7 +35,7 @@ func TestObjectsStoredUnderAnOlderCRD(t *testing.T) {
 
 	restore := n.relaxTimes(t)
 	patch(t, victim, `{"spec":{"expiresAt":"2027-12-31T17:00:00z"}}`)
-	patch(t, victim, `{"status":{"claim":{"lastWriteTime":[]},"lastConfirmedTime":"2026-11-23T12:00:00z"}}`, "status")
+	patch(t, victim, `{"status":{"claim":{"revocationPermittedTime":[]},"lastConfirmedTime":"2026-11-23T12:00:00z"}}`, "status")
 	list := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
 		"userUUID": "user_2", "cuid": "cust_1", "isOwner": false, "expiresAt": []any{},
 	}}}
@@ -97,7 +97,7 @@ func (n *tenant) relaxTimes(t *testing.T) (restore func()) {
 	properties := crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties
 	properties["spec"].Properties["expiresAt"] = relaxed
 	properties["status"].Properties["lastConfirmedTime"] = relaxed
-	properties["status"].Properties["claim"].Properties["lastWriteTime"] = relaxed
+	properties["status"].Properties["claim"].Properties["revocationPermittedTime"] = relaxed
 	if err := kube.Update(t.Context(), crd); err != nil {
 		t.Fatal(err)
 	}

@@ -205,7 +205,7 @@ func TestNobodyAnswers(t *testing.T) {
 	n.bindCrowd(t)
 	within(t, 20*time.Second, func() string {
 		return first(
-			n.tells(t, v1alpha1.ReasonAPIUnavailable, address+" refused the connection", "Next try at "),
+			n.tells(t, v1alpha1.ReasonAPIUnavailable, address+" refused the connection", "Tried again within a minute"),
 			n.each(func(name string) string { return n.waits(t, name) }),
 		)
 	})

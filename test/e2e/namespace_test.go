@@ -253,7 +253,7 @@ func (n *tenant) audited(t *testing.T, name, text string) string {
 		if json.Unmarshal([]byte(line), &entry) != nil || !entry.Audit {
 			continue
 		}
-		if strings.Contains(line, `"`+n.namespace+`"`) && strings.Contains(line, `"`+name+`"`) && strings.Contains(line, text) {
+		if strings.Contains(line, `"`+n.namespace+"/"+name+`"`) && strings.Contains(line, text) {
 			return ""
 		}
 	}

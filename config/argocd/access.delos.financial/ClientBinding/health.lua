@@ -19,7 +19,7 @@ local function is(type)
 end
 
 -- These messages say all that their reasons say.
-local plain = { Bound = true, Expired = true, Suspended = true }
+local plain = { Bound = true, Unclaimed = true, Expired = true, Suspended = true, DryRun = true }
 
 local function words(condition)
   if plain[condition.reason] then
@@ -55,7 +55,7 @@ elseif is("Ready") and ready.reason == "Expired" then
   -- The declared state is that there is no access any more, and it was read back.
   hs.status = "Healthy"
   hs.message = words(ready)
-elseif spec.suspend == true and status.expiredTime == nil then
+elseif ready.reason == "DryRun" or spec.suspend == true and status.expiredTime == nil then
   hs.status = "Suspended"
   hs.message = words(ready)
 elseif is("Ready") then

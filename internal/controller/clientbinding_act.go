@@ -1,0 +1,382 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
+	"github.com/delos-financial/clientbinding-operator/internal/relation"
+)
+
+// The steps that a run takes between two decisions. Each notes in the facts what came of it.
+
+// turn takes the run's turn on the connection of a member; false when there is none now. The run is then called back.
+func (r *run) turn(i int) bool {
+	m := r.members[i]
+	if r.turns[m.session] != nil {
+		return true
+	}
+	turn, entered := m.session.Enter(r.key, priorityOf(m.cached, r.now.Time))
+	if !entered {
+		r.refused = true
+		r.facts.NoteRead(i, relation.Reading{State: relation.NoTurn})
+		return false
+	}
+	r.turns[m.session] = turn
+	return true
+}
+
+// read reads the user through the connection of a member.
+func (r *run) read(ctx context.Context, i int) error {
+	if !r.turn(i) {
+		return nil
+	}
+	user, err := r.members[i].session.User(ctx, r.key.UserUUID)
+	if ctx.Err() != nil {
+		// That the operator is shutting down is no failure of the object.
+		return ctx.Err()
+	}
+	reading, err := r.readingOf(user, err)
+	r.facts.NoteRead(i, reading)
+	for j, m := range r.members {
+		if r.facts.Members[j].Reading == reading && r.facts.Members[j].Through == r.facts.Members[i].Through {
+			m.user, m.failure = user, err
+		}
+	}
+	account := r.facts.Members[i].Account
+	switch {
+	case reading.State == relation.Shown:
+		delete(r.known.absent, account)
+	case reading.State == relation.NoUser && r.known.absent[account].IsZero():
+		r.known.absent[account] = r.Schedule.Now()
+	}
+	return nil
+}
+
+// readingOf says what an answer of Get user shows of the relation.
+func (r *run) readingOf(user *delos.User, err error) (relation.Reading, error) {
+	var failure *delos.Error
+	switch {
+	case errors.As(err, &failure) && failure.Kind == delos.KindUserNotFound:
+		return relation.Reading{State: relation.NoUser, Named: failure.ProvesUserGone() && failure.Names(r.key.UserUUID)}, err
+	case err != nil:
+		return relation.Reading{State: relation.ReadFailed}, err
+	}
+	reading := relation.Reading{State: relation.Shown, Access: relation.None, Deleted: user.Deleted, Whole: user.Complete, Odd: user.Foreign}
+	isOwner, related, err := user.Relation(r.key.CUID)
+	switch {
+	case err != nil:
+		reading.Access = relation.Unknown
+	case related && isOwner:
+		reading.Access = relation.Owner
+	case related:
+		reading.Access = relation.Standard
+	}
+	return reading, err
+}
+
+// witnesses is how many other users are read at most to find one that the account sees.
+const witnesses = 3
+
+// readWitness reads another user whom the account of a member has confirmed.
+func (r *run) readWitness(ctx context.Context, i int) error {
+	m, reading := r.members[i], r.facts.Members[i].Reading
+	account := r.facts.Members[i].Account
+	candidates := &v1alpha1.ClientBindingList{}
+	if err := r.Kube.List(ctx, candidates, client.MatchingFields{accountIndex: account}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("finding other users of the account: %w", err)
+	}
+	reading.Witness = relation.NoWitness
+	if since := r.known.absent[account]; !since.IsZero() && r.Schedule.Now().Sub(since) >= r.Schedule.StallAfter {
+		reading.Witness = relation.LongAbsent
+	}
+	asked := map[string]bool{r.key.UserUUID: true}
+	for j := range candidates.Items {
+		candidate := &candidates.Items[j]
+		if asked[candidate.Spec.UserUUID] || candidate.Status.Claim.Connection.Host != r.key.Host || !confirmed(candidate) || len(asked) > witnesses {
+			continue
+		}
+		asked[candidate.Spec.UserUUID] = true
+		_, err := m.session.User(ctx, candidate.Spec.UserUUID)
+		switch kind := delos.KindOf(err); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil:
+			reading.Witness = relation.SeesOthers
+		case kind == delos.KindUserNotFound, kind == delos.KindForbidden:
+			reading.Witness = relation.SeesNobody
+			continue
+		default:
+			reading, m.failure = relation.Reading{State: relation.ReadFailed}, err
+		}
+		break
+	}
+	r.facts.NoteRead(i, reading)
+	return nil
+}
+
+// askBrake asks the connection's limit on revocations, which counts this one if it lets it through.
+func (r *run) askBrake(ctx context.Context, i int) error {
+	if !r.turn(i) {
+		return nil
+	}
+	m := r.members[i]
+	let, until, err := r.Brake.Let(ctx, m.through, r.now)
+	if err != nil {
+		return err
+	}
+	m.heldUntil = until
+	r.facts.Members[i].Brake = relation.BrakeHolds
+	if let {
+		r.facts.Members[i].Brake = relation.BrakeNone
+		m.edit().Status.Claim.RevocationPermittedTime = &r.now
+	}
+	return nil
+}
+
+// record sets the finalizer and records the claim, with the call that is about to be sent. Whatever becomes of the operator, the
+// deletion of the object will revoke. The turn is held before, so that nothing slow lies between the record and the call.
+func (r *run) record(ctx context.Context, i int, makes relation.Access) error {
+	if makes != relation.Unknown && !r.turn(i) {
+		return nil
+	}
+	m := r.members[i]
+	m.edit()
+	if m.binding.DeletionTimestamp.IsZero() && !r.facts.Members[i].Expired {
+		if err := r.patchFinalizer(ctx, m, controllerutil.AddFinalizer); err != nil {
+			return err
+		}
+	}
+	if makes == relation.Unknown {
+		// It is adopted as it is, or has its finalizer again, and the report says so.
+		r.facts.NoteRecorded(i, relation.Call{})
+		r.noteClaim(i)
+		return nil
+	}
+	timeout := m.session.Timeout()
+	settle := settlesAfter(timeout)
+	r.facts.NoteRecorded(i, relation.Call{Makes: makes, Left: timeout + settle, Sent: r.now.Time, Timeout: timeout, Settle: settle})
+	r.noteClaim(i)
+	m.shown = m.is().Status.Access
+	if user := m.user; user != nil {
+		m.shown = shownAccess(user, r.key.CUID)
+	}
+	r.noteReading(i)
+	status := &m.binding.Status
+	if r.facts.Members[i].Expired && status.ExpiredTime == nil {
+		status.ExpiredTime = &r.now
+	}
+	if m.binding.DeletionTimestamp.IsZero() {
+		status.LastConfirmedTime = nil
+	}
+	return r.patchStatus(ctx, m)
+}
+
+// noteClaim puts the facts of a member's claim into its status.
+func (r *run) noteClaim(i int) {
+	m, facts := r.members[i], &r.facts.Members[i]
+	status := &m.edit().Status
+	if status.Claim == nil {
+		status.Claim = &v1alpha1.Claim{
+			Origin:     v1alpha1.OriginCreated,
+			Connection: v1alpha1.ClaimConnection{Namespace: m.name.Namespace, Name: m.name.Name, Host: m.session.Host()},
+		}
+		if shown := facts.Reading.Access; shown > relation.None {
+			status.Claim.Origin = v1alpha1.OriginAdopted
+			if status.ObservedExpiry != nil {
+				// For the access that was there the end is news.
+				status.ObservedExpiry.DeclaredTime = &r.now
+			}
+			m.note(corev1.EventTypeNormal, "Adopted", "Adopt", "Adopted what was there: user %q has %s to client %q",
+				r.key.UserUUID, accessText(nameOf(shown)), r.key.CUID)
+		}
+	}
+	status.Claim.Account = facts.ClaimAccount
+	r.noteCalls(m, facts.Calls)
+}
+
+// send sends the call on record. Its deadline is the one on record.
+func (r *run) send(ctx context.Context, i int, makes relation.Access) error {
+	m := r.members[i]
+	if err := r.lead(); err != nil {
+		return err
+	}
+	within, cancel := context.WithTimeout(ctx, m.session.Timeout())
+	defer cancel()
+	var err error
+	if makes == relation.None {
+		err = r.sendUnrelate(within, m)
+	} else {
+		err = r.sendRelate(within, m, makes == relation.Owner)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	answer := answerOf(err, makes)
+	r.facts.NoteSent(i, answer, showsWithin)
+	m.refusal = err
+	switch answer {
+	case relation.Unsent:
+		return nil
+	case relation.Accepted:
+		m.accepted = true
+		r.noteWritten(m, makes)
+	}
+	r.known.unconfirmed = true
+	return nil
+}
+
+// answerOf says what came of a call. Only the platform's own words are an answer: what stands before it may fail although
+// the call arrived.
+func answerOf(err error, makes relation.Access) relation.Answer {
+	operation := delos.OperationRelate
+	if makes == relation.None {
+		operation = delos.OperationUnrelate
+	}
+	var failure *delos.Error
+	switch {
+	case err == nil:
+		return relation.Accepted
+	case !errors.As(err, &failure):
+		return relation.Lost
+	case failure.Operation != operation || failure.RequestID == "", saysNothing(failure):
+		return relation.Unsent
+	case failure.Kind == delos.KindAlreadyRelated:
+		return relation.AlreadyRelated
+	case makes > relation.None && failure.Answered():
+		return relation.Refused
+	case makes > relation.None:
+		return relation.Lost
+	default:
+		return answerOfRemoval(failure)
+	}
+}
+
+// saysNothing reports whether a call was turned away for a reason that is not about the relation.
+func saysNothing(failure *delos.Error) bool {
+	switch failure.Kind {
+	case delos.KindUnauthorized, delos.KindLoginRefused, delos.KindRateLimited:
+		return failure.Declined()
+	default:
+		return false
+	}
+}
+
+// answerOfRemoval says what came of a removal that failed. What an answer with the status of a success is about may not be clear, but
+// there is one, and Get user tells.
+func answerOfRemoval(failure *delos.Error) relation.Answer {
+	switch {
+	case failure.Refused() && failure.Succeeded():
+		return relation.Refused
+	case !failure.Answered():
+		return relation.Lost
+	case failure.MayMeanGone():
+		return relation.NothingThere
+	case failure.Refused():
+		return relation.Refused
+	default:
+		return relation.Unsent
+	}
+}
+
+// noteWritten tells what an accepted call was for: a new grant, an edit, a drift, or the removal of what the platform does not
+// overwrite.
+func (r *run) noteWritten(m *member, makes relation.Access) {
+	user, cuid := r.key.UserUUID, r.key.CUID
+	before, now := accessText(m.shown), accessText(nameOf(makes))
+	ending := !m.cached.DeletionTimestamp.IsZero() || expired(m.cached, r.now.Time)
+	switch {
+	case ending:
+	case makes == relation.None:
+		m.note(corev1.EventTypeNormal, "Rebound", "Relate",
+			"The Delos API does not overwrite a relation, so it was removed and is made again: user %q is without access to client %q for a moment", user, cuid)
+	case m.shown == nameOf(makes):
+		m.note(corev1.EventTypeNormal, "Proven", "Relate",
+			"Sent again what is declared, to be sure of it: user %q has %s to client %q", user, now, cuid)
+	case confirmed(m.cached):
+		m.session.CountDrift()
+		r.noteCorrection(m)
+		m.note(corev1.EventTypeWarning, "DriftCorrected", "Relate",
+			"User %q had %s to client %q, which was not changed here; corrected to %s", user, before, cuid, now)
+	case gives(m.shown):
+		m.note(corev1.EventTypeNormal, "Changed", "Relate", "Changed user %q from %s to %s to client %q", user, before, now, cuid)
+	default:
+		m.note(corev1.EventTypeNormal, "Granted", "Relate", "Granted user %q %s to client %q", user, now, cuid)
+	}
+}
+
+// noteCorrection counts a correction.
+func (r *run) noteCorrection(m *member) {
+	status := &m.edit().Status
+	if status.Contest == nil || r.contestOver(m) {
+		status.Contest = &v1alpha1.Contest{Since: r.now}
+	}
+	status.Contest.Corrections++
+}
+
+// The platform may be changed by others who want another relation than the one that is declared: a second cluster, a script, a person.
+// Two that correct each other for ever change a user's access back and forth, so the operator stops giving it.
+const (
+	// mostCorrections is how many corrections within a period are a contest.
+	mostCorrections = 5
+	// contestIntervals and shortestContest are the length of that period: so many intervals, and at least as long.
+	contestIntervals = 10
+	shortestContest  = time.Hour
+)
+
+// contestOver reports whether the corrections of late count no more: a person asks for another look, or there were too few
+// of them within the period.
+func (r *run) contestOver(m *member) bool {
+	contest := m.was().Contest
+	if contest == nil {
+		return false
+	}
+	period := max(contestIntervals*interval(m.through), shortestContest)
+	return r.asked(m) || contest.Corrections < mostCorrections && r.now.Sub(contest.Since.Time) > period
+}
+
+// patchStatus writes the status if it changed, and only onto the version of the object that was read.
+func (r *run) patchStatus(ctx context.Context, m *member) error {
+	if m.binding == nil || equality.Semantic.DeepEqual(m.before.Status, m.binding.Status) {
+		return nil
+	}
+	if err := r.lead(); err != nil {
+		return err
+	}
+	patch := client.MergeFromWithOptions(m.before, client.MergeFromWithOptimisticLock{})
+	if err := r.Kube.Status().Patch(ctx, m.binding, patch, client.FieldOwner(FieldManager)); err != nil {
+		return fmt.Errorf("writing the status: %w", err)
+	}
+	m.before = m.binding.DeepCopy()
+	r.Writes.wrote(m.binding)
+	return nil
+}
+
+// patchFinalizer adds or removes the finalizer, and only on the version of the object that was read.
+func (r *run) patchFinalizer(ctx context.Context, m *member, change func(client.Object, string) bool) error {
+	// The status as it is so far is not part of this write, but its answer would overwrite it.
+	status := m.edit().Status.DeepCopy()
+	target := m.before.DeepCopy()
+	if !change(target, v1alpha1.RevokeFinalizer) {
+		return nil
+	}
+	if err := r.lead(); err != nil {
+		return err
+	}
+	patch := client.MergeFromWithOptions(m.before, client.MergeFromWithOptimisticLock{})
+	if err := r.Kube.Patch(ctx, target, patch, client.FieldOwner(FieldManager)); err != nil {
+		return fmt.Errorf("changing the finalizer: %w", err)
+	}
+	m.binding, m.before = target, target.DeepCopy()
+	m.binding.Status = *status
+	r.Writes.wrote(target)
+	return nil
+}

@@ -1,0 +1,129 @@
+package controller
+
+import (
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/relation"
+)
+
+// showsWithin is how long an accepted call may take to show in Get user before it is sent again.
+const showsWithin = 30 * time.Second
+
+// longestCall is the longest timeout of a connection. It stands for a length that cannot be read.
+const longestCall = 2 * time.Minute
+
+// callID tells one call on record from others.
+type callID struct {
+	binding  types.UID
+	access   v1alpha1.Access
+	sent     int64
+	accepted bool
+}
+
+func idOf(binding types.UID, call v1alpha1.Call) callID {
+	return callID{binding, call.Access, call.SentTime.Unix(), call.AcceptedTime != nil}
+}
+
+// settlesAfter is for how long after its deadline a call may still arrive or not show. A process that stands before the platform may hold a call
+// for as long as the operator waits for an answer.
+func settlesAfter(timeout time.Duration) time.Duration { return max(timeout, showsWithin) }
+
+// callsOf are the calls on a binding's record. How much of its length is left of each counts from when this process first
+// knew of it.
+func (r *run) callsOf(binding *v1alpha1.ClientBinding, known map[callID]time.Time) []relation.Call {
+	now := r.Schedule.Now()
+	var calls []relation.Call
+	for _, recorded := range binding.Status.Claim.InFlight {
+		id := idOf(binding.UID, recorded)
+		since, is := r.known.calls[id]
+		if !is {
+			since = now
+		}
+		known[id] = since
+		call := relation.Call{
+			Makes: accessOf(recorded.Access), Accepted: recorded.AcceptedTime != nil,
+			Sent: recorded.SentTime.Time, Timeout: recorded.Timeout.Duration, Settle: recorded.Settle.Duration,
+		}
+		call.Left = since.Add(lengthOf(call)).Sub(now)
+		calls = append(calls, call)
+	}
+	if len(binding.UnreadableFields.Under("status.claim.inFlight")) > 0 {
+		// Any call may be meant.
+		for _, access := range []relation.Access{relation.None, relation.Owner} {
+			id := callID{binding: binding.UID, access: nameOf(access), sent: -1}
+			since, is := r.known.calls[id]
+			if !is {
+				since = now
+			}
+			known[id] = since
+			calls = append(calls, relation.Call{Makes: access, Sent: r.now.Time, Timeout: longestCall, Settle: longestCall, Left: since.Add(2 * longestCall).Sub(now)})
+		}
+	}
+	return calls
+}
+
+// lengthOf is how long a call may take effect: an accepted one from when it was accepted, and another from when it was recorded.
+func lengthOf(call relation.Call) time.Duration {
+	if call.Accepted {
+		return call.Settle
+	}
+	return call.Timeout + call.Settle
+}
+
+// noteCalls puts the calls of a member on its record, and remembers since when this process knows of them.
+func (r *run) noteCalls(m *member, calls []relation.Call) {
+	claim := m.edit().Status.Claim
+	former := claim.InFlight
+	claim.InFlight = nil
+	for _, call := range calls {
+		recorded := v1alpha1.Call{
+			Access:   nameOf(call.Makes),
+			SentTime: metav1.Time{Time: call.Sent.UTC().Truncate(time.Second)},
+			Timeout:  metav1.Duration{Duration: call.Timeout},
+			Settle:   metav1.Duration{Duration: call.Settle},
+		}
+		if call.Accepted {
+			recorded.AcceptedTime = &r.now
+		}
+		if i := slices.IndexFunc(former, func(f v1alpha1.Call) bool {
+			return idOf("", f) == idOf("", recorded)
+		}); i >= 0 && call.Accepted {
+			recorded.AcceptedTime = former[i].AcceptedTime
+		}
+		claim.InFlight = append(claim.InFlight, recorded)
+		if id := idOf(m.cached.UID, recorded); r.known.calls[id].IsZero() || call.Sent.Equal(r.now.Time) {
+			r.known.calls[id] = r.Schedule.Now().Add(call.Left - lengthOf(call))
+		}
+	}
+}
+
+// accessOf is the access that a name of the API stands for. One that is not known stands for the most.
+func accessOf(name v1alpha1.Access) relation.Access {
+	switch name {
+	case v1alpha1.AccessNone:
+		return relation.None
+	case v1alpha1.AccessStandard:
+		return relation.Standard
+	default:
+		return relation.Owner
+	}
+}
+
+// nameOf is the name of an access in the API; empty when it is unknown.
+func nameOf(access relation.Access) v1alpha1.Access {
+	switch access {
+	case relation.None:
+		return v1alpha1.AccessNone
+	case relation.Standard:
+		return v1alpha1.AccessStandard
+	case relation.Owner:
+		return v1alpha1.AccessOwner
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,295 @@
+package controller
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+// Each of these was once proven against an operator that reconciled each binding alone: access that nobody declared, a Ready that was
+// not true, or a deletion that hung.
+
+// TestLateGrantAfterTheTimeoutWasShortened: how long a call without an answer is waited for is on record, and no edit of the
+// connection shortens it.
+func TestLateGrantAfterTheTimeoutWasShortened(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.Inject(delossim.Fault{Op: opRelate, Times: 1, Failure: delossim.Reset{}})
+	w.bind(nil)
+	w.reconcile()
+	connection := w.connection()
+	w.edit(connection, func() { connection.Spec.Timeout = duration(time.Second) })
+	w.reconcileConnection()
+	w.delete()
+	w.reconcile()
+	w.clock.Advance(39 * time.Second)
+	w.reconcile()
+	expectEqual(t, "gone while the grant may still arrive", false, w.gone())
+	w.platform.SetRelation(john, acme, false) // It arrives.
+	w.clock.Advance(time.Second)
+
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestFrozenLeader: a process that was stopped between its record and its call does not send the call when it goes on.
+func TestFrozenLeader(t *testing.T) {
+	for name, operation := range map[string]delossim.Operation{"grant": opRelate, "removal": opUnrelate} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			w.bind(nil)
+			if operation == opUnrelate {
+				w.reconcile()
+				w.delete()
+			}
+			w.reconcileUsage()
+			w.calls()
+			// It leads until its record is written.
+			w.bindings().Leads = func() bool { return w.inFlight() == 0 }
+			w.look(w.request("john").NamespacedName)
+
+			for _, call := range w.calls() {
+				if call == operation {
+					t.Error("the call was sent")
+				}
+			}
+			expectEqual(t, "calls on record", 1, len(w.binding().Status.Claim.InFlight))
+		})
+	}
+}
+
+// TestLateRemoval: a removal without an answer may still arrive, and until it has or cannot any more no other binding is called bound.
+func TestLateRemoval(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.platform.Inject(delossim.Fault{Op: opUnrelate, Times: 1, Failure: delossim.Reset{}})
+	w.delete()
+	w.reconcile()
+	second := w.rivalIn(w.namespace, "second", nil)
+	w.clock.Advance(2 * time.Second)
+	second.reconcile()
+	expectEqual(t, "reason while the removal may still arrive", "Confirming", second.ready().Reason)
+	expectEqual(t, "gone", false, w.gone())
+	w.platform.RemoveRelation(john, acme) // It arrives.
+	w.clock.Advance(40 * time.Second)
+
+	second.reconcile()
+
+	expectEqual(t, "reason", "Bound", second.ready().Reason)
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+}
+
+// TestReadOnlyHeir: to have read the relation does not make a binding one that could revoke it.
+func TestReadOnlyHeir(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.platform.AddAccount(delossim.Account{Login: "auditor", Password: password, ReadOnly: true})
+	second := w.throughAccount("auditor")
+	w.delete()
+	w.clock.Advance(time.Second)
+
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+	expectEqual(t, "reason of the heir", "Forbidden", second.ready().Reason)
+}
+
+// TestHeirOfAnotherAccount: one that may revoke proves it by a call.
+func TestHeirOfAnotherAccount(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.platform.AddAccount(delossim.Account{Login: "other", Password: password})
+	second := w.throughAccount("other")
+	w.delete()
+	w.clock.Advance(time.Second)
+	w.calls()
+
+	w.reconcile()
+
+	expectEqual(t, "calls", operations{opUser, opRelate, opUser}, w.calls())
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "reason of the heir", "Bound", second.ready().Reason)
+}
+
+// throughAccount makes a second binding of the relation, in another namespace, through a connection with another account.
+func (w *world) throughAccount(login string) *rival {
+	w.t.Helper()
+	first := w.namespace
+	w.namespace = w.anotherNamespace()
+	w.createSecret(map[string]string{"login": login, "password": password})
+	w.reconcileConnection()
+	second := w.rivalIn(w.namespace, "second", nil)
+	w.reconcileUsage()
+	w.reconcileUsage()
+	w.namespace = first
+	return second
+}
+
+// TestHandoverUnderLag: an heir that was in conflict is not kept waiting for what an object that stalled waits.
+func TestHandoverUnderLag(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
+	w.reconcile()
+	second := w.rivalIn(w.namespace, "second", nil)
+	second.reconcile()
+	expectEqual(t, "reason before", "Conflict", second.ready().Reason)
+	w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 700 * time.Millisecond })
+	w.delete()
+	expectEqual(t, "wait", 2*time.Second, w.reconcile())
+	w.clock.Advance(2 * time.Second)
+
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "conditions of the heir", 1, len(second.get().Status.Conditions))
+	expectEqual(t, "reason of the heir", "Bound", second.ready().Reason)
+}
+
+// TestFutureTimes: what a clock that was ahead has left in the status holds nothing up.
+func TestFutureTimes(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	binding := w.binding()
+	future := at(24 * time.Hour)
+	binding.Status.LastConfirmedTime = &future
+	binding.Status.Claim.InFlight = []v1alpha1.Call{{
+		Access: v1alpha1.AccessStandard, SentTime: future, Timeout: *duration(10 * time.Second), Settle: *duration(30 * time.Second),
+	}}
+	if err := w.kube.Status().Update(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+	w.delete()
+	wait := w.reconcile()
+	expectEqual(t, "wait", 40*time.Second, wait)
+	w.clock.Advance(wait)
+
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestBlindAccount: that there is no such user is a proof only by an account that sees users, and that saw this one.
+func TestBlindAccount(t *testing.T) {
+	bare := delossim.Answer{Status: 404, Body: `{"error":"User not found"}`}
+	for name, blind := range map[string]func(*world){
+		"an answer that names nobody": func(w *world) { w.platform.Inject(delossim.Fault{User: john, Failure: bare}) },
+		"an account that lost its rights": func(w *world) {
+			w.platform.AddAccount(delossim.Account{Login: login, Password: password, SeesNobody: true})
+		},
+		"another tenant's account": func(w *world) {
+			w.platform.AddAccount(delossim.Account{Login: "tenant", Password: password, SeesNobody: true})
+			w.rotate("tenant")
+		},
+	} {
+		for end, ends := range map[string]func(*world){
+			"deletion": (*world).delete,
+			"expiry":   func(w *world) { w.clock.Advance(time.Hour) },
+		} {
+			t.Run(name+", "+end, func(t *testing.T) {
+				w := newWorld(t)
+				w.connect()
+				w.bind(until(time.Hour))
+				w.reconcile()
+				w.witness()
+				blind(w)
+				ends(w)
+				for range 3 {
+					w.clock.Advance(10 * time.Minute)
+					w.reconcile()
+				}
+
+				expectEqual(t, "gone", false, w.gone())
+				expectEqual(t, "reason", "RevocationBlocked", w.reason())
+				expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+			})
+		}
+	}
+}
+
+// TestUserWhoIsGoneWithoutAWitness: where no other user can show that the account sees users, the absence has to last.
+func TestUserWhoIsGoneWithoutAWitness(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	w.platform.RemoveUser(john)
+	w.delete()
+	w.reconcile()
+	expectEqual(t, "reason", "RevocationBlocked", w.reason())
+	w.clock.Advance(10*time.Minute - time.Second)
+	w.reconcile()
+	expectEqual(t, "gone too soon", false, w.gone())
+	w.clock.Advance(time.Second)
+
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+}
+
+// rotate puts the credentials of another account into the world's Secret.
+func (w *world) rotate(login string) {
+	w.t.Helper()
+	secret := &corev1.Secret{}
+	if err := w.kube.Get(w.t.Context(), client.ObjectKey{Namespace: w.namespace, Name: "delos-credentials"}, secret); err != nil {
+		w.t.Fatal(err)
+	}
+	w.edit(secret, func() { secret.Data["login"] = []byte(login) })
+	w.reconcileConnection()
+}
+
+// TestManyOfOne: bindings that wait for the holder of their relation cost no write and no call when they say so already.
+func TestManyOfOne(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	var waiting []*rival
+	for _, name := range []string{"second", "third", "xth"} {
+		waiting = append(waiting, w.rivalIn(w.namespace, name, nil))
+	}
+	w.reconcile()
+	var before []string
+	for _, rival := range waiting {
+		expectEqual(t, "reason", "Conflict", rival.ready().Reason)
+		before = append(before, rival.get().ResourceVersion)
+	}
+	w.calls()
+
+	w.clock.Advance(2 * time.Hour)
+	w.reconcile()
+
+	var after []string
+	for _, rival := range waiting {
+		after = append(after, rival.get().ResourceVersion)
+	}
+	expectEqual(t, "versions", before, after)
+	expectEqual(t, "calls", operations{delossim.OpRefresh, opUser}, w.calls())
+}
+
+// inFlight is how many calls are on the binding's record.
+func (w *world) inFlight() int {
+	if claim := w.binding().Status.Claim; claim != nil {
+		return len(claim.InFlight)
+	}
+	return 0
+}

@@ -1,0 +1,512 @@
+package relation
+
+import (
+	"slices"
+	"time"
+)
+
+// Step is what a run does next.
+type Step uint8
+
+const (
+	// StepReport means that the run is over. Statuses are written, and what may go is let go.
+	StepReport Step = iota
+	// StepRead has the run read the user through the member's connection.
+	StepRead
+	// StepWitness has the run read another user, one that the member's account has confirmed.
+	StepWitness
+	// StepAskBrake has the run ask the limit on revocations, which counts the member's.
+	StepAskBrake
+	// StepRecord has the run set the member's finalizer, and record its claim, with the call that Makes names if that is not Unknown.
+	StepRecord
+	// StepSend has the run send the call on record.
+	StepSend
+)
+
+// Decision is what a run does next, and what it came to for each member when it is over.
+type Decision struct {
+	Step Step
+	// Member for whom the step is taken, and what its call makes of the relation.
+	Member int
+	Makes  Access
+	// Outcomes of the members when the Step is StepReport.
+	Outcomes []Outcome
+}
+
+// State is where a member stands, in one word.
+type State uint8
+
+const (
+	// Waiting means that it gives no access of its own, until something else happens.
+	Waiting State = iota
+	// Confirming means that what it declares was sent, and does not show yet.
+	Confirming
+	// Bound means that what it declares was read.
+	Bound
+	// Revoking means that its access is to end, and was not seen gone.
+	Revoking
+	// Gone means that the operator no longer answers for it.
+	Gone
+)
+
+// Outcome is what a run came to for one member.
+type Outcome struct {
+	State State
+	// Why is the reason in detail.
+	Why Why
+	// Other is the index of the member that the reason is about; that of the member itself when it is about no other.
+	Other int
+	// Look is when to look again at the latest; 0 leaves it to the rhythm in which failures are retried, or confirmations repeated.
+	Look time.Duration
+	// Calls that stay on the member's record.
+	Calls []Call
+}
+
+// Why tells why a member has its state.
+type Why uint8
+
+// The reasons for Waiting.
+const (
+	// Unchanged means that there is nothing new to say.
+	Unchanged Why = iota
+	Unreadable
+	NoConnection
+	NotAllowed
+	ConnectionElsewhere
+	ConnectionNotReady
+	ConnectionStarting
+	ConnectionUnprotected
+	ConnectionLeaving
+	NoTurnYet
+	OlderHolds
+	CannotRead
+	CannotSend
+	UserMissing
+	UserDeleted
+	Held
+	ContestedAccess
+)
+
+// The reasons for Confirming.
+const (
+	NotShownYet Why = iota + 32
+	// CallMayArrive means that a call whose answer nobody saw may still change the relation.
+	CallMayArrive
+	// RemovedToRebind means that the platform does not overwrite a relation, so it was removed and is made again.
+	RemovedToRebind
+)
+
+// The reasons for Bound.
+const (
+	AsDeclared Why = iota + 64
+	// AsDeclaredUnclaimed means that the relation is as declared, but the operator does not answer for it.
+	AsDeclaredUnclaimed
+)
+
+// The reasons for Revoking.
+const (
+	HandingOver Why = iota + 96
+	// HandedOverSoon means that the heir holds the relation, but a call of this member may still arrive.
+	HandedOverSoon
+	BrakeHeld
+	RemovalNotShown
+	// RemovedButMayArrive means that the relation is gone, but a call of this member may still arrive.
+	RemovedButMayArrive
+	// NothingRemoved means that the platform found nothing to remove, but shows the relation.
+	NothingRemoved
+	// RemovalRefused means that the platform refuses the removal, and shows the relation.
+	RemovalRefused
+	// AbsenceUnproven and below: there is no relation in what was read, and that proves nothing.
+	AbsenceUnnamed
+	AbsenceSeenByOther
+	AbsenceSeenByBlind
+	AbsenceAwaited
+	AbsenceOdd
+	AbsenceNotWhole
+	// DeletedNotRemoved means that a deleted user has no access, but would have it again when restored.
+	DeletedNotRemoved
+	// Undeclared means that the relation is there, nobody declares it, and the operator does not know whether it made it.
+	Undeclared
+	// OrphanMayArrive means that the access is to stay, but a call of this member may still change it.
+	OrphanMayArrive
+	// HeldBack means that a dry run would remove the access. LetGoHeldBack: it would let the object go.
+	HeldBack
+	LetGoHeldBack
+)
+
+// The reasons for Gone.
+const (
+	Revoked Why = iota + 160
+	HandedOver
+	Orphaned
+	// NothingToRevoke means that no relation was there, or none that this member could answer for.
+	NothingToRevoke
+	// NotOurs means that it was suspended and never had a claim.
+	NotOurs
+	// DeclaredByOther: another member declares the relation.
+	DeclaredByOther
+	// GivenUp means that it could not be read for too long whether there is a relation.
+	GivenUp
+	// ExpiredBefore means that it expired without a claim, and there is no access.
+	ExpiredBefore
+	// ExpiredElsewhere means that it expired without a claim, and another member declares the access that there is.
+	ExpiredElsewhere
+	// ExpiredUndeclared means that it expired without a claim, and there is access that nobody declares.
+	ExpiredUndeclared
+)
+
+// Decide returns what a run with these facts does next.
+func Decide(f Facts) Decision {
+	for i, m := range f.Members {
+		if m.Recorded != Unknown {
+			return Decision{Step: StepSend, Member: i, Makes: m.Recorded}
+		}
+	}
+	d := &decider{Facts: f, outcomes: make([]Outcome, len(f.Members))}
+	d.holder = d.elect()
+	// The holder first, since those that leave may wait for it; then revocations.
+	for _, concerned := range []func(int) bool{
+		func(i int) bool { return i == d.holder },
+		func(i int) bool { return i != d.holder && d.Members[i].ending() },
+		func(i int) bool { return i != d.holder && !d.Members[i].ending() },
+	} {
+		for i := range d.Members {
+			if !concerned(i) {
+				continue
+			}
+			outcome, next := d.decide(i)
+			if next != nil {
+				return *next
+			}
+			d.outcomes[i] = d.finish(i, outcome)
+		}
+	}
+	return Decision{Outcomes: d.outcomes}
+}
+
+type decider struct {
+	Facts
+	// holder is the index of the member that holds the relation; -1 when none does.
+	holder   int
+	outcomes []Outcome
+}
+
+// toRevoke reports whether the member's relation is to be handed over or removed.
+func (m *Member) toRevoke() bool {
+	return m.Claimed && (m.Leaving && m.Finalizer && !m.Orphan || !m.Leaving && m.Expired)
+}
+
+// ending reports whether the member's access is to end.
+func (m *Member) ending() bool { return m.Leaving || m.Expired }
+
+// elect returns the member that holds the relation: the oldest that may. One without a claim holds it only if its
+// connection can be used: whoever can create connections could keep others from what is theirs.
+func (d *decider) elect() int {
+	return slices.IndexFunc(d.Members, func(m Member) bool {
+		switch {
+		case m.ending(), m.SpecUnreadable, m.ClaimUnreadable:
+			return false
+		case m.Link == LinkMissing, m.Link == LinkElsewhere, m.Link == LinkDenied:
+			return false
+		case m.Claimed:
+			return true
+		default:
+			return !m.Suspended && m.Link.usable()
+		}
+	})
+}
+
+func (d *decider) decide(i int) (Outcome, *Decision) {
+	switch m := &d.Members[i]; {
+	case m.ending():
+		return d.end(i)
+	case m.ClaimUnreadable:
+		return d.wait(i, Unreadable)
+	case m.Claimed && !m.Finalizer && !d.DryRun:
+		// Without it the deletion would not revoke.
+		return d.step(i, StepRecord, Unknown)
+	case m.SpecUnreadable:
+		return d.wait(i, Unreadable)
+	case i == d.holder:
+		return d.hold(i)
+	default:
+		return d.stand(i)
+	}
+}
+
+// wait is the outcome of a member that cannot get on by itself.
+func (d *decider) wait(i int, why Why) (Outcome, *Decision) {
+	if d.Members[i].ending() && d.Members[i].Finalizer {
+		return Outcome{State: Revoking, Why: why, Other: i}, nil
+	}
+	return Outcome{State: Waiting, Why: why, Other: i}, nil
+}
+
+func (d *decider) step(i int, step Step, makes Access) (Outcome, *Decision) {
+	return Outcome{}, &Decision{Step: step, Member: i, Makes: makes}
+}
+
+// send makes a call, unless this run has changed the relation already, or may have: one look makes one change. Only a removal may
+// follow another one. A member sends one call, and a second one only to remove what the platform does not overwrite.
+func (d *decider) send(i int, makes Access, otherwise Outcome) (Outcome, *Decision) {
+	m := &d.Members[i]
+	changed := slices.ContainsFunc(d.Members, func(other Member) bool {
+		return (other.Sent.Answer == Accepted || other.Sent.Answer == Lost) && (makes > None || other.Sent.Makes > None)
+	})
+	switch {
+	case m.Reading.State == NoTurn:
+		return d.wait(i, NoTurnYet)
+	case d.DryRun && m.ending():
+		return Outcome{State: Revoking, Why: HeldBack, Other: i}, nil
+	case d.DryRun:
+		return d.wait(i, Held)
+	case m.Sent.Answer != NoCall && (m.Sent.Answer != AlreadyRelated || makes > None):
+		return otherwise, nil
+	case changed:
+		otherwise.Look = soon
+		return otherwise, nil
+	case makes > m.Reading.Access && !m.ending() && d.yields():
+		return otherwise, nil
+	default:
+		return d.step(i, StepRecord, makes)
+	}
+}
+
+// yields reports whether the holder gives nothing yet, since a member that hands over has waited for too long: it first removes the
+// relation, if it can.
+func (d *decider) yields() bool {
+	for i := range d.Members {
+		if m := &d.Members[i]; m.toRevoke() && m.WaitedLong && !m.ClaimUnreadable {
+			if outcome, next := d.revoke(i); next != nil || outcome.Why == RemovalNotShown || outcome.Why == RemovedButMayArrive {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// soon has the relation looked at again at once.
+const soon = time.Nanosecond
+
+// linkProblem is why a member cannot act through its connection; Unchanged if it can.
+func (m *Member) linkProblem() Why {
+	switch m.Link {
+	case LinkMissing:
+		return NoConnection
+	case LinkElsewhere:
+		return ConnectionElsewhere
+	case LinkDenied:
+		return NotAllowed
+	case LinkNotReady:
+		return ConnectionNotReady
+	case LinkStarting:
+		return ConnectionStarting
+	case LinkUnprotected:
+		return ConnectionUnprotected
+	case LinkLeaving:
+		return ConnectionLeaving
+	default:
+		return Unchanged
+	}
+}
+
+// read returns the step or the outcome of a member until its connection has shown the user, or that there is none.
+func (d *decider) read(i int) (outcome Outcome, next *Decision, done bool) {
+	switch r := d.Members[i].Reading; {
+	case r.State == NotRead:
+		outcome, next = d.step(i, StepRead, Unknown)
+	case r.State == NoTurn:
+		outcome, next = d.wait(i, NoTurnYet)
+	case r.State == ReadFailed, r.State == Shown && r.Access == Unknown:
+		outcome, next = d.wait(i, CannotRead)
+	default:
+		return Outcome{}, nil, true
+	}
+	return outcome, next, false
+}
+
+// hold decides for the member that holds the relation.
+func (d *decider) hold(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	if m.Rests && (m.Claimed || d.DryRun) && !d.disturbed(i) {
+		return Outcome{State: Bound, Look: m.DueIn, Other: i}, nil
+	}
+	if why := m.linkProblem(); why != Unchanged {
+		return d.wait(i, why)
+	}
+	switch m.Sent.Answer {
+	case Refused, Lost, Unsent, NothingThere:
+		return d.wait(i, CannotSend)
+	}
+	if outcome, next, done := d.read(i); !done {
+		return outcome, next
+	}
+	switch r := m.Reading; {
+	case r.State == NoUser:
+		return d.wait(i, UserMissing)
+	case r.Deleted:
+		return d.wait(i, UserDeleted)
+	case r.Access == m.Declares:
+		return d.confirm(i)
+	default:
+		return d.correct(i)
+	}
+}
+
+// disturbed reports whether what was confirmed may not be so any more, or another member waits for its confirmation: another
+// member is leaving, or a call may still change the relation.
+func (d *decider) disturbed(i int) bool {
+	m := &d.Members[i]
+	leaving := slices.ContainsFunc(d.Members, func(other Member) bool { return other.toRevoke() })
+	return leaving || m.unanswered(Unknown) > 0 || d.Doubtful(i)
+}
+
+// confirm decides for a holder, or for a member that only looks, whose relation is as it declares.
+func (d *decider) confirm(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	unconfirmed := Outcome{State: Confirming, Why: NotShownYet, Other: i}
+	switch left := d.mayArrive(m.Declares); {
+	case left > 0:
+		return Outcome{State: Confirming, Why: CallMayArrive, Other: i, Look: left}, nil
+	case d.overtaken(m.Declares) && (m.Suspended || d.DryRun):
+		return unconfirmed, nil
+	case !m.Claimed && (m.Suspended || d.DryRun):
+		return Outcome{State: Bound, Why: AsDeclaredUnclaimed, Other: i}, nil
+	case d.overtaken(m.Declares), d.toProve(i):
+		return d.send(i, m.Declares, unconfirmed)
+	case !m.Claimed:
+		return d.step(i, StepRecord, Unknown)
+	default:
+		// A call that makes the same may still arrive, and is looked for when it cannot any more.
+		return Outcome{State: Bound, Why: AsDeclared, Other: i, Look: m.unanswered(Unknown)}, nil
+	}
+}
+
+// correct decides for a holder whose relation is not as it declares.
+func (d *decider) correct(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	gives := m.Declares > m.Reading.Access
+	switch {
+	case m.Suspended:
+		return d.wait(i, Held)
+	case m.Sent.Answer == AlreadyRelated && m.Reading.Access == None:
+		return d.wait(i, CannotSend)
+	case m.Sent.Answer == AlreadyRelated:
+		return d.send(i, None, Outcome{State: Confirming, Why: NotShownYet, Other: i})
+	case m.Sent == Sent{None, Accepted}:
+		return Outcome{State: Confirming, Why: RemovedToRebind, Other: i, Look: soon}, nil
+	case m.Sent.Answer == Accepted:
+		return Outcome{State: Confirming, Why: NotShownYet, Other: i}, nil
+	case m.Contested && gives:
+		return d.wait(i, ContestedAccess)
+	case gives && d.mayArrive(m.Declares) > 0:
+		return Outcome{State: Confirming, Why: CallMayArrive, Other: i, Look: d.mayArrive(m.Declares)}, nil
+	case m.accepted(m.Declares):
+		return Outcome{State: Confirming, Why: NotShownYet, Other: i}, nil
+	default:
+		return d.send(i, m.Declares, Outcome{State: Confirming, Why: NotShownYet, Other: i})
+	}
+}
+
+// Doubtful reports whether a call may have changed, or may still change, what was confirmed of a member: one is on record that
+// makes another access. Nobody vouches for the member then without a new read.
+func (f *Facts) Doubtful(member int) bool {
+	return slices.ContainsFunc(f.Members, func(m Member) bool {
+		return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Makes != f.Members[member].Declares })
+	})
+}
+
+// mayArrive is for how long a call of any member may still make the relation another one than declared.
+func (f *Facts) mayArrive(declared Access) time.Duration {
+	left := time.Duration(0)
+	for i := range f.Members {
+		left = max(left, f.Members[i].unanswered(declared))
+	}
+	return left
+}
+
+// unanswered is for how long a call of the member that makes another access may still arrive.
+func (m *Member) unanswered(except Access) time.Duration {
+	left := time.Duration(0)
+	for _, call := range m.Calls {
+		if !call.Accepted && call.Makes != except {
+			left = max(left, call.Left)
+		}
+	}
+	return left
+}
+
+// overtaken reports whether the last call that the platform accepted made another access than declared and may not show yet: what
+// was read is then older than that call.
+func (f *Facts) overtaken(declared Access) bool {
+	return slices.ContainsFunc(f.Members, func(m Member) bool {
+		return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes != declared && !c.settled() })
+	})
+}
+
+// accepted reports whether the platform accepted a call of the member that may not show yet.
+func (m *Member) accepted(makes Access) bool {
+	return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes == makes && !c.settled() })
+}
+
+// proves reports whether it is known that the holder may revoke what a member hands over to it: both have the same account, or the
+// platform took the holder's call. To have read the relation is no proof.
+func (d *decider) proves(holder int, leaver *Member) bool {
+	m := &d.Members[holder]
+	return m.Sent.Answer == Accepted || m.Sent.Answer == AlreadyRelated || m.Account != "" && m.Account == leaver.Account
+}
+
+// toProve reports whether the holder has to send its call once more, since a member waits for the proof that it may revoke.
+func (d *decider) toProve(i int) bool {
+	return !d.Members[i].Suspended && !d.DryRun && slices.ContainsFunc(d.Members, func(other Member) bool {
+		return other.toRevoke() && !other.ClaimUnreadable && other.unanswered(Unknown) <= 0 && !d.proves(i, &other)
+	})
+}
+
+// stand decides for a member that does not hold the relation.
+func (d *decider) stand(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	switch why := m.linkProblem(); {
+	case why == NoConnection, why == NotAllowed, why == ConnectionElsewhere:
+		return d.wait(i, why)
+	case d.holder >= 0 && d.holder < i:
+		return Outcome{State: Waiting, Why: OlderHolds, Other: d.holder}, nil
+	case m.Rests && !d.disturbed(i):
+		return Outcome{State: Bound, Look: m.DueIn, Other: i}, nil
+	case why != Unchanged:
+		return d.wait(i, why)
+	}
+	// It is suspended and has no claim: it only looks.
+	if outcome, next, done := d.read(i); !done {
+		return outcome, next
+	}
+	switch r := m.Reading; {
+	case r.State == NoUser:
+		return d.wait(i, UserMissing)
+	case r.Deleted:
+		return d.wait(i, UserDeleted)
+	case r.Access == m.Declares:
+		return d.confirm(i)
+	default:
+		return d.wait(i, Held)
+	}
+}
+
+// finish has a dry run let nothing go, and says which calls stay on the member's record: those that have settled
+// leave it, but for a member whose access is to end, which removes it once more after them; and those that a confirmation has shown.
+func (d *decider) finish(i int, outcome Outcome) Outcome {
+	m := &d.Members[i]
+	if d.DryRun && outcome.State == Gone && (m.Claimed || m.Leaving && m.Finalizer) {
+		outcome = Outcome{State: Revoking, Why: LetGoHeldBack, Other: i}
+	}
+	switch {
+	case outcome.State == Gone:
+		return outcome
+	case m.ending():
+		outcome.Calls = m.Calls
+		return outcome
+	}
+	confirmed := outcome.Why == AsDeclared || d.holder >= 0 && d.outcomes[d.holder].Why == AsDeclared
+	outcome.Calls = without(m.Calls, func(c Call) bool { return confirmed && (c.settled() || c.Accepted) })
+	return outcome
+}

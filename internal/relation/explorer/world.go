@@ -1,0 +1,177 @@
+// Package explorer visits every state of a small world around relation.Decide: a platform, some ClientBindings and their
+// connections, and one or two processes of the operator. It looks for a state that breaks a promise, and shows the shortest path to it.
+package explorer
+
+import "github.com/delos-financial/clientbinding-operator/internal/relation"
+
+const (
+	maxBindings  = 3
+	maxProcesses = 2
+	connections  = 2
+	maxTransit   = 2
+)
+
+// world is one state. It consists of bytes only, so that its memory is its canonical encoding. All lengths of time are in ticks.
+type world struct {
+	platform platform
+	// conns are the APIConnections, and accounts the platform's accounts that they may use.
+	conns    [connections]conn
+	accounts [2]account
+	bindings [maxBindings]binding
+	procs    [maxProcesses]process
+	leader   uint8
+	// left of what the configuration allows to happen.
+	budget [budgets]uint8
+}
+
+type platform struct {
+	user user
+	// access is what the user has, or what a deleted user would have again when restored.
+	access relation.Access
+	// stale tells for how long a read may still show each access, although it is not so any more.
+	stale [4]uint8
+	// made: the operator gave the access, or confirmed it.
+	made bool
+	// transit are the calls on their way, the empty ones last.
+	transit [maxTransit]transit
+}
+
+type user uint8
+
+const (
+	userThere user = iota
+	userMissing
+	userDeleted
+)
+
+// transit is a call on its way: it may arrive for as long as left is not 0.
+type transit struct {
+	makes   relation.Access
+	left    uint8
+	binding uint8
+}
+
+type conn struct {
+	// link is what is wrong with the connection for everybody.
+	link       relation.Link
+	account    uint8
+	deniesAll  bool
+	deniesOwns bool
+}
+
+type account struct {
+	readsOnly, blind bool
+}
+
+type phase uint8
+
+const (
+	notCreated phase = iota
+	there
+	deleted
+)
+
+// binding is one ClientBinding, as it is stored in Kubernetes.
+type binding struct {
+	phase                               phase
+	declares                            relation.Access
+	conn                                uint8
+	suspended, orphan, leaving, expired bool
+	finalizer, claimed, rests           bool
+	// saidUnclaimed, waitedLong and contested are as in relation.Member.
+	saidUnclaimed, waitedLong, contested bool
+	// after are the bindings that were confirmed after this one.
+	after uint8
+	// lost: its status was lost, and with it the claim.
+	lost         bool
+	status       status
+	claimAccount uint8
+	// calls[None..Owner] tells whether a call without an answer is on record; calls[Unknown] names the access of the
+	// accepted call on record.
+	calls [4]uint8
+}
+
+// status is the state that the binding's status says of the present generation.
+type status uint8
+
+const (
+	noStatus status = iota
+	saysWaiting
+	saysConfirming
+	saysBound
+	saysRevoking
+	saysGone
+)
+
+// process is one process of the operator.
+type process struct {
+	// view is what its cache shows, and behind tells whether that is older than what is stored.
+	view   [maxBindings]binding
+	behind [maxBindings]bool
+	// memory tells for how long each call on record may still take effect, plus one; 0 while the process has not seen the record.
+	// foreign tells which of them another process has written since.
+	memory  [maxBindings][4]uint8
+	foreign [maxBindings]uint8
+	// sent: it has sent a call since it confirmed.
+	sent bool
+	run  run
+}
+
+// run is what a run of a process has come to.
+type run struct {
+	phase runPhase
+	steps uint8
+	// failed are the bindings whose patch failed; written are those that are done.
+	failed, written uint8
+	// drifted: somebody else changed the relation since it was read.
+	drifted bool
+	// accountsChanged: what an account may do changed since the run began.
+	accountsChanged bool
+	conns           [connections]conn
+	members         [maxBindings]member
+}
+
+type runPhase uint8
+
+const (
+	idle runPhase = iota
+	deciding
+	reporting
+)
+
+// member is the part of relation.Member that a run changes.
+type member struct {
+	// left of the calls, as in binding.calls, plus one; accepted is the access that the accepted one makes.
+	left     [4]uint8
+	accepted relation.Access
+	reading  reading
+	recorded relation.Access
+	prior    uint8
+	sent     relation.Access
+	answer   relation.Answer
+	account  uint8
+	brake    relation.Brake
+	rests    bool
+	// claims: the claim is noted, and not written yet.
+	claims bool
+}
+
+type reading struct {
+	state   relation.ReadState
+	access  relation.Access
+	deleted bool
+	witness relation.Witness
+}
+
+// What a configuration allows a number of times.
+const (
+	edits = iota
+	faults
+	crashes
+	drifts
+	outages
+	moves
+	userEvents
+	restores
+	budgets
+)

@@ -1,0 +1,317 @@
+package relation
+
+import (
+	"slices"
+	"time"
+)
+
+// end decides for a member whose access is to end.
+func (d *decider) end(i int) (Outcome, *Decision) {
+	switch m := &d.Members[i]; {
+	case m.Leaving && !m.Finalizer:
+		return Outcome{State: Gone}, nil
+	case m.Leaving && m.Orphan:
+		return d.orphan(i)
+	case m.ClaimUnreadable:
+		return d.wait(i, Unreadable)
+	case m.Claimed:
+		return d.leave(i)
+	case m.Leaving:
+		return d.leaveUnclaimed(i)
+	case m.SpecUnreadable:
+		return d.wait(i, Unreadable)
+	default:
+		return d.observeExpired(i)
+	}
+}
+
+// orphan lets a member go that is to leave the access as it is, once no call of it can change that any more, and each of them shows:
+// what another member reads then is so.
+func (d *decider) orphan(i int) (Outcome, *Decision) {
+	left := time.Duration(0)
+	for _, call := range d.Members[i].Calls {
+		left = max(left, call.Left)
+	}
+	if left > 0 {
+		return Outcome{State: Revoking, Why: OrphanMayArrive, Other: i, Look: left}, nil
+	}
+	return Outcome{State: Gone, Why: Orphaned, Other: i}, nil
+}
+
+// leave decides for a member with a claim whose access is to end: the holder takes the relation over, or it is
+// removed.
+func (d *decider) leave(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	if d.holder < 0 {
+		return d.revoke(i)
+	}
+	heir := d.outcomes[d.holder]
+	taken := heir.State == Bound && heir.Why == AsDeclared && d.proves(d.holder, m)
+	switch left := m.unanswered(Unknown); {
+	case taken && left > 0:
+		return Outcome{State: Revoking, Why: HandedOverSoon, Other: d.holder, Look: left}, nil
+	case taken:
+		return Outcome{State: Gone, Why: HandedOver, Other: d.holder}, nil
+	case d.Members[d.holder].Sent.Answer == Refused, m.WaitedLong:
+		// Access that is to end does not wait for a holder that cannot take it over.
+		return d.revoke(i)
+	default:
+		return Outcome{State: Revoking, Why: HandingOver, Other: d.holder, Look: heir.Look}, nil
+	}
+}
+
+// revoke removes the relation, and lets the member go once the relation was seen gone.
+func (d *decider) revoke(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	switch why := m.linkProblem(); {
+	case why != Unchanged:
+		return d.wait(i, why)
+	case m.Sent.Answer == Lost, m.Sent.Answer == Unsent:
+		return d.wait(i, CannotSend)
+	case m.Sent.Answer != NoCall, d.removed(i), d.removalTried(i):
+		return d.verify(i)
+	case !m.removalUnanswered():
+		return d.remove(i)
+	}
+	// A removal may still arrive. It is sent again only if the relation is there: otherwise that would never end.
+	if outcome, next, done := d.read(i); !done {
+		return outcome, next
+	}
+	if m.Reading.State == Shown && m.Reading.Access > None {
+		return d.remove(i)
+	}
+	return d.verify(i)
+}
+
+// remove sends the removal, if the connection's limit on revocations lets it through.
+func (d *decider) remove(i int) (Outcome, *Decision) {
+	switch m := &d.Members[i]; {
+	case m.Brake == BrakeAsk && !d.DryRun && m.Reading.State != NoTurn:
+		return d.step(i, StepAskBrake, Unknown)
+	case m.Brake == BrakeHolds:
+		return d.revoking(i, BrakeHeld)
+	default:
+		return d.send(i, None, Outcome{State: Revoking, Why: RemovalNotShown, Other: i})
+	}
+}
+
+// removed reports whether the platform has accepted the removal: in this run, with the same account; or before, while no other
+// member could have given the relation again since. It counts only until a grant of this member whose answer nobody saw has settled: the
+// removal is then sent once more.
+func (d *decider) removed(i int) bool {
+	m, alone := &d.Members[i], true
+	for j, other := range d.Members {
+		if other.Account == m.Account && other.Sent == (Sent{None, Accepted}) {
+			return true
+		}
+		alone = alone && (j == i || !other.Claimed)
+	}
+	accepted := slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes == None })
+	settledGrant := slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted && c.Makes > None && c.settled() })
+	return alone && accepted && !settledGrant
+}
+
+// removalMayShow reports whether a removal that the platform accepted may still come to show.
+func (d *decider) removalMayShow(i int) bool {
+	return slices.ContainsFunc(d.Members, func(other Member) bool {
+		return other.Account == d.Members[i].Account && other.accepted(None)
+	})
+}
+
+// removalTried reports whether this run has tried the removal with the same account, on behalf of another member.
+func (d *decider) removalTried(i int) bool {
+	return slices.ContainsFunc(d.Members, func(m Member) bool {
+		return m.Account == d.Members[i].Account && m.Sent.Makes == None && (m.Sent.Answer == NothingThere || m.Sent.Answer == Refused)
+	})
+}
+
+func (m *Member) removalUnanswered() bool {
+	return slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted && c.Makes == None && !c.settled() })
+}
+
+// verify decides by what Get user shows after a removal.
+func (d *decider) verify(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	if outcome, next, done := d.read(i); !done {
+		return outcome, next
+	}
+	var outcome Outcome
+	var next *Decision
+	gone := false
+	switch r := m.Reading; {
+	case r.State == NoUser:
+		outcome, next, gone = d.proveAbsence(i)
+	case r.Deleted:
+		outcome, next, gone = d.verifyDeleted(i)
+	case r.Access > None:
+		outcome, next = d.verifyPresent(i)
+	default:
+		outcome, next, gone = d.verifyAbsent(i)
+	}
+	left := m.unanswered(Unknown)
+	switch {
+	case !gone:
+		return outcome, next
+	case left > 0:
+		return Outcome{State: Revoking, Why: RemovedButMayArrive, Other: i, Look: left}, nil
+	case d.overtaken(None):
+		return d.revoking(i, RemovalNotShown)
+	default:
+		return Outcome{State: Gone, Why: Revoked, Other: i}, nil
+	}
+}
+
+// verifyPresent decides for a relation that is still there.
+func (d *decider) verifyPresent(i int) (Outcome, *Decision) {
+	switch {
+	case d.Members[i].Sent.Answer == Refused:
+		return d.revoking(i, RemovalRefused)
+	case d.removalMayShow(i):
+		return d.revoking(i, RemovalNotShown)
+	case d.removed(i):
+		return d.remove(i)
+	default:
+		return d.revoking(i, NothingRemoved)
+	}
+}
+
+// verifyDeleted decides for a deleted user: there is no access, but what was not removed would be there again if the user were
+// restored.
+func (d *decider) verifyDeleted(i int) (outcome Outcome, next *Decision, gone bool) {
+	switch m := &d.Members[i]; {
+	case !d.removed(i):
+		outcome, next = d.revoking(i, DeletedNotRemoved)
+	case m.Reading.Access > None && m.Sent != Sent{None, Accepted}:
+		outcome, next = d.remove(i)
+	default:
+		gone = true
+	}
+	return outcome, next, gone
+}
+
+// verifyAbsent decides what it is worth that no relation is shown.
+func (d *decider) verifyAbsent(i int) (outcome Outcome, next *Decision, gone bool) {
+	m, accepted := &d.Members[i], d.removed(i)
+	switch {
+	case !accepted && m.ClaimAccount != m.Account:
+		outcome, next = d.revoking(i, AbsenceSeenByOther)
+	case m.Reading.Odd:
+		outcome, next = d.revoking(i, AbsenceOdd)
+	case !accepted && !m.Reading.Whole:
+		outcome, next = d.revoking(i, AbsenceNotWhole)
+	default:
+		gone = true
+	}
+	return outcome, next, gone
+}
+
+func (d *decider) revoking(i int, why Why) (Outcome, *Decision) {
+	return Outcome{State: Revoking, Why: why, Other: i}, nil
+}
+
+// proveAbsence decides what it is worth that the platform knows no such user: nothing from an account that sees
+// nobody, or that is not the one which saw the relation.
+func (d *decider) proveAbsence(i int) (outcome Outcome, next *Decision, proven bool) {
+	m := &d.Members[i]
+	switch r := m.Reading; {
+	case !r.Named:
+		outcome, next = d.revoking(i, AbsenceUnnamed)
+	case m.Claimed && m.ClaimAccount != m.Account:
+		outcome, next = d.revoking(i, AbsenceSeenByOther)
+	case r.Witness == NotAsked:
+		outcome, next = d.step(i, StepWitness, Unknown)
+	case r.Witness == SeesNobody:
+		outcome, next = d.revoking(i, AbsenceSeenByBlind)
+	case r.Witness == NoWitness:
+		outcome, next = d.revoking(i, AbsenceAwaited)
+	default:
+		return Outcome{}, nil, true
+	}
+	return outcome, next, false
+}
+
+// leaveUnclaimed decides for a deleted member that has the finalizer and no claim: it was never enforced, or it was
+// restored without its status.
+func (d *decider) leaveUnclaimed(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	switch {
+	case m.Link == LinkDenied:
+		return Outcome{State: Gone, Why: NothingToRevoke, Other: i}, nil
+	case d.holder >= 0 && d.Members[d.holder].Claimed:
+		return Outcome{State: Gone, Why: DeclaredByOther, Other: d.holder}, nil
+	case m.Suspended && m.SaidUnclaimed:
+		return Outcome{State: Gone, Why: NotOurs, Other: i}, nil
+	}
+	outcome, next := d.readUnclaimed(i)
+	if next == nil && outcome.Unread() && m.WaitedLong {
+		return Outcome{State: Gone, Why: GivenUp, Other: i}, nil
+	}
+	return outcome, next
+}
+
+// Unread reports whether the outcome of a member without a claim that leaves is that it could not be read whether there is a
+// relation. That a run has to wait for its turn, or for a session, does not count.
+func (o Outcome) Unread() bool {
+	switch o.Why {
+	case NoTurnYet, ConnectionStarting, Undeclared, HandingOver, HeldBack, LetGoHeldBack:
+		return false
+	default:
+		return o.State == Revoking
+	}
+}
+
+func (d *decider) readUnclaimed(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	if why := m.linkProblem(); why != Unchanged {
+		return d.wait(i, why)
+	}
+	if outcome, next, done := d.read(i); !done {
+		return outcome, next
+	}
+	switch r := m.Reading; {
+	case r.State == NoUser:
+		if outcome, next, proven := d.proveAbsence(i); !proven {
+			return outcome, next
+		}
+	case r.Access > None && d.holder >= 0:
+		return Outcome{State: Revoking, Why: HandingOver, Other: d.holder}, nil
+	case r.Access > None:
+		return d.revoking(i, Undeclared)
+	case r.Deleted:
+		return d.revoking(i, DeletedNotRemoved)
+	case r.Odd:
+		return d.revoking(i, AbsenceOdd)
+	case !r.Whole:
+		return d.revoking(i, AbsenceNotWhole)
+	}
+	return Outcome{State: Gone, Why: NothingToRevoke, Other: i}, nil
+}
+
+// observeExpired decides for a member that expired and has no claim: it was created after its time, or its status was
+// lost, or its access was taken away. It revokes nothing, and says what is there.
+func (d *decider) observeExpired(i int) (Outcome, *Decision) {
+	m := &d.Members[i]
+	if m.Rests && (m.DueIn == 0 || d.holder >= 0) {
+		return Outcome{State: Gone, Other: i, Look: m.DueIn}, nil
+	}
+	if why := m.linkProblem(); why != Unchanged {
+		return d.wait(i, why)
+	}
+	if outcome, next, done := d.read(i); !done {
+		return outcome, next
+	}
+	switch r := m.Reading; {
+	case r.State == NoUser:
+		if outcome, next, proven := d.proveAbsence(i); !proven {
+			outcome.State = Waiting
+			return outcome, next
+		}
+	case r.Access > None && !r.Deleted && d.holder >= 0:
+		return Outcome{State: Gone, Why: ExpiredElsewhere, Other: d.holder}, nil
+	case r.Access > None && !r.Deleted:
+		return Outcome{State: Gone, Why: ExpiredUndeclared, Other: i}, nil
+	case r.Odd:
+		return d.wait(i, AbsenceOdd)
+	}
+	return Outcome{State: Gone, Why: ExpiredBefore, Other: i}, nil
+}

@@ -257,35 +257,6 @@ func (w *world) rotate(login string) {
 	w.reconcileConnection()
 }
 
-// TestManyOfOne: bindings that wait for the holder of their relation cost no write and no call when they say so already.
-func TestManyOfOne(t *testing.T) {
-	w := newWorld(t)
-	w.connect()
-	w.bind(nil)
-	w.reconcile()
-	var waiting []*rival
-	for _, name := range []string{"second", "third", "xth"} {
-		waiting = append(waiting, w.rivalIn(w.namespace, name, nil))
-	}
-	w.reconcile()
-	var before []string
-	for _, rival := range waiting {
-		expectEqual(t, "reason", "Conflict", rival.ready().Reason)
-		before = append(before, rival.get().ResourceVersion)
-	}
-	w.calls()
-
-	w.clock.Advance(2 * time.Hour)
-	w.reconcile()
-
-	var after []string
-	for _, rival := range waiting {
-		after = append(after, rival.get().ResourceVersion)
-	}
-	expectEqual(t, "versions", before, after)
-	expectEqual(t, "calls", operations{delossim.OpRefresh, opUser}, w.calls())
-}
-
 // inFlight is how many calls are on the binding's record.
 func (w *world) inFlight() int {
 	if claim := w.binding().Status.Claim; claim != nil {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -39,7 +40,45 @@ func TestLateGrantAfterTheTimeoutWasShortened(t *testing.T) {
 	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
 }
 
-// TestFrozenLeader: a process that was stopped between its record and its call does not send the call when it goes on.
+// TestLateGrant: how long a call without an answer is waited for counts from the call, however slow what came before it was; and a
+// short timeout does not make that short.
+func TestLateGrant(t *testing.T) {
+	for timeout, length := range map[time.Duration]time.Duration{10 * time.Second: 40 * time.Second, time.Second: 31 * time.Second} {
+		t.Run(timeout.String(), func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			connection := w.connection()
+			w.edit(connection, func() { connection.Spec.Timeout = duration(timeout) })
+			w.reconcileConnection()
+			w.platform.Inject(delossim.Fault{Op: opRelate, Times: 1, Failure: delossim.Reset{}})
+			w.bind(nil)
+			w.reconcileUsage()
+			w.bindings().Leads = func() bool {
+				if w.platform.Summary().Relate == 0 {
+					w.clock.Advance(9500 * time.Millisecond)
+				}
+				return true
+			}
+			w.look(w.request("john").NamespacedName)
+			w.bindings().Leads = nil
+			w.delete()
+			w.reconcile()
+			w.clock.Advance(length - time.Second)
+			w.reconcile()
+			expectEqual(t, "gone while the grant may still arrive", false, w.gone())
+			w.platform.SetRelation(john, acme, false) // It arrives.
+			w.clock.Advance(time.Second)
+
+			w.reconcile()
+
+			expectEqual(t, "gone", true, w.gone())
+			expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+		})
+	}
+}
+
+// TestFrozenLeader: a process that was stopped between its record and its call does not send the call when it goes on. The next process
+// does not know that, and waits for the length of the call.
 func TestFrozenLeader(t *testing.T) {
 	for name, operation := range map[string]delossim.Operation{"grant": opRelate, "removal": opUnrelate} {
 		t.Run(name, func(t *testing.T) {
@@ -61,33 +100,56 @@ func TestFrozenLeader(t *testing.T) {
 					t.Error("the call was sent")
 				}
 			}
-			expectEqual(t, "calls on record", 1, len(w.binding().Status.Claim.InFlight))
+			expectEqual(t, "calls on record", 1, w.inFlight())
+
+			w.restart()
+			w.reconcileConnection()
+			if operation == opRelate {
+				w.delete()
+			}
+			w.reconcile()
+			w.clock.Advance(39 * time.Second)
+			w.reconcile()
+			expectEqual(t, "gone while the call may still arrive", false, w.gone())
+			w.clock.Advance(time.Second)
+			w.reconcile()
+			expectEqual(t, "gone", true, w.gone())
+			expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
 		})
 	}
 }
 
 // TestLateRemoval: a removal without an answer may still arrive, and until it has or cannot any more no other binding is called bound.
 func TestLateRemoval(t *testing.T) {
-	w := newWorld(t)
-	w.connect()
-	w.bind(nil)
-	w.reconcile()
-	w.platform.Inject(delossim.Fault{Op: opUnrelate, Times: 1, Failure: delossim.Reset{}})
-	w.delete()
-	w.reconcile()
-	second := w.rivalIn(w.namespace, "second", nil)
-	w.clock.Advance(2 * time.Second)
-	second.reconcile()
-	expectEqual(t, "reason while the removal may still arrive", "Confirming", second.ready().Reason)
-	expectEqual(t, "gone", false, w.gone())
-	w.platform.RemoveRelation(john, acme) // It arrives.
-	w.clock.Advance(40 * time.Second)
+	for name, arrive := range map[string]func(*world){
+		"it arrives":  func(w *world) { w.platform.RemoveRelation(john, acme) },
+		"it does not": func(*world) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			w.bind(nil)
+			w.reconcile()
+			w.platform.Inject(delossim.Fault{Op: opUnrelate, Times: 1, Failure: delossim.Reset{}})
+			w.delete()
+			w.reconcile()
+			second := w.rivalIn(w.namespace, "second", nil)
+			for range 3 {
+				w.clock.Advance(13 * time.Second)
+				second.reconcile()
+				expectEqual(t, "reason while the removal may still arrive", "Confirming", second.ready().Reason)
+				expectEqual(t, "gone", false, w.gone())
+			}
+			arrive(w)
+			w.clock.Advance(time.Second)
 
-	second.reconcile()
+			second.reconcile()
 
-	expectEqual(t, "reason", "Bound", second.ready().Reason)
-	expectEqual(t, "gone", true, w.gone())
-	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+			expectEqual(t, "reason", "Bound", second.ready().Reason)
+			expectEqual(t, "gone", true, w.gone())
+			expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+		})
+	}
 }
 
 // TestReadOnlyHeir: to have read the relation does not make a binding one that could revoke it.
@@ -174,6 +236,7 @@ func TestFutureTimes(t *testing.T) {
 	binding.Status.Claim.InFlight = []v1alpha1.Call{{
 		Access: v1alpha1.AccessStandard, SentTime: future, Timeout: *duration(10 * time.Second), Settle: *duration(30 * time.Second),
 	}}
+	binding.Status.Conditions = failing("APIUnavailable", "The Delos API fails", 24*time.Hour)
 	if err := w.kube.Status().Update(t.Context(), binding); err != nil {
 		t.Fatal(err)
 	}
@@ -188,17 +251,43 @@ func TestFutureTimes(t *testing.T) {
 	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
 }
 
-// TestBlindAccount: that there is no such user is a proof only by an account that sees users, and that saw this one.
+// TestBlindAccount: that there is no such user is a proof only by an account that sees users, and that saw this one; and of a deleted
+// user only an accepted removal is one.
 func TestBlindAccount(t *testing.T) {
 	bare := delossim.Answer{Status: 404, Body: `{"error":"User not found"}`}
-	for name, blind := range map[string]func(*world){
-		"an answer that names nobody": func(w *world) { w.platform.Inject(delossim.Fault{User: john, Failure: bare}) },
-		"an account that lost its rights": func(w *world) {
-			w.platform.AddAccount(delossim.Account{Login: login, Password: password, SeesNobody: true})
+	named := delossim.Answer{Status: 404, Body: `{"error":"User not found: ` + john + `"}`}
+	for name, blind := range map[string]struct {
+		turn, back func(*world)
+		says       string
+	}{
+		"an answer that names nobody": {
+			turn: func(w *world) { w.platform.Inject(delossim.Fault{User: john, Failure: bare}) },
+			back: func(w *world) { w.platform.ClearFaults() },
+			says: `The Delos API says that it knows no such user without naming user "user_abc123def", which proves nothing`,
 		},
-		"another tenant's account": func(w *world) {
-			w.platform.AddAccount(delossim.Account{Login: "tenant", Password: password, SeesNobody: true})
-			w.rotate("tenant")
+		"an account that lost its rights": {
+			turn: func(w *world) {
+				w.platform.AddAccount(delossim.Account{Login: login, Password: password, SeesNobody: true})
+			},
+			back: func(w *world) { w.platform.AddAccount(delossim.Account{Login: login, Password: password}) },
+			says: `The account of APIConnection NS/default sees neither user "user_abc123def" nor another one that it has seen before: give it the right to see users again`,
+		},
+		"another tenant's account": {
+			turn: func(w *world) {
+				w.platform.AddAccount(delossim.Account{Login: "tenant", Password: password, SeesNobody: true})
+				w.rotate("tenant")
+			},
+			back: func(w *world) { w.rotate(login) },
+			says: `The account of APIConnection NS/default does not see user "user_abc123def", but it is another one than the account that saw the relation: ` +
+				"bring that account back, or give this one the right to see the user",
+		},
+		"a deleted user whose relation is not removed": {
+			turn: func(w *world) {
+				w.platform.SoftDeleteUser(john)
+				w.platform.Inject(delossim.Fault{Op: opUnrelate, Failure: named})
+			},
+			back: func(w *world) { w.platform.ClearFaults() },
+			says: `User "user_abc123def" is deleted, but would have the relation again if restored: the Delos API did not accept its removal`,
 		},
 	} {
 		for end, ends := range map[string]func(*world){
@@ -211,16 +300,22 @@ func TestBlindAccount(t *testing.T) {
 				w.bind(until(time.Hour))
 				w.reconcile()
 				w.witness()
-				blind(w)
+				blind.turn(w)
 				ends(w)
 				for range 3 {
 					w.clock.Advance(10 * time.Minute)
 					w.reconcile()
 				}
 
-				expectEqual(t, "gone", false, w.gone())
 				expectEqual(t, "reason", "RevocationBlocked", w.reason())
+				expectEqual(t, "message", strings.ReplaceAll(blind.says, "NS", w.namespace)+wayOut+". Tried again within 10 minutes", w.message())
 				expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+
+				blind.back(w)
+				w.clock.Advance(10 * time.Minute)
+				w.reconcile()
+				expectEqual(t, "revoked when it sees again", true, w.gone() || w.reason() == "Expired")
+				expectEqual(t, "relations when it sees again", map[string]bool{}, w.platform.Relations(john))
 			})
 		}
 	}
@@ -255,35 +350,6 @@ func (w *world) rotate(login string) {
 	}
 	w.edit(secret, func() { secret.Data["login"] = []byte(login) })
 	w.reconcileConnection()
-}
-
-// TestManyOfOne: bindings that wait for the holder of their relation cost no write and no call when they say so already.
-func TestManyOfOne(t *testing.T) {
-	w := newWorld(t)
-	w.connect()
-	w.bind(nil)
-	w.reconcile()
-	var waiting []*rival
-	for _, name := range []string{"second", "third", "xth"} {
-		waiting = append(waiting, w.rivalIn(w.namespace, name, nil))
-	}
-	w.reconcile()
-	var before []string
-	for _, rival := range waiting {
-		expectEqual(t, "reason", "Conflict", rival.ready().Reason)
-		before = append(before, rival.get().ResourceVersion)
-	}
-	w.calls()
-
-	w.clock.Advance(2 * time.Hour)
-	w.reconcile()
-
-	var after []string
-	for _, rival := range waiting {
-		after = append(after, rival.get().ResourceVersion)
-	}
-	expectEqual(t, "versions", before, after)
-	expectEqual(t, "calls", operations{delossim.OpRefresh, opUser}, w.calls())
 }
 
 // inFlight is how many calls are on the binding's record.

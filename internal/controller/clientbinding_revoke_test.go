@@ -63,7 +63,7 @@ func TestDeletion(t *testing.T) {
 			related: map[string]bool{},
 			calls:   operations{opUnrelate, opUser},
 			conditions: failingSince("RevocationBlocked",
-				`The Delos API did not accept the removal, and Get user shows user "user_abc123def" without a whole list of clients, which proves nothing. Tried again within a minute`, time.Minute, time.Minute),
+				`The Delos API did not accept the removal, and Get user shows user "user_abc123def" without a whole list of clients, which proves nothing. If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding. Tried again within a minute`, time.Minute, time.Minute),
 		},
 		"removed, and Get user leaves an empty list out": {
 			arrange: func(w *world) {
@@ -256,7 +256,7 @@ func TestFinalizerWithoutClaim(t *testing.T) {
 				w.platform.SoftDeleteUser(john)
 			},
 			calls:  operations{opUser},
-			events: []string{`Warning RevocationBlocked User "user_abc123def" is deleted, but would have the relation again if restored: the Delos API did not accept its removal`},
+			events: []string{`Warning RevocationBlocked User "user_abc123def" is deleted, but would have the relation again if restored: no status says whether the operator gave it. If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

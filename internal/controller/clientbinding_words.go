@@ -265,8 +265,12 @@ func (r *run) revoking(m *member, o relation.Outcome) outcome {
 		}
 		end.reason, end.message = v1alpha1.ReasonRevocationBlocked, "The Delos API found nothing to remove, but "+r.shown(m)
 	case relation.DeletedNotRemoved:
+		why := "the Delos API did not accept its removal"
+		if m.was().Claim == nil {
+			why = "no status says whether the operator gave it"
+		}
 		end.reason, end.message = v1alpha1.ReasonRevocationBlocked, fmt.Sprintf(
-			"User %q is deleted, but would have the relation again if restored: the Delos API did not accept its removal", r.key.UserUUID)
+			"User %q is deleted, but would have the relation again if restored: %s", r.key.UserUUID, why)+wayOut
 	case relation.Undeclared:
 		end = outcome{reason: v1alpha1.ReasonRevocationBlocked, stalled: true, message: fmt.Sprintf(
 			"%s, but no status says whether the operator gave that, as after a restore from a backup, and no other ClientBinding declares it. "+
@@ -301,9 +305,11 @@ func (r *run) brakeHeld(m *member) outcome {
 	return end
 }
 
+// wayOut is what a person can do who knows better than Get user shows.
+const wayOut = ". If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding"
+
 // unproven says why what was read does not prove that there is no relation.
 func (r *run) unproven(m *member, o relation.Outcome) string {
-	const wayOut = ". If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding"
 	user := r.key.UserUUID
 	switch o.Why {
 	case relation.AbsenceUnnamed:
@@ -318,7 +324,7 @@ func (r *run) unproven(m *member, o relation.Outcome) string {
 		return fmt.Sprintf("The Delos API knows no user %q. The account of APIConnection %s has confirmed no other user who could show that it sees users at all, "+
 			"so this has to be read for %s", user, m.name, r.Schedule.StallAfter) + wayOut
 	case relation.AbsenceNotWhole:
-		return fmt.Sprintf("The Delos API did not accept the removal, and Get user shows user %q without a whole list of clients, which proves nothing", user)
+		return fmt.Sprintf("The Delos API did not accept the removal, and Get user shows user %q without a whole list of clients, which proves nothing", user) + wayOut
 	default:
 		return fmt.Sprintf("Get user shows an entry among the clients of user %q that names no client in a known way, and may be about client %q: "+
 			"have it corrected in the Delos platform", user, r.key.CUID)

@@ -217,6 +217,8 @@ func (r *run) send(ctx context.Context, i int, makes relation.Access) error {
 	} else {
 		err = r.sendRelate(within, m, makes == relation.Owner)
 	}
+	// A call may arrive for as long as its record says from now on: how long it took until it was made does not count.
+	r.known.calls[idOf(m.cached.UID, v1alpha1.Call{Access: nameOf(makes), SentTime: r.now})] = r.Schedule.Now()
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -96,7 +96,7 @@ func (r *run) noteCalls(m *member, calls []relation.Call) {
 			recorded.AcceptedTime = former[i].AcceptedTime
 		}
 		claim.InFlight = append(claim.InFlight, recorded)
-		if id := idOf(m.cached.UID, recorded); r.known.calls[id].IsZero() || call.Sent.Equal(r.now.Time) {
+		if id := idOf(m.cached.UID, recorded); r.known.calls[id].IsZero() {
 			r.known.calls[id] = r.Schedule.Now().Add(call.Left - lengthOf(call))
 		}
 	}

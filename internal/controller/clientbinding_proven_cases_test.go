@@ -359,3 +359,69 @@ func (w *world) inFlight() int {
 	}
 	return 0
 }
+
+// TestPauseBeforeTheCall: a call may arrive for as long as its record says from when it was made, and not from when it was recorded,
+// also if the report after it could not be written.
+func TestPauseBeforeTheCall(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.Inject(delossim.Fault{Op: opRelate, Times: 1, Failure: delossim.Reset{}})
+	w.bind(nil)
+	w.reconcileUsage()
+	paused := false
+	w.bindings().Leads = func() bool {
+		if w.inFlight() > 0 && !paused {
+			paused = true
+			w.clock.Advance(30 * time.Second)
+			binding := w.binding()
+			w.edit(binding, func() { binding.Annotations = map[string]string{"example.com/edited": "meanwhile"} })
+		}
+		return true
+	}
+	w.look(w.request("john").NamespacedName)
+	expectEqual(t, "calls on record", 1, w.inFlight())
+	w.delete()
+	w.clock.Advance(39 * time.Second)
+	w.reconcile()
+	expectEqual(t, "gone while the call may still arrive", false, w.gone())
+	w.platform.SetRelation(john, acme, false) // It arrives.
+	w.clock.Advance(time.Second)
+
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+}
+
+// TestBoundThatAnotherOneOverruled: an older binding took the relation over, and the process died before it said so of the younger
+// one. What that still says is not vouched for when it cannot be read.
+func TestBoundThatAnotherOneOverruled(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
+	second := w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
+	second.reconcile()
+	bound := second.get().Status
+	w.clock.Advance(time.Minute)
+	binding := w.binding()
+	w.edit(binding, func() { binding.Spec.Suspend = nil })
+	w.reconcile()
+	expectEqual(t, "reason of the older one", "Bound", w.reason())
+	younger := second.get()
+	younger.Status = bound // As if its new status had never been written.
+	if err := w.kube.Status().Update(t.Context(), younger); err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	w.reconcileConnection()
+	binding = w.binding()
+	w.edit(binding, func() { binding.Spec.DeletionPolicy = v1alpha1.DeletionPolicyOrphan })
+	w.delete()
+	w.platform.Inject(delossim.Fault{Op: opUser, Failure: delossim.Answer{Status: 500}})
+	w.clock.Advance(time.Minute)
+
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "reason of the younger one", "APIUnavailable", second.ready().Reason)
+}

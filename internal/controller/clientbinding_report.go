@@ -37,9 +37,6 @@ func (r *run) report(ctx context.Context, outcomes []relation.Outcome) (ctrl.Res
 			order[1] = append(order[1], i)
 		}
 	}
-	if settled(outcomes) {
-		r.known.unconfirmed = false
-	}
 	for _, indexes := range order {
 		for _, i := range indexes {
 			outcome := outcomes[i]
@@ -66,6 +63,9 @@ func (r *run) report(ctx context.Context, outcomes []relation.Outcome) (ctrl.Res
 			}
 			next.at(r.next(i, wait))
 		}
+	}
+	if settled(outcomes) && len(unwritten) == 0 {
+		r.known.unconfirmed = false
 	}
 	return next.result(), nil
 }
@@ -285,7 +285,7 @@ func (m *member) says(end outcome) bool {
 func (r *run) vouched(i int, end *outcome) bool {
 	m, facts := r.members[i], &r.facts.Members[i]
 	unverified := r.unverified(m)
-	if !end.unread || facts.Reading.State == relation.Shown || r.facts.Doubtful(i) || facts.Leaving || facts.Expired || m.was().LastConfirmedTime == nil ||
+	if !end.unread || facts.Reading.State == relation.Shown || r.doubtful(i) || facts.Leaving || facts.Expired || m.was().LastConfirmedTime == nil ||
 		m.binding.Status.LastConfirmedTime == nil || !confirmed(m.cached) && !unverified {
 		return false
 	}
@@ -306,6 +306,12 @@ func (r *run) vouched(i int, end *outcome) bool {
 		end.wait = min(max(r.Schedule.retry(late), -late), until.Sub(r.now.Time)+time.Second)
 	}
 	return true
+}
+
+// doubtful reports whether what a member was confirmed to have may not be so any more: by a call that is on record, by one that this
+// process has sent and not confirmed, or since another member was the holder.
+func (r *run) doubtful(i int) bool {
+	return r.facts.Doubtful(i) || r.known.unconfirmed || r.confirmedLater(r.members[i])
 }
 
 // unverified reports whether the declared state was read back for this generation, but too long ago.

@@ -26,7 +26,7 @@ const (
 )
 
 func main() {
-	states := flag.Int("states", 20_000_000, "how many states of each configuration are visited at most")
+	states := flag.Int("states", 60_000_000, "how many states of each configuration are visited at most")
 	mutated := flag.Int("mutated-states", 400_000, "how many states of each configuration are visited at most with a mutation")
 	update := flag.Bool("document", false, "write what was seen into "+document)
 	flag.Parse()

@@ -1,11 +1,14 @@
 package controller
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -424,4 +427,68 @@ func TestBoundThatAnotherOneOverruled(t *testing.T) {
 
 	expectEqual(t, "gone", true, w.gone())
 	expectEqual(t, "reason of the younger one", "APIUnavailable", second.ready().Reason)
+}
+
+// TestNothingIsHandedOverWithoutTheHeirsStatus: the heir may have been edited or deleted, which only its write shows.
+func TestNothingIsHandedOverWithoutTheHeirsStatus(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	second := w.rivalIn(w.namespace, "second", nil)
+	second.reconcile()
+	w.delete()
+	plain := w.kube
+	w.kube = statusRefused{plain, "second"}
+	w.reconcileUsage()
+	w.look(w.request("john").NamespacedName)
+	expectEqual(t, "gone without it", false, w.gone())
+	w.kube = plain
+
+	w.reconcile()
+
+	expectEqual(t, "gone", true, w.gone())
+	expectEqual(t, "reason of the heir", "Bound", second.ready().Reason)
+}
+
+// statusRefused is a Kubernetes client that meets a newer version whenever it writes the status of one object.
+type statusRefused struct {
+	client.Client
+	name string
+}
+
+func (s statusRefused) Status() client.SubResourceWriter {
+	return refusingWriter{s.Client.Status(), s.name}
+}
+
+type refusingWriter struct {
+	client.SubResourceWriter
+	name string
+}
+
+func (r refusingWriter) Patch(ctx context.Context, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+	if object.GetName() == r.name {
+		return apierrors.NewConflict(schema.GroupResource{}, r.name, nil)
+	}
+	return r.SubResourceWriter.Patch(ctx, object, patch, options...)
+}
+
+// TestEditDuringARun: what was declared when the run began is not given any more.
+func TestEditDuringARun(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
+	w.reconcile()
+	w.platform.RemoveRelation(john, acme)
+	w.clock.Advance(w.lookAgain())
+	plain := w.kube
+	binding := w.binding()
+	w.kube = &interrupted{Client: plain, then: func() { w.edit(binding, func() { binding.Spec.IsOwner = false }) }}
+	w.look(w.request("john").NamespacedName)
+	w.kube = plain
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+
+	w.reconcile()
+
+	expectEqual(t, "relations after the next look", map[string]bool{acme: false}, w.platform.Relations(john))
 }

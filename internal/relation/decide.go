@@ -338,10 +338,15 @@ func (d *decider) hold(i int) (Outcome, *Decision) {
 	case Refused, Lost, Unsent, NothingThere:
 		return d.wait(i, CannotSend)
 	}
+	return d.look(i)
+}
+
+// look decides by what Get user shows, for the holder and for a member that only looks.
+func (d *decider) look(i int) (Outcome, *Decision) {
 	if outcome, next, done := d.read(i); !done {
 		return outcome, next
 	}
-	switch r := m.Reading; {
+	switch m, r := &d.Members[i], d.Members[i].Reading; {
 	case r.State == NoUser:
 		return d.wait(i, UserMissing)
 	case r.Deleted:
@@ -382,7 +387,7 @@ func (d *decider) confirm(i int) (Outcome, *Decision) {
 	}
 }
 
-// correct decides for a holder whose relation is not as it declares.
+// correct decides for a holder, or for a member that only looks, whose relation is not as it declares.
 func (d *decider) correct(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
 	gives := m.Declares > m.Reading.Access
@@ -476,20 +481,8 @@ func (d *decider) stand(i int) (Outcome, *Decision) {
 	case why != Unchanged:
 		return d.wait(i, why)
 	}
-	// It is suspended and has no claim: it only looks.
-	if outcome, next, done := d.read(i); !done {
-		return outcome, next
-	}
-	switch r := m.Reading; {
-	case r.State == NoUser:
-		return d.wait(i, UserMissing)
-	case r.Deleted:
-		return d.wait(i, UserDeleted)
-	case r.Access == m.Declares:
-		return d.confirm(i)
-	default:
-		return d.wait(i, Held)
-	}
+	// It is suspended and has no claim.
+	return d.look(i)
 }
 
 // finish has a dry run let nothing go, and says which calls stay on the member's record: those that have settled

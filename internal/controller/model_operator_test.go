@@ -77,7 +77,7 @@ type operator struct {
 	*walk
 	// name is the User-Agent of its calls.
 	name string
-	//nolint:containedctx // It is what the process is told its end by.
+	//nolint:containedctx // It ends with the process.
 	ctx         context.Context
 	stop        context.CancelFunc
 	pool        *connection.Pool

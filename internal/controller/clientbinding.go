@@ -68,8 +68,8 @@ type memory struct {
 
 // remembered is what this process remembers of one relation.
 type remembered struct {
-	// calls is since when it knows of each call on record, by its own clock.
-	calls map[callID]time.Time
+	// calls is what it knows of each call on record.
+	calls map[callID]knownCall
 	// absent is since when reads through an account found no such user, without one that found the user.
 	absent map[string]time.Time
 	// waits is since when a member cannot be handed over, or without a claim cannot be read.
@@ -86,7 +86,7 @@ func (m *memory) of(key connection.Relation) *remembered {
 		if m.relations == nil {
 			m.relations = map[connection.Relation]*remembered{}
 		}
-		m.relations[key] = &remembered{calls: map[callID]time.Time{}, absent: map[string]time.Time{}, waits: map[types.UID]time.Time{}}
+		m.relations[key] = &remembered{calls: map[callID]knownCall{}, absent: map[string]time.Time{}, waits: map[types.UID]time.Time{}}
 	}
 	return m.relations[key]
 }

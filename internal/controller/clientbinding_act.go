@@ -163,6 +163,8 @@ func (r *run) record(ctx context.Context, i int, makes relation.Access) error {
 	}
 	timeout := m.session.Timeout()
 	settle := settlesAfter(timeout)
+	// Another call of this second has the same name in memory.
+	delete(r.known.calls, idOf(m.cached.UID, v1alpha1.Call{Access: nameOf(makes), SentTime: r.now}))
 	r.facts.NoteRecorded(i, relation.Call{Makes: makes, Left: timeout + settle, Sent: r.now.Time, Timeout: timeout, Settle: settle})
 	r.noteClaim(i)
 	m.shown = m.is().Status.Access
@@ -217,12 +219,11 @@ func (r *run) send(ctx context.Context, i int, makes relation.Access) error {
 	} else {
 		err = r.sendRelate(within, m, makes == relation.Owner)
 	}
-	// A call may arrive for as long as its record says from now on: how long it took until it was made does not count.
-	r.known.calls[idOf(m.cached.UID, v1alpha1.Call{Access: nameOf(makes), SentTime: r.now})] = r.Schedule.Now()
+	answer := answerOf(err, makes)
+	r.noteAnswer(i, makes, answer)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	answer := answerOf(err, makes)
 	r.facts.NoteSent(i, answer, showsWithin)
 	m.refusal = err
 	switch answer {

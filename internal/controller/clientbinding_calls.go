@@ -17,6 +17,14 @@ const showsWithin = 30 * time.Second
 // longestCall is the longest timeout of a connection. It stands for a length that cannot be read.
 const longestCall = 2 * time.Minute
 
+// knownCall is what a process knows of a call on record.
+type knownCall struct {
+	// since is from when it counts the length of the call, by its own clock.
+	since time.Time
+	// answer of the platform to a call that this process sent. It may not be on record: the object may have been changed meanwhile.
+	answer relation.Answer
+}
+
 // callID tells one call on record from others.
 type callID struct {
 	binding  types.UID
@@ -35,36 +43,55 @@ func settlesAfter(timeout time.Duration) time.Duration { return max(timeout, sho
 
 // callsOf are the calls on a binding's record. How much of its length is left of each counts from when this process first
 // knew of it.
-func (r *run) callsOf(binding *v1alpha1.ClientBinding, known map[callID]time.Time) []relation.Call {
+func (r *run) callsOf(binding *v1alpha1.ClientBinding, known map[callID]knownCall) []relation.Call {
 	now := r.Schedule.Now()
 	var calls []relation.Call
 	for _, recorded := range binding.Status.Claim.InFlight {
 		id := idOf(binding.UID, recorded)
-		since, is := r.known.calls[id]
-		if !is {
-			since = now
-		}
-		known[id] = since
+		known[id] = r.knownSince(id, now)
 		call := relation.Call{
 			Makes: accessOf(recorded.Access), Accepted: recorded.AcceptedTime != nil,
 			Sent: recorded.SentTime.Time, Timeout: recorded.Timeout.Duration, Settle: recorded.Settle.Duration,
 		}
-		call.Left = since.Add(lengthOf(call)).Sub(now)
+		switch known[id].answer {
+		case relation.NoCall:
+		case relation.Accepted:
+			call.Accepted, call.Settle = true, showsWithin
+		default:
+			continue
+		}
+		call.Left = known[id].since.Add(lengthOf(call)).Sub(now)
 		calls = append(calls, call)
 	}
 	if len(binding.UnreadableFields.Under("status.claim.inFlight")) > 0 {
 		// Any call may be meant.
 		for _, access := range []relation.Access{relation.None, relation.Owner} {
 			id := callID{binding: binding.UID, access: nameOf(access), sent: -1}
-			since, is := r.known.calls[id]
-			if !is {
-				since = now
-			}
-			known[id] = since
-			calls = append(calls, relation.Call{Makes: access, Sent: r.now.Time, Timeout: longestCall, Settle: longestCall, Left: since.Add(2 * longestCall).Sub(now)})
+			known[id] = r.knownSince(id, now)
+			calls = append(calls, relation.Call{
+				Makes: access, Sent: r.now.Time, Timeout: longestCall, Settle: longestCall, Left: known[id].since.Add(2 * longestCall).Sub(now),
+			})
 		}
 	}
 	return calls
+}
+
+// knownSince is what this process knows of a call; it counts from now if it sees it for the first time.
+func (r *run) knownSince(id callID, now time.Time) knownCall {
+	if known, is := r.known.calls[id]; is {
+		return known
+	}
+	return knownCall{since: now}
+}
+
+// noteAnswer remembers what came of a call that was on record. A call may arrive for as long as its record says from then on: how long
+// it took until it was made does not count. The answer says nothing of an earlier call for which the record stands, too.
+func (r *run) noteAnswer(i int, makes relation.Access, answer relation.Answer) {
+	known := knownCall{since: r.Schedule.Now()}
+	if answer != relation.Lost && r.facts.Members[i].Prior.Left <= 0 {
+		known.answer = answer
+	}
+	r.known.calls[idOf(r.members[i].cached.UID, v1alpha1.Call{Access: nameOf(makes), SentTime: r.now})] = known
 }
 
 // lengthOf is how long a call may take effect: an accepted one from when it was accepted, and another from when it was recorded.
@@ -96,8 +123,8 @@ func (r *run) noteCalls(m *member, calls []relation.Call) {
 			recorded.AcceptedTime = former[i].AcceptedTime
 		}
 		claim.InFlight = append(claim.InFlight, recorded)
-		if id := idOf(m.cached.UID, recorded); r.known.calls[id].IsZero() {
-			r.known.calls[id] = r.Schedule.Now().Add(call.Left - lengthOf(call))
+		if id := idOf(m.cached.UID, recorded); r.known.calls[id].since.IsZero() {
+			r.known.calls[id] = knownCall{since: r.Schedule.Now().Add(call.Left - lengthOf(call))}
 		}
 	}
 }

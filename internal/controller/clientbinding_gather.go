@@ -84,7 +84,7 @@ func (r *ClientBindingReconciler) gather(ctx context.Context, key connection.Rel
 		}
 	}
 	slices.SortFunc(begun.members, func(a, b *member) int { return compareAge(a.cached, b.cached) })
-	calls := map[callID]time.Time{}
+	calls := map[callID]knownCall{}
 	for _, m := range begun.members {
 		if r.Writes.missing(m.cached) {
 			begun.lagging = true
@@ -122,7 +122,7 @@ func (r *ClientBindingReconciler) hostOf(ctx context.Context, binding *v1alpha1.
 }
 
 // factsOf is what relation.Decide has to know of a member.
-func (r *run) factsOf(ctx context.Context, m *member, calls map[callID]time.Time) (relation.Member, error) {
+func (r *run) factsOf(ctx context.Context, m *member, calls map[callID]knownCall) (relation.Member, error) {
 	binding := m.cached
 	status, claim, spec := &binding.Status, binding.Status.Claim, binding.Spec
 	facts := relation.Member{

@@ -204,3 +204,51 @@ func TestReadThatIsOlderThanAnothersChange(t *testing.T) {
 		})
 	}
 }
+
+// TestConflictAfterAnAnswer: what the platform has answered is known, also if the object was changed before the status could say so,
+// as a garbage collector does with an object that is deleted in the foreground.
+func TestConflictAfterAnAnswer(t *testing.T) {
+	for name, tc := range map[string]struct {
+		act       func(*world)
+		operation delossim.Operation
+		calls     operations
+		reason    string
+	}{
+		"accepted removal": {act: (*world).delete, operation: opUnrelate, calls: operations{opUser}},
+		"accepted grant": {act: func(w *world) {
+			binding := w.binding()
+			w.edit(binding, func() { binding.Spec.IsOwner = true })
+		}, operation: opRelate, calls: operations{opUser}, reason: "Bound"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			w.bind(nil)
+			w.reconcile()
+			tc.act(w)
+			w.calls()
+			changed := false
+			w.bindings().Leads = func() bool {
+				if !changed && w.platform.Count(tc.operation) > 0 {
+					changed = true
+					binding := w.binding()
+					w.edit(binding, func() { binding.Annotations = map[string]string{"example.com/changed": "meanwhile"} })
+				}
+				return true
+			}
+			w.look(w.request("john").NamespacedName)
+			expectEqual(t, "changed in between", true, changed)
+			w.calls()
+			w.clock.Advance(time.Second)
+
+			w.reconcile()
+
+			expectEqual(t, "calls", tc.calls, w.calls())
+			expectEqual(t, "gone", tc.reason == "", w.gone())
+			if tc.reason != "" {
+				expectEqual(t, "reason", tc.reason, w.reason())
+				expectEqual(t, "calls on record", 0, w.inFlight())
+			}
+		})
+	}
+}

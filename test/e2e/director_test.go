@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 

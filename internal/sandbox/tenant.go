@@ -73,6 +73,14 @@ func (s *Sandbox) Create(t T, objects ...client.Object) {
 	}
 }
 
+// Delete deletes objects, and does not wait until they are gone.
+func (s *Sandbox) Delete(t T, objects ...client.Object) {
+	t.Helper()
+	for _, object := range objects {
+		Must(t, s.Kube.Delete(t.Context(), object))
+	}
+}
+
 // Patch changes an object by a JSON merge patch.
 func (s *Sandbox) Patch(t T, object client.Object, format string, args ...any) {
 	t.Helper()

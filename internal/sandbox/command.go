@@ -45,15 +45,23 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 // Go runs the go command at the top of this repository and returns what it printed. What it has to say besides goes to
 // progress or, without one, into the error.
 func Go(ctx context.Context, progress io.Writer, args ...string) (string, error) {
-	// Tests run in the directories of their packages.
-	module, err := run(ctx, command(ctx, "go", "env", "GOMOD"))
+	root, err := ModuleRoot(ctx)
 	if err != nil {
 		return "", err
 	}
 	cmd := command(ctx, "go", args...)
-	cmd.Dir, cmd.Stderr = filepath.Dir(strings.TrimSpace(module)), progress
+	cmd.Dir, cmd.Stderr = root, progress
 	out, err := run(ctx, cmd)
 	return strings.TrimSpace(out), err
+}
+
+// ModuleRoot is the top directory of this repository; tests run in the directories of their packages.
+func ModuleRoot(ctx context.Context) (string, error) {
+	file, err := run(ctx, command(ctx, "go", "env", "GOMOD"))
+	if err != nil {
+		return "", err
+	}
+	return filepath.Dir(strings.TrimSpace(file)), nil
 }
 
 // Assets returns the directory of the control plane's binaries: KUBEBUILDER_ASSETS if that is set, else the one

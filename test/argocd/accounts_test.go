@@ -20,8 +20,8 @@ import (
 
 const manyAccounts = "config/examples/many-accounts"
 
-// config/examples/many-accounts is delivered by its ApplicationSet. It is for the namespace team-a, which [TestDelivery] has
-// left by then.
+// config/examples/many-accounts is delivered by its ApplicationSet. It is for the namespace team-a, as config/samples are
+// in [TestDelivery]: neither runs beside the other, and both leave it.
 func TestManyAccounts(t *testing.T) {
 	n := newTeam(t, "accounts")
 	n.Namespace = "team-a"
@@ -53,6 +53,8 @@ func TestManyAccounts(t *testing.T) {
 		isGone(t, named("access-cust-456uvw"))
 		n.noneRelated(t)
 	})
+	box.Delete(t, n.namespace())
+	isGone(t, n.namespace())
 }
 
 // applySet applies the example as it is, but for the address of the repository.

@@ -14,7 +14,8 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// The daily work: what is committed is what is true on the platform.
+// The daily work: what is committed is what is true on the platform. The samples are delivered as they are, for the
+// namespace team-a.
 func TestDelivery(t *testing.T) {
 	n := newTeam(t, "team-a")
 	step(t, "create: a commit, and the relations are there", func(t *testing.T) {

@@ -16,8 +16,7 @@ import (
 )
 
 const (
-	cuid       = "cust_bench"
-	secretName = sandbox.CredentialsName
+	cuid = "cust_bench"
 	// longInterval keeps checks for drift out of a scenario.
 	longInterval = time.Hour
 	// hands is how many requests are made of the API server at the same time.
@@ -60,12 +59,12 @@ func (t *trial) binding(i int) *v1alpha1.ClientBinding {
 
 // connect creates the connection that all bindings use, with the account's credentials unless there is a Secret.
 func (t *trial) connect(interval time.Duration, limit rateLimit) {
-	sandbox.Must(t, client.IgnoreAlreadyExists(t.Kube.Create(t.Context(), t.Secret(secretName, sandbox.Account))))
+	sandbox.Must(t, client.IgnoreAlreadyExists(t.Kube.Create(t.Context(), t.Secret(sandbox.CredentialsName, sandbox.Account))))
 	t.Create(t, t.connection(v1alpha1.DefaultConnectionName, t.Platform, interval, limit))
 }
 
 func (t *trial) connection(name string, to *sandbox.Simulator, interval time.Duration, limit rateLimit) *v1alpha1.APIConnection {
-	connection := t.Connection(name, to.URL, secretName)
+	connection := t.Connection(name, to.URL, sandbox.CredentialsName)
 	connection.Spec.Interval = &metav1.Duration{Duration: interval}
 	connection.Spec.RateLimit = &v1alpha1.RateLimit{RequestsPerSecond: limit.perSecond, Burst: limit.burst}
 	return connection

@@ -176,6 +176,6 @@ func (s scene) isSeen(object *unstructured.Unstructured) (bool, error) {
 			besides = condition
 		}
 	}
-	outdated := ready.ObservedGeneration != object.GetGeneration()
-	return outdated == s.outdated && ready.Reason == s.reason && besides == s.besides && status.Status.RevocationsHeld >= s.held, nil
+	return (ready.ObservedGeneration != object.GetGeneration()) == s.outdated && ready.Reason == s.reason && besides == s.besides &&
+		status.Status.RevocationsHeld >= s.held, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -63,7 +64,8 @@ func playLockout(t *trial) {
 	t.bind(t.waiting)
 	t.connect(longInterval, wide)
 	t.awaitBindings(fmt.Sprintf("%d bindings say that they wait", t.waiting), t.waiting, metav1.ConditionFalse, v1alpha1.ReasonConnectionNotReady)
-	t.askForRuns()
+	look := sandbox.MergePatch(`{"metadata":{"annotations":{%q:"now"}}}`, v1alpha1.RequestedAtAnnotation)
+	t.each(0, t.created, func(ctx context.Context, i int) error { return t.Kube.Patch(ctx, t.binding(i), look) })
 	sandbox.Pause(t, insisting)
 	t.exactly("logins with the wrong password", t.Platform.Count(delossim.OpLogin), 1)
 	t.exactly("calls at all", t.Platform.Count(delossim.OpAny), 1)

@@ -92,12 +92,6 @@ func (t *trial) bindThrough(count int, platform *sandbox.Simulator, through *v1a
 	})
 }
 
-// askForRuns asks for a look at every binding.
-func (t *trial) askForRuns() {
-	patch := sandbox.MergePatch(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.RequestedAtAnnotation, time.Now().UTC().Format(time.RFC3339Nano))
-	t.each(0, t.created, func(ctx context.Context, i int) error { return t.Kube.Patch(ctx, t.binding(i), patch) })
-}
-
 // each does something with the numbers from (including) to (not including), several at the same time.
 func (t *trial) each(from, to int, do func(context.Context, int) error) {
 	group, ctx := errgroup.WithContext(t.Context())

@@ -124,6 +124,13 @@ func (s *Server) AddClient(cuid string) {
 	s.users.clients[cuid] = true
 }
 
+// NameClient makes the client known, by a name that List customers shows.
+func (s *Server) NameClient(cuid, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users.clients[cuid], s.users.names[cuid] = true, name
+}
+
 // RemoveClient forgets the client and every relation to it, at once. It reports whether there was such a client.
 func (s *Server) RemoveClient(cuid string) bool {
 	s.mu.Lock()
@@ -187,11 +194,13 @@ func (s *Server) now() time.Time { return s.clock().UTC().Truncate(time.Second) 
 type directory struct {
 	byUUID  map[string]*storedUser
 	clients map[string]bool
-	nextID  int64
+	// names are those of clients, by their cuid.
+	names  map[string]string
+	nextID int64
 }
 
 func newDirectory() directory {
-	return directory{byUUID: map[string]*storedUser{}, clients: map[string]bool{}, nextID: firstUserID}
+	return directory{byUUID: map[string]*storedUser{}, clients: map[string]bool{}, names: map[string]string{}, nextID: firstUserID}
 }
 
 // all returns the users in the order of their ID.
@@ -233,6 +242,13 @@ func (s Settings) wholeUser(user User) wholeUser {
 		Name:      user.Name,
 		Comment:   user.Comment,
 	}
+}
+
+func (s Settings) customer(cuid, name string) customer {
+	if s.NameCUID {
+		return customer{CUID: cuid, CustomerName: name}
+	}
+	return customer{CustomerID: cuid, CustomerName: name}
 }
 
 func (s Settings) writtenAnswer(user User) writtenAnswer {

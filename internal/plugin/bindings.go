@@ -3,6 +3,8 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,11 +81,14 @@ func expired(binding *v1alpha1.ClientBinding, now time.Time) bool {
 	return binding.Status.ExpiredTime != nil || at != nil && !at.After(now)
 }
 
+// key names an object.
+type key = types.NamespacedName
+
 // hosts finds out to which host a binding's relation belongs: that of its claim, else that to which its connection leads.
 type hosts struct {
 	access *access
 	kube   client.Reader
-	known  map[types.NamespacedName]string
+	known  map[key]string
 }
 
 // of returns "" where the connection is not there, or may not be read.
@@ -103,3 +108,5 @@ func (h *hosts) of(ctx context.Context, binding *v1alpha1.ClientBinding) (string
 	h.known[name] = connection.Host(found.Spec)
 	return h.known[name], nil
 }
+
+func sortedKeys[V any](of map[string]V) []string { return slices.Sorted(maps.Keys(of)) }

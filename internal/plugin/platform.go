@@ -141,6 +141,8 @@ type person struct {
 	Access   []relation `json:"access,omitempty"`
 	// Problem is why the user, or all that it may have besides, could not be read.
 	Problem string `json:"problem,omitempty"`
+	// Absent: the API knows no such user.
+	Absent bool `json:"absent,omitempty"`
 	// Listless: the answer has no list of clients at all.
 	Listless bool `json:"listless,omitempty"`
 }
@@ -166,7 +168,8 @@ func (p *platform) person(ctx context.Context, uuid string) (person, error) {
 			return person{}, err
 		}
 	case delos.KindUserNotFound, delos.KindForbidden, delos.KindInvalid, delos.KindRefused, delos.KindTooLarge, delos.KindUnexpected:
-		return person{UUID: uuid, Problem: problem(err)}, nil
+		var failure *delos.Error
+		return person{UUID: uuid, Problem: problem(err), Absent: errors.As(err, &failure) && failure.ProvesUserGone()}, nil
 	default:
 		return person{}, err
 	}

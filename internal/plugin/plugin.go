@@ -14,7 +14,6 @@ import (
 	"golang.org/x/term"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
-	"k8s.io/utils/ptr"
 )
 
 // Program is what the plugin has of the world around it.
@@ -90,6 +89,9 @@ Exit codes: 0 when there is nothing to act on, 1 when there are findings, 2 when
 	access := &access{program: program, cluster: cluster}
 	root.AddCommand(
 		newImport(access),
+		newReport(access),
+		newWho(access),
+		newWhat(access),
 	)
 	return root
 }
@@ -135,6 +137,3 @@ const (
 	yellow = "33"
 	green  = "32"
 )
-
-// pointer is for flags that cli-runtime takes as pointers.
-func pointer[T any](value T) *T { return ptr.To(value) }

@@ -15,6 +15,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -111,6 +112,20 @@ func create(t *testing.T, object client.Object) {
 	if err := kube.Create(t.Context(), object); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// allow lets a user read all of a namespace.
+func allow(t *testing.T, namespace, user string) {
+	t.Helper()
+	create(t, &rbacv1.Role{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: user},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"", v1alpha1.GroupVersion.Group}, Resources: []string{"*"}, Verbs: []string{"get", "list"}}},
+	})
+	create(t, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: user},
+		RoleRef:    rbacv1.RoleRef{Kind: "Role", Name: user},
+		Subjects:   []rbacv1.Subject{{Kind: "User", Name: user}},
+	})
 }
 
 // result is what a command came to.

@@ -84,6 +84,7 @@ func (a *access) kube() (client.Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the cluster (see --kubeconfig and --context): %w", err)
 	}
+	config.WarningHandler = rest.NewWarningWriter(a.program.Streams.ErrOut, rest.WarningWriterOptions{Deduplicate: true})
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, err

@@ -92,6 +92,7 @@ Exit codes: 0 when there is nothing to act on, 1 when there are findings, 2 when
 		newReport(access),
 		newWho(access),
 		newWhat(access),
+		newDiff(access),
 	)
 	return root
 }

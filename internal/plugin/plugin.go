@@ -93,6 +93,8 @@ Exit codes: 0 when there is nothing to act on, 1 when there are findings, 2 when
 		newWho(access),
 		newWhat(access),
 		newDiff(access),
+		newCheck(access),
+		newStatus(access),
 	)
 	return root
 }

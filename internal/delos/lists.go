@@ -66,7 +66,7 @@ func (c *Client) Users(filter UserFilter) *Listing[string] {
 	return newListing(c, call{
 		operation: OperationList,
 		path:      []string{"v2", "user"},
-		query:     given("cuid", filter.CUID, "status", filter.Status),
+		query:     filter.query(),
 	}, func(decoder *json.Decoder) (string, string, error) {
 		id, err := readEntry(decoder, []string{"uuid", "userId"}, nil, nil)
 		return id, id, err
@@ -90,11 +90,11 @@ func newListing[T any](api *Client, call call, read func(*json.Decoder) (string,
 	return l
 }
 
-func given(pairs ...string) url.Values {
+func (f UserFilter) query() url.Values {
 	query := url.Values{}
-	for i := 0; i < len(pairs); i += 2 {
-		if pairs[i+1] != "" {
-			query.Set(pairs[i], pairs[i+1])
+	for name, value := range map[string]string{"cuid": f.CUID, "status": f.Status} {
+		if value != "" {
+			query.Set(name, value)
 		}
 	}
 	return query

@@ -313,8 +313,8 @@ func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (cha
 			}
 			people[pair{platform.host, of.pair.user}] = one
 		}
-		made := change{host: of.host, pair: of.pair, person: one, before: one.at(of.pair.client).Actual}
-		if why := one.at(of.pair.client).Why; why != "" {
+		made := change{host: of.host, pair: of.pair, person: one, before: one.at(of.pair.cuid).Actual}
+		if why := one.at(of.pair.cuid).Why; why != "" {
 			made.notes = append(made.notes, why)
 		}
 		if err := d.outcome(ctx, kube, platform, &made, members[of]); err != nil {
@@ -323,41 +323,20 @@ func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (cha
 		changes = append(changes, made)
 	}
 	slices.SortFunc(changes, func(a, b change) int {
-		return cmp.Or(cmp.Compare(a.pair.client, b.pair.client), cmp.Compare(a.pair.user, b.pair.user))
+		return cmp.Or(cmp.Compare(a.pair.cuid, b.pair.cuid), cmp.Compare(a.pair.user, b.pair.user))
 	})
 	return changes, nil
 }
 
 // outcome says what the operator would make of a relation with these members.
 func (d *diffing) outcome(ctx context.Context, kube client.Client, platform *platform, made *change, members []v1alpha1.ClientBinding) error {
-	now := d.program.Now()
-	made.then = made.before
-	slices.SortStableFunc(members, func(a, b v1alpha1.ClientBinding) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
-	var holder *v1alpha1.ClientBinding
-	revoked := false
-	for i := range members {
-		member := &members[i]
-		name := member.Namespace + "/" + member.Name
-		switch {
-		case ended(member, now):
-			deleted := !member.DeletionTimestamp.IsZero()
-			revoked = revoked || member.Status.Claim != nil && (!deleted || member.Spec.DeletionPolicy != v1alpha1.DeletionPolicyOrphan)
-		case holder != nil:
-			made.notes = append(made.notes, fmt.Sprintf("ClientBinding %s would be in conflict with the older one %s/%s", name, holder.Namespace, holder.Name))
-		default:
-			denial, err := denied(ctx, kube, platform.connection, member)
-			if err != nil {
-				return err
-			}
-			if denial != "" {
-				made.notes = append(made.notes, fmt.Sprintf("the APIConnection does not allow ClientBinding %s (spec.allowed: %s), so nothing is granted or corrected", name, denial))
-				continue
-			}
-			holder = member
-		}
+	holder, err := d.holder(ctx, kube, platform, made, members)
+	if err != nil {
+		return err
 	}
+	made.then = made.before
 	switch {
-	case holder == nil && revoked && made.before != v1alpha1.AccessNone:
+	case holder == nil && slices.ContainsFunc(members, d.revokes):
 		made.then = v1alpha1.AccessNone
 	case holder == nil:
 	case holder.Spec.Suspend != nil && *holder.Spec.Suspend:
@@ -368,6 +347,38 @@ func (d *diffing) outcome(ctx context.Context, kube client.Client, platform *pla
 		made.then = accessOf(holder.Spec.IsOwner)
 	}
 	return nil
+}
+
+// holder is the oldest of the members that is allowed and has not ended, as for the operator. What keeps others from it is noted.
+func (d *diffing) holder(ctx context.Context, kube client.Client, platform *platform, made *change, members []v1alpha1.ClientBinding) (holder *v1alpha1.ClientBinding, err error) {
+	slices.SortStableFunc(members, func(a, b v1alpha1.ClientBinding) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	for i := range members {
+		member := &members[i]
+		name := member.Namespace + "/" + member.Name
+		if ended(member, d.program.Now()) {
+			continue
+		}
+		if holder != nil {
+			made.notes = append(made.notes, fmt.Sprintf("ClientBinding %s would be in conflict with the older one %s/%s", name, holder.Namespace, holder.Name))
+			continue
+		}
+		denial, err := denied(ctx, kube, platform.connection, member)
+		if err != nil {
+			return nil, err
+		}
+		if denial != "" {
+			made.notes = append(made.notes, fmt.Sprintf("the APIConnection does not allow ClientBinding %s (spec.allowed: %s), so nothing is granted or corrected", name, denial))
+			continue
+		}
+		holder = member
+	}
+	return holder, nil
+}
+
+// revokes reports whether the end of a binding takes access away: it answers for the relation, and does not leave it.
+func (d *diffing) revokes(binding v1alpha1.ClientBinding) bool {
+	orphan := !binding.DeletionTimestamp.IsZero() && binding.Spec.DeletionPolicy == v1alpha1.DeletionPolicyOrphan
+	return ended(&binding, d.program.Now()) && binding.Status.Claim != nil && !orphan
 }
 
 // denied says what a connection does not allow of a binding.
@@ -391,7 +402,7 @@ func (d *diffing) ownerless(ctx context.Context, p *plan, changes []change) (cli
 	after := map[pair]map[string]v1alpha1.Access{} // by host and client, then by user
 	losing := map[pair]bool{}
 	for _, made := range changes {
-		at := pair{made.host, made.pair.client}
+		at := pair{made.host, made.pair.cuid}
 		if after[at] == nil {
 			after[at] = map[string]v1alpha1.Access{}
 		}
@@ -412,12 +423,12 @@ func (d *diffing) ownerless(ctx context.Context, p *plan, changes []change) (cli
 				owners++
 			}
 		}
-		others, err := platforms[at.user].others(ctx, at.client, after[at])
+		others, err := platforms[at.user].others(ctx, at.cuid, after[at])
 		if err != nil {
 			return nil, err
 		}
 		if owners+others == 0 {
-			clients = append(clients, at.client)
+			clients = append(clients, at.cuid)
 		}
 	}
 	slices.Sort(clients)
@@ -446,7 +457,7 @@ func (c change) words() (sign, text string) {
 	if c.person.Username != "" {
 		who = fmt.Sprintf("%s (%s)", c.person.Username, c.pair.user)
 	}
-	at := "client " + c.pair.client
+	at := "client " + c.pair.cuid
 	kind := map[v1alpha1.Access]string{v1alpha1.AccessOwner: "owner", v1alpha1.AccessStandard: "standard access"}
 	switch {
 	case c.before == unknown:

@@ -166,7 +166,7 @@ type declaration struct {
 }
 
 // undeclared is what cannot be declared, and why.
-type undeclared struct{ user, client, why string }
+type undeclared struct{ user, cuid, why string }
 
 // findings are what an import found.
 type findings struct {
@@ -213,7 +213,7 @@ func (i *importing) sort(ctx context.Context, people []person, names map[string]
 	})
 	for _, list := range [][]undeclared{found.undeclared, found.elsewhere} {
 		slices.SortFunc(list, func(a, b undeclared) int {
-			return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.client, b.client))
+			return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.cuid, b.cuid))
 		})
 	}
 	return found, nil
@@ -240,7 +240,7 @@ func (f *findings) add(one person, has relation, clientName string, declared map
 }
 
 // pair is a user and a client.
-type pair struct{ user, client string }
+type pair struct{ user, cuid string }
 
 // declared are the relations that ClientBindings of other names declare already. To declare them once more would be a conflict.
 func (i *importing) declared(ctx context.Context) (map[pair]string, error) {
@@ -397,14 +397,14 @@ func (i *importing) tell(found *findings, people int) error {
 		fmt.Fprintf(out, "%d users were shown without a list of clients, and have none as far as the API tells\n", found.listless)
 	}
 	for _, one := range found.elsewhere {
-		fmt.Fprintf(out, "Declared already: user %s at client %s, by ClientBinding %s\n", one.user, one.client, one.why)
+		fmt.Fprintf(out, "Declared already: user %s at client %s, by ClientBinding %s\n", one.user, one.cuid, one.why)
 	}
 	for _, one := range found.undeclared {
-		if one.client == "" {
+		if one.cuid == "" {
 			fmt.Fprintf(out, "Cannot be declared: what user %q may have: %s\n", one.user, one.why)
 			continue
 		}
-		fmt.Fprintf(out, "Cannot be declared: user %q at client %q: %s\n", one.user, one.client, one.why)
+		fmt.Fprintf(out, "Cannot be declared: user %q at client %q: %s\n", one.user, one.cuid, one.why)
 	}
 	for _, path := range found.stale {
 		fmt.Fprintf(out, "Of an earlier import: %s. Remove it: the API no longer shows what it declares, or another ClientBinding declares it\n", path)

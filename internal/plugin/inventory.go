@@ -72,16 +72,16 @@ type entry struct {
 func compare(declared []v1alpha1.ClientBinding, people []person, now time.Time) []entry {
 	bindings := map[pair][]v1alpha1.ClientBinding{}
 	users := map[string]map[string]bool{}
-	add := func(user, client string) {
+	add := func(user, cuid string) {
 		if users[user] == nil {
 			users[user] = map[string]bool{}
 		}
-		users[user][client] = true
+		users[user][cuid] = true
 	}
 	for _, binding := range declared {
 		key := pair{binding.Spec.UserUUID, binding.Spec.CUID}
 		bindings[key] = append(bindings[key], binding)
-		add(key.user, key.client)
+		add(key.user, key.cuid)
 	}
 	for _, one := range people {
 		for _, has := range one.Access {
@@ -90,9 +90,9 @@ func compare(declared []v1alpha1.ClientBinding, people []person, now time.Time) 
 	}
 	var entries []entry
 	for _, one := range people {
-		for client := range users[one.UUID] {
-			made := one.at(client)
-			made.declare(bindings[pair{one.UUID, client}], now)
+		for cuid := range users[one.UUID] {
+			made := one.at(cuid)
+			made.declare(bindings[pair{one.UUID, cuid}], now)
 			if made.Declared != v1alpha1.AccessNone || made.Actual != v1alpha1.AccessNone || made.Binding != "" {
 				entries = append(entries, made)
 			}
@@ -116,9 +116,9 @@ func byVerdict(a, b entry) int {
 }
 
 // at is what the API shows of a user at a client.
-func (p person) at(client string) entry {
-	made := entry{Client: client, User: p.UUID, Username: p.Username, UserStatus: p.Status, Actual: v1alpha1.AccessNone}
-	i := slices.IndexFunc(p.Access, func(has relation) bool { return has.CUID == client })
+func (p person) at(cuid string) entry {
+	made := entry{Client: cuid, User: p.UUID, Username: p.Username, UserStatus: p.Status, Actual: v1alpha1.AccessNone}
+	i := slices.IndexFunc(p.Access, func(has relation) bool { return has.CUID == cuid })
 	switch {
 	case p.Deleted:
 		made.Why = "the user is deleted in the API"
@@ -185,32 +185,48 @@ func (e *entry) describe(binding *v1alpha1.ClientBinding, name string) {
 
 // judge compares. The binding is the one that declares the access, or did so last.
 func (e *entry) judge(binding *v1alpha1.ClientBinding, now time.Time) {
-	there := e.Actual == v1alpha1.AccessOwner || e.Actual == v1alpha1.AccessStandard
 	active := binding != nil && !ended(binding, now)
 	if active {
 		e.Declared = accessOf(binding.Spec.IsOwner)
 	}
-	switch suspended := active && binding.Spec.Suspend != nil && *binding.Spec.Suspend; {
+	switch {
 	case e.Actual == unknown:
 		e.Verdict = Unreadable
-	case active && e.Declared == e.Actual:
-		e.Verdict = AsDeclared
-	case suspended:
-		e.Verdict = Suspended
-	case active && there:
-		e.Verdict = OtherKind
-	case active:
-		e.Verdict = Missing
 	case binding == nil:
 		e.Verdict = Undeclared
-	case !binding.DeletionTimestamp.IsZero() && e.Reason == v1alpha1.ReasonRevocationHeld:
-		e.Verdict = Held
-	case !binding.DeletionTimestamp.IsZero() && there:
-		e.Verdict = Revoking
-	case there:
-		e.Verdict = ExpiredButThere
+	case active:
+		e.Verdict = e.judgeActive(binding)
 	default:
-		e.Verdict = Expired
+		e.Verdict = e.judgeEnded(binding)
+	}
+}
+
+// judgeActive compares the access with what a binding declares.
+func (e *entry) judgeActive(binding *v1alpha1.ClientBinding) Verdict {
+	switch {
+	case e.Declared == e.Actual:
+		return AsDeclared
+	case binding.Spec.Suspend != nil && *binding.Spec.Suspend:
+		return Suspended
+	case e.Actual == v1alpha1.AccessNone:
+		return Missing
+	default:
+		return OtherKind
+	}
+}
+
+// judgeEnded says what became of access that was to end.
+func (e *entry) judgeEnded(binding *v1alpha1.ClientBinding) Verdict {
+	deleted, there := !binding.DeletionTimestamp.IsZero(), e.Actual != v1alpha1.AccessNone
+	switch {
+	case deleted && e.Reason == v1alpha1.ReasonRevocationHeld:
+		return Held
+	case deleted && there:
+		return Revoking
+	case there:
+		return ExpiredButThere
+	default:
+		return Expired
 	}
 }
 

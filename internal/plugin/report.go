@@ -128,7 +128,7 @@ type report struct {
 }
 
 func (r *reporting) run(ctx context.Context) error {
-	print, known := map[string]func(*report, io.Writer) error{
+	write, known := map[string]func(*report, io.Writer) error{
 		"table": r.table, "wide": r.wide, "json": asJSON, "csv": asCSV, "html": asHTML,
 	}[r.output]
 	if !known {
@@ -143,7 +143,7 @@ func (r *reporting) run(ctx context.Context) error {
 	if r.file == "" {
 		out = r.program.Streams.Out
 	}
-	if err := print(made, out); err != nil {
+	if err := write(made, out); err != nil {
 		return err
 	}
 	if r.file != "" {
@@ -246,8 +246,8 @@ func (r *reporting) declaredAt(ctx context.Context, host string, made *report) (
 }
 
 // asked reports whether a relation is one of those that were asked for.
-func (r *reporting) asked(user, client string) bool {
-	return (len(r.users) == 0 || slices.Contains(r.users, user)) && (len(r.clients) == 0 || slices.Contains(r.clients, client))
+func (r *reporting) asked(user, cuid string) bool {
+	return (len(r.users) == 0 || slices.Contains(r.users, user)) && (len(r.clients) == 0 || slices.Contains(r.clients, cuid))
 }
 
 func (r *reporting) wanted(one entry) bool {
@@ -266,8 +266,8 @@ func (r *reporting) peopleOf(ctx context.Context, platform *platform, declared [
 		if len(clients) == 0 {
 			clients = []string{""}
 		}
-		for _, client := range clients {
-			listed, err := r.list(ctx, platform, delos.UserFilter{CUID: client})
+		for _, cuid := range clients {
+			listed, err := r.list(ctx, platform, delos.UserFilter{CUID: cuid})
 			if err != nil {
 				return nil, err
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -52,6 +53,25 @@ func listBindings(ctx context.Context, kube client.Reader, namespace string) (it
 			return items, nil
 		}
 		list.Items = nil
+	}
+}
+
+// complete offers what the ClientBindings of the cluster name.
+func (a *access) complete(id func(*v1alpha1.ClientBinding) string) cobra.CompletionFunc {
+	return func(command *cobra.Command, arguments []string, _ string) ([]string, cobra.ShellCompDirective) {
+		kube, err := a.kube()
+		if err != nil || len(arguments) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		found, err := a.bindings(command.Context(), kube)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ids := map[string]bool{}
+		for i := range found.items {
+			ids[id(&found.items[i])] = true
+		}
+		return sortedKeys(ids), cobra.ShellCompDirectiveNoFileComp
 	}
 }
 

@@ -152,6 +152,9 @@ func (a *access) list(ctx context.Context, platform *platform, filter delos.User
 	progress := a.program.progress("users listed", 0, 0)
 	uuids, err := readList(ctx, platform, platform.api.Users(filter), progress.at)
 	progress.done(len(uuids))
+	if delos.KindOf(err) == delos.KindForbidden {
+		return nil, fmt.Errorf("the account may not list users: name users by --user, or use another account: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("listing users: %w", err)
 	}

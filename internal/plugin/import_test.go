@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -313,6 +314,77 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// process is the plugin as a process of its own, with the caller's own credentials.
+func (n *tenant) process(t *testing.T, arguments ...string) *exec.Cmd {
+	t.Helper()
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), binary, append(arguments, "--url", n.url, "--requests-per-second", "10000", "-n", "team-a")...)
+	command.Env = []string{"DELOS_LOGIN=" + login, "DELOS_PASSWORD=" + password, "KUBECONFIG=/dev/null"}
+	return command
+}
+
+// build builds the plugin, once, beside the kubeconfig of the tests.
+var build = sync.OnceValues(func() (string, error) {
+	binary := filepath.Join(filepath.Dir(kubeconfig), "kubectl-clientbindings")
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", binary, "../../cmd/kubectl-clientbindings").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%w\n%s", err, out)
+	}
+	return binary, err
+})
+
+// TestImportKilled: whenever an import is killed, each file that is there is whole, and the next import leaves nothing else.
+func TestImportKilled(t *testing.T) {
+	n := newTenant(t, delossim.Config{Users: crowd(1000)})
+	directory := t.TempDir()
+	first := n.process(t, "import", "-d", directory)
+	if err := first.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		_ = first.Wait()
+		close(ended)
+	}()
+	for wrote := false; !wrote; {
+		select {
+		case <-ended:
+			t.Fatal("it ended by itself")
+		default:
+		}
+		yaml, err := filepath.Glob(filepath.Join(directory, "*.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wrote = len(yaml) > 0
+	}
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+	left := n.files(t, directory)
+	if out, err := n.process(t, "import", "-d", directory).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	whole := n.files(t, directory)
+	for name, content := range left {
+		if strings.HasSuffix(name, ".yaml") && content != whole[name] {
+			t.Errorf("%s was not whole:\n%s", name, content)
+		}
+	}
+	for name := range whole {
+		if !strings.HasSuffix(name, ".yaml") {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	if len(whole) != 100 {
+		t.Errorf("%d files, want 100", len(whole))
+	}
+}
+
 // maxMemory is what a process may hold at most while it imports 20,000 users.
 const maxMemory = 150 << 20
 
@@ -321,16 +393,8 @@ func TestImportOfMany(t *testing.T) {
 	const users = 20_000
 	half := after(delossim.OpUser, users/2)
 	n := newTenant(t, delossim.Config{Users: crowd(users), OnCall: half.call})
-	binary := filepath.Join(t.TempDir(), "kubectl-clientbindings")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, "../../cmd/kubectl-clientbindings").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	directory := t.TempDir()
-	command := func() *exec.Cmd {
-		command := exec.CommandContext(t.Context(), binary, "import", "-d", directory, "--url", n.url, "--requests-per-second", "10000", "-n", "team-a")
-		command.Env = []string{"DELOS_LOGIN=" + login, "DELOS_PASSWORD=" + password, "KUBECONFIG=/dev/null"}
-		return command
-	}
+	command := func() *exec.Cmd { return n.process(t, "import", "-d", directory) }
 	first := command()
 	if err := first.Start(); err != nil {
 		t.Fatal(err)

@@ -66,10 +66,11 @@ The exit code is 1 if anything is not as declared.`,
 func newWho(access *access) *cobra.Command {
 	r := &reporting{access: access}
 	command := &cobra.Command{
-		Use:     "who CUID",
-		Short:   "Who has access to a client, declared and actual",
-		Example: "  kubectl clientbindings who cust_789xyz",
-		Args:    cobra.ExactArgs(1),
+		Use:               "who CUID",
+		Short:             "Who has access to a client, declared and actual",
+		Example:           "  kubectl clientbindings who cust_789xyz",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: access.complete(func(binding *v1alpha1.ClientBinding) string { return binding.Spec.CUID }),
 		RunE: func(command *cobra.Command, arguments []string) error {
 			r.clients = arguments
 			return r.run(command.Context())
@@ -82,10 +83,11 @@ func newWho(access *access) *cobra.Command {
 func newWhat(access *access) *cobra.Command {
 	r := &reporting{access: access}
 	command := &cobra.Command{
-		Use:     "what USER",
-		Short:   "What a user has access to, declared and actual",
-		Example: "  kubectl clientbindings what user_abc123def",
-		Args:    cobra.ExactArgs(1),
+		Use:               "what USER",
+		Short:             "What a user has access to, declared and actual",
+		Example:           "  kubectl clientbindings what user_abc123def",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: access.complete(func(binding *v1alpha1.ClientBinding) string { return binding.Spec.UserUUID }),
 		RunE: func(command *cobra.Command, arguments []string) error {
 			r.users = arguments
 			return r.run(command.Context())

@@ -214,3 +214,15 @@ func TestReportOfOneNamespace(t *testing.T) {
 		t.Errorf("with rights in the namespace: %+v", got)
 	}
 }
+
+// TestCompletion offers what is declared, and hides what a shell would take for an error.
+func TestCompletion(t *testing.T) {
+	n := newTenant(t, delossim.Config{})
+	allow(t, n.namespace, "team")
+	n.declare(t, "one", "u_1", "c_1", true)
+	n.declare(t, "two", "u_1", "c_2", true)
+	for command, want := range map[string]string{"who": "c_1\nc_2\n:4\n", "what": "u_1\n:4\n"} {
+		got, _ := n.runWith(t.Context(), nil, "__complete", "--as", "team", "--kubeconfig", kubeconfig, "--namespace", n.namespace, command, "")
+		expect(t, command, want, got.Out)
+	}
+}

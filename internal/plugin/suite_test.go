@@ -153,7 +153,9 @@ func (n *tenant) runWith(ctx context.Context, environment map[string]string, arg
 		Now:     func() time.Time { return now },
 		Getenv:  func(name string) string { return environment[name] },
 	}
-	if arguments = append(arguments, "--kubeconfig", kubeconfig, "--namespace", n.namespace); arguments[0] != "status" && !slices.Contains(arguments, "--allowed-api-hosts") {
+	if arguments[0] == "__complete" {
+		// What is completed comes last.
+	} else if arguments = append(arguments, "--kubeconfig", kubeconfig, "--namespace", n.namespace); arguments[0] != "status" && !slices.Contains(arguments, "--allowed-api-hosts") {
 		arguments = append(arguments, "--allowed-api-hosts", "127.0.0.1")
 	}
 	got.Code = Run(ctx, program, arguments)

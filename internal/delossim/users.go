@@ -66,6 +66,7 @@ func (s *Server) AddUser(user User) {
 		s.users.clients[cuid] = true
 	}
 	s.users.byUUID[user.UUID] = &storedUser{User: user, shown: maps.Clone(user.Relations)}
+	s.users.ordered = nil
 }
 
 // User returns the user as it truly is, without the lag.
@@ -114,6 +115,7 @@ func (s *Server) RemoveUser(uuid string) bool {
 	defer s.mu.Unlock()
 	_, found := s.users.byUUID[uuid]
 	delete(s.users.byUUID, uuid)
+	s.users.ordered = nil
 	return found
 }
 
@@ -195,8 +197,10 @@ type directory struct {
 	byUUID  map[string]*storedUser
 	clients map[string]bool
 	// names are those of clients, by their cuid.
-	names  map[string]string
-	nextID int64
+	names map[string]string
+	// ordered are the users in the order of their ID; nil when it has to be made anew.
+	ordered []*storedUser
+	nextID  int64
 }
 
 func newDirectory() directory {
@@ -204,10 +208,13 @@ func newDirectory() directory {
 }
 
 // all returns the users in the order of their ID.
-func (d directory) all() []*storedUser {
-	return slices.SortedFunc(maps.Values(d.byUUID), func(a, b *storedUser) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), strings.Compare(a.UUID, b.UUID))
-	})
+func (d *directory) all() []*storedUser {
+	if d.ordered == nil {
+		d.ordered = slices.SortedFunc(maps.Values(d.byUUID), func(a, b *storedUser) int {
+			return cmp.Or(cmp.Compare(a.ID, b.ID), strings.Compare(a.UUID, b.UUID))
+		})
+	}
+	return d.ordered
 }
 
 // copy returns the user detached from the store.

@@ -99,9 +99,10 @@ Exit codes: 0 when there is nothing to act on, 1 when there are findings, 2 when
 	return root
 }
 
-// identify names the plugin to the API server.
+// identify names the plugin to the API server. That keeps itself from being overrun (priority and fairness), and the default of
+// five calls a second would make a diff of many manifests last for minutes.
 func (p *Program) identify(config *restConfig) *restConfig {
-	config.UserAgent = p.userAgent()
+	config.UserAgent, config.QPS = p.userAgent(), -1
 	return config
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -100,9 +101,22 @@ func (c *checking) run(ctx context.Context) error {
 	return s.advise()
 }
 
+// proxy is that through which the API is reached; nil where there is none.
+func (s *steps) proxy() *url.URL {
+	proxy, err := s.platform.config.Proxy(&http.Request{URL: s.platform.config.BaseURL})
+	if err != nil {
+		return nil
+	}
+	return proxy
+}
+
 // name resolves the name of the API.
 func (s *steps) name(ctx context.Context) error {
 	host := s.platform.config.BaseURL.Hostname()
+	if proxy := s.proxy(); proxy != nil {
+		s.ok("name", "%s is resolved by the proxy %s", host, proxy.Host)
+		return nil
+	}
 	if net.ParseIP(host) != nil {
 		s.ok("name", "%s is an address", host)
 		return nil
@@ -122,11 +136,9 @@ func (s *steps) tls(ctx context.Context) error {
 		s.ok("TLS", "none: the API is on this machine")
 		return nil
 	}
-	if s.platform.config.Proxy != nil {
-		if proxy, _ := s.platform.config.Proxy(&http.Request{URL: base}); proxy != nil {
-			s.ok("TLS", "goes through the proxy %s, and is tried with the login", proxy.Host)
-			return nil
-		}
+	if proxy := s.proxy(); proxy != nil {
+		s.ok("TLS", "goes through the proxy %s, and is tried with the login", proxy.Host)
+		return nil
 	}
 	dialer := &tls.Dialer{NetDialer: &net.Dialer{Timeout: 5 * time.Second}, Config: &tls.Config{
 		MinVersion: tls.VersionTLS12, RootCAs: s.platform.config.RootCAs, ServerName: base.Hostname(),

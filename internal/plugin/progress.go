@@ -58,10 +58,11 @@ func (p *progress) at(read int) {
 func (p *progress) done(read int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	start := ""
 	if p.bar {
-		fmt.Fprint(p.out, "\r\x1b[K")
+		start = "\r\x1b[K" // in the place of the last one
 	}
-	fmt.Fprintln(p.out, p.line(read, p.now()))
+	fmt.Fprintln(p.out, start+p.line(read, p.now()))
 }
 
 func (p *progress) line(read int, now time.Time) string {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -292,6 +293,17 @@ func TestImportFails(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestImportIsPatient: what fails in passing is tried again, after the time that the API asks for.
+func TestImportIsPatient(t *testing.T) {
+	n := newTenant(t, delossim.Config{Users: crowd(3)})
+	for _, op := range []delossim.Operation{delossim.OpList, delossim.OpUser, delossim.OpCustomers} {
+		n.Inject(delossim.Fault{Op: op, Times: 1, Failure: delossim.Answer{Status: 503, Header: http.Header{"Retry-After": {"1"}}}})
+	}
+	directory := t.TempDir()
+	expect(t, "result", result{"6 ClientBindings of 3 users in 6 files in " + directory + "\n", exitClean}, n.run(t, "import", "-d", directory))
+	expect(t, "calls", delossim.Summary{Login: 1, List: 3, User: 4, Customers: 3}, n.Summary())
 }
 
 // TestNames: names follow from the ids alone, are valid, and are different ones for different ids.

@@ -92,6 +92,11 @@ demo: need-go ## See it work: API server, simulated API, operator and samples (O
 	@go build -buildvcs=false -o bin/demo ./hack/demo
 	@bin/demo $(if $(ONCE),--once)
 
+.PHONY: page
+page: need-go need-chromium ## Look at the plugin's report in Chromium (ARGS="-screenshots DIRECTORY": take pictures)
+	@assets=$$(go run ./hack/controlplane) || exit 1; \
+	KUBEBUILDER_ASSETS="$$assets" go test -tags browser -count=1 ./internal/plugin -run TestPageInBrowser -args $(ARGS)
+
 # The scripts first, with Argo CD's own interpreter. The flags are those of the build of Argo CD, so that what was
 # compiled for the one is of use to the other; vet would read all of Argo CD, for minutes. That module needs a newer
 # Go, which is fetched like a module.
@@ -166,7 +171,7 @@ no-bindings: need-kubectl
 # need says what is missing and how to get it.
 need = command -v $(1) >/dev/null || { echo "make needs $(1): $(2)" >&2; exit 1; }
 
-.PHONY: need-go need-cc need-kubectl need-redis
+.PHONY: need-go need-cc need-kubectl need-redis need-chromium
 need-go:
 	@$(call need,go,see https://go.dev/dl for the version that go.mod asks for)
 	@$(call need,git,install it with the package manager of your system)
@@ -174,5 +179,7 @@ need-cc: need-go
 	@$(call need,$(firstword $(shell go env CC 2>/dev/null) cc),the race detector needs a C compiler; on Debian: apt-get install gcc libc6-dev)
 need-redis:
 	@$(call need,redis-server,Argo CD keeps its cache in it; on Debian: apt-get install redis-server)
+need-chromium:
+	@$(call need,chromium,on Debian: apt-get install chromium)
 need-kubectl:
 	@$(call need,kubectl,see https://kubernetes.io/docs/tasks/tools)

@@ -151,7 +151,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 
 // TestFlagsExist looks at the flags that stand for themselves, as in `--stall-after`, or behind the operator's name.
 func TestFlagsExist(t *testing.T) {
-	known := flags(t)
+	known := slices.Concat(flags(t, "main.go"), flags(t, "internal/plugin/*.go"))
 	flag := regexp.MustCompile(`--([a-z][a-z-]*)`)
 	found := 0
 	for _, page := range pages(t) {
@@ -162,7 +162,7 @@ func TestFlagsExist(t *testing.T) {
 			for _, match := range flag.FindAllStringSubmatch(span, -1) {
 				found++
 				if !slices.Contains(known, match[1]) {
-					t.Errorf("%s names the flag %s, which the operator has not", page, match[0])
+					t.Errorf("%s names the flag %s, which neither the operator nor the plugin has", page, match[0])
 				}
 			}
 		}
@@ -403,14 +403,14 @@ func parameters(of *ast.FuncDecl) (names []string) {
 	return names
 }
 
-// flags are the names of the operator's flags, as main.go registers them, and what every program has.
-func flags(t *testing.T) []string {
+// flags are the names of flags, as the files of a pattern register them, and what every program has.
+func flags(t *testing.T, pattern string) []string {
 	t.Helper()
 	names := []string{"help", "kubeconfig"}
-	for _, file := range source(t, "main.go") {
+	for _, file := range source(t, pattern) {
 		ast.Inspect(file, func(node ast.Node) bool {
 			call, is := node.(*ast.CallExpr)
-			if !is || len(call.Args) != 4 || !strings.HasSuffix(name(call.Fun), "Var") {
+			if !is || len(call.Args) < 4 || !strings.HasSuffix(strings.TrimSuffix(name(call.Fun), "P"), "Var") {
 				return true
 			}
 			if flag, is := text(call.Args[1]); is {
@@ -420,7 +420,7 @@ func flags(t *testing.T) []string {
 		})
 	}
 	if len(names) == 2 {
-		t.Error("found no flags in main.go")
+		t.Errorf("found no flags in %s", pattern)
 	}
 	return names
 }

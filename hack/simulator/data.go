@@ -11,10 +11,12 @@ import (
 
 // data is what a data file holds. An account without a password takes the one from the command line.
 type data struct {
-	Users    []delossim.User    `json:"users"`
-	Clients  []string           `json:"clients"`
-	Accounts []delossim.Account `json:"accounts"`
-	Tokens   []string           `json:"tokens"`
+	Users   []delossim.User `json:"users"`
+	Clients []string        `json:"clients"`
+	// ClientNames are what the platform calls them, by their cuid.
+	ClientNames map[string]string  `json:"clientNames"`
+	Accounts    []delossim.Account `json:"accounts"`
+	Tokens      []string           `json:"tokens"`
 }
 
 // examples are the platform's own, as a data file would have them.
@@ -47,10 +49,11 @@ func readData(file, password string) (delossim.Config, error) {
 		}
 	}
 	return delossim.Config{
-		Users:    content.Users,
-		Clients:  content.Clients,
-		Accounts: content.Accounts,
-		Tokens:   content.Tokens,
+		Users:       content.Users,
+		Clients:     content.Clients,
+		ClientNames: content.ClientNames,
+		Accounts:    content.Accounts,
+		Tokens:      content.Tokens,
 	}, nil
 }
 

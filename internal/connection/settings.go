@@ -135,15 +135,28 @@ func (s settings) url() *url.URL {
 
 // client returns a client for the settings, whose own probes pass the gate. The name of the connection is for its metrics.
 func (s settings) client(name string, gate *gate, options Options) (*delos.Client, error) {
+	config, err := s.config(options)
+	if err != nil {
+		return nil, err
+	}
 	counted := options.Metrics.Connection(name)
+	config.Began = func(operation delos.Operation) func(int, time.Duration) {
+		return counted.Began(string(operation))
+	}
+	config.Admit, config.Renewed = gate.charge, counted.Expires
+	return delos.New(config), nil
+}
+
+// config is what every client for the settings has.
+func (s settings) config(options Options) (delos.Config, error) {
 	var authorities *x509.CertPool
 	if s.caBundle != "" {
 		authorities = x509.NewCertPool()
 		if !authorities.AppendCertsFromPEM([]byte(s.caBundle)) {
-			return nil, &SettingsError{v1alpha1.ReasonInvalidSpec, "spec.caBundle holds no certificate that can be read: it must be one or more PEM blocks of type CERTIFICATE"}
+			return delos.Config{}, &SettingsError{v1alpha1.ReasonInvalidSpec, "spec.caBundle holds no certificate that can be read: it must be one or more PEM blocks of type CERTIFICATE"}
 		}
 	}
-	return delos.New(delos.Config{
+	return delos.Config{
 		BaseURL:     s.url(),
 		Credentials: s.credentials,
 		Dialect:     s.dialect,
@@ -153,12 +166,18 @@ func (s settings) client(name string, gate *gate, options Options) (*delos.Clien
 		Now:         options.Now,
 		Proxy:       options.Proxy,
 		Guard:       guard(s, options),
-		Began: func(operation delos.Operation) func(int, time.Duration) {
-			return counted.Began(string(operation))
-		},
-		Admit:   gate.charge,
-		Renewed: counted.Expires,
-	}), nil
+	}, nil
+}
+
+// Configure returns what a client of an APIConnection with its Secret is made of, and how many calls it may make in a second
+// and at once after a quiet time: for a program that is not the operator, and has no Pool. The error is a *SettingsError.
+func Configure(connection *v1alpha1.APIConnection, secret *corev1.Secret, options Options) (config delos.Config, perSecond, burst int, err error) {
+	wanted, err := settingsOf(connection, secret, options)
+	if err != nil {
+		return delos.Config{}, 0, 0, err
+	}
+	config, err = wanted.config(options)
+	return config, wanted.perSecond, wanted.burst, err
 }
 
 // parseURL checks once more what the CRD's rules check, since the operator cannot know which version

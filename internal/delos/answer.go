@@ -2,6 +2,7 @@ package delos
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -26,11 +27,11 @@ type answer struct {
 }
 
 // read reads the body up to its bound. The error is that of the connection.
-func (a *answer) read(from io.Reader, operation Operation) (err error) {
-	if operation == OperationUser && succeeded(a.status) {
+func (a *answer) read(from io.Reader, about call) (err error) {
+	if about.operation == OperationUser && succeeded(a.status) {
 		a.shown, err = readShown(&bounded{from, maxUserBytes})
 	} else {
-		a.body, err = io.ReadAll(&bounded{from, maxAnswerBytes})
+		a.body, err = io.ReadAll(&bounded{from, cmp.Or(about.maxBytes, maxAnswerBytes)})
 		a.body = bytes.TrimPrefix(a.body, []byte(byteOrderMark))
 	}
 	switch {
@@ -212,10 +213,10 @@ func mayBePatience(kind Kind, status int, reported bool) bool {
 	}
 }
 
-// kindOfTooLarge says what it means that an answer is larger than is read. One about a user may be right: the user has
-// more clients than was thought possible.
+// kindOfTooLarge says what it means that an answer is larger than is read. One about a user, and a list of
+// them, may be right: the user has more clients than was thought possible.
 func kindOfTooLarge(about call) (kind Kind, text string) {
-	if about.operation == OperationUser {
+	if about.operation == OperationUser || about.maxBytes > maxAnswerBytes {
 		return KindTooLarge, "the answer is larger than 16 MiB"
 	}
 	return KindUnexpected, "the answer is larger than 1 MiB"

@@ -29,12 +29,13 @@ type Operation string
 
 // The operations that the client uses.
 const (
-	OperationLogin    Operation = "login"
-	OperationRefresh  Operation = "refresh"
-	OperationUser     Operation = "get-user"
-	OperationRelate   Operation = "relate-client"
-	OperationUnrelate Operation = "remove-relate-client"
-	OperationList     Operation = "list-users"
+	OperationLogin     Operation = "login"
+	OperationRefresh   Operation = "refresh"
+	OperationUser      Operation = "get-user"
+	OperationRelate    Operation = "relate-client"
+	OperationUnrelate  Operation = "remove-relate-client"
+	OperationList      Operation = "list-users"
+	OperationCustomers Operation = "list-customers"
 )
 
 // Credentials are what an account proves itself with: Login and Password, or a Token that was
@@ -73,6 +74,8 @@ type Config struct {
 	// Guard, if set, is asked before a connection is made to an address, host and port, that the base
 	// URL's host turned out to have. Its error ends the call and is shown.
 	Guard func(address string) error
+	// Pace, if set, is called before every request and returns when it may be sent. Its error is that of the context.
+	Pace func(context.Context) error
 	// Began, if set, is told of every request. What it returns is told the HTTP status, 0 when there was no
 	// whole answer, and how long the request took.
 	Began func(operation Operation) func(status int, took time.Duration)
@@ -197,6 +200,8 @@ type call struct {
 	requestID string
 	// secrets are what the call sends and no error text may repeat.
 	secrets []string
+	// maxBytes is how much of the answer is read; maxAnswerBytes when 0.
+	maxBytes int
 }
 
 // send sends a call with the session's token. When the API no longer accepts the session, it is
@@ -246,6 +251,11 @@ func (c *Client) noteAccepted(token string, err error) {
 
 // exchange sends one request and reads its whole answer. It is the only place that talks HTTP.
 func (c *Client) exchange(ctx context.Context, via *http.Transport, call call, token string) (answer, error) {
+	if c.config.Pace != nil {
+		if err := c.config.Pace(ctx); err != nil {
+			return answer{}, c.transportError(ctx, call.operation, "", err)
+		}
+	}
 	limited, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
 	requestID := cmp.Or(call.requestID, rand.Text())
@@ -264,7 +274,7 @@ func (c *Client) exchange(ctx context.Context, via *http.Transport, call call, t
 	}
 	defer response.Body.Close()
 	got := answer{requestID: requestID, status: response.StatusCode, header: response.Header}
-	if err := got.read(response.Body, call.operation); err != nil {
+	if err := got.read(response.Body, call); err != nil {
 		return answer{}, failed(err)
 	}
 	status = response.StatusCode

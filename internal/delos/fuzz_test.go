@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,7 @@ func FuzzJudge(f *testing.F) {
 	about := call{operation: OperationUser, user: john, cuid: cust}
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		got := answer{status: status, header: http.Header{}}
-		if err := got.read(bytes.NewReader(body), about.operation); err != nil {
+		if err := got.read(bytes.NewReader(body), about); err != nil {
 			t.Fatal(err)
 		}
 		err := api.judge(about, token, got)
@@ -99,6 +100,26 @@ func FuzzJudge(f *testing.F) {
 			if _, reported := got.errorText(); !reported || status >= 300 && status < 400 || status >= 500 || status == 401 {
 				t.Errorf("status %d proves that the user is gone", status)
 			}
+		}
+	})
+}
+
+// FuzzList: every page is either a list of ids, each of them there, or refused.
+func FuzzList(f *testing.F) {
+	for _, body := range []string{
+		`{"items": [{"uuid": "a", "userId": "a"}], "meta": {"total": "1"}}`, `{"items": null}`, `{}`, `{"users": []}`, `[]`, `{"items": [1]}`,
+		`{"items": [{"uuid": "a"}`, `{"meta": {"total": -1}}`, `{"meta": []}`, `{"items": [], "items": [{"uuid": 7}]}`, `{"items": {}} x`,
+	} {
+		f.Add([]byte(body))
+	}
+	list := New(Config{Now: func() time.Time { return start }}).Users(UserFilter{})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		page, err := list.decode(body)
+		if err != nil {
+			return
+		}
+		if page.total < -1 || slices.Contains(page.ids, "") || len(page.ids) != len(page.entries) || !json.Valid(body) {
+			t.Errorf("%q is read as %+v", body, page)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -35,6 +36,23 @@ type shown struct {
 	unnamed bool
 	// foreign: an entry has a form in which it could be about any client.
 	foreign bool
+	// form is how the answer says all this.
+	form UserForm
+}
+
+// UserForm is how an answer names what the documentation names in more than one way.
+type UserForm struct {
+	// UserID and ClientID are the names of the fields that have an id of the user, and of a client.
+	UserID, ClientID []string
+	// Clients are the places of the list of clients: item.clients, or clients beside item.
+	Clients []string
+}
+
+func withName(names []string, name string) []string {
+	if slices.Contains(names, name) {
+		return names
+	}
+	return append(names, name)
 }
 
 // kinds is what the two lists of clients say of one client.
@@ -52,6 +70,8 @@ const (
 	inItem     = 0
 	besideItem = 3
 )
+
+var placeNames = map[kinds]string{inItem: "item.clients", besideItem: "clients"}
 
 const inOnePlace = standard | owner | unclear
 
@@ -165,6 +185,7 @@ func (s *shown) readItem(decoder *json.Decoder) error {
 		case strings.EqualFold(name, "clients"):
 			return s.readClients(decoder, inItem)
 		case strings.EqualFold(name, "uuid"), strings.EqualFold(name, "userId"):
+			s.form.UserID = withName(s.form.UserID, name)
 			return s.ids.read(decoder)
 		case strings.EqualFold(name, "username"):
 			return readText(decoder, &s.username)
@@ -205,6 +226,7 @@ func (s *shown) readClients(decoder *json.Decoder, place kinds) error {
 		return skipRest(decoder, first)
 	}
 	s.lists |= 1 << place
+	s.form.Clients = withName(s.form.Clients, placeNames[place])
 	for decoder.More() {
 		if err := s.readClient(decoder, place); err != nil {
 			return err
@@ -240,6 +262,7 @@ func (s *shown) readClient(decoder *json.Decoder, place kinds) error {
 	err = eachField(decoder, func(name string) error {
 		switch {
 		case strings.EqualFold(name, "cuid"), strings.EqualFold(name, "customerId"):
+			s.form.ClientID = withName(s.form.ClientID, name)
 			return ids.read(decoder)
 		case strings.EqualFold(name, "isOwner"):
 			value, err := scalar(decoder)

@@ -3,7 +3,9 @@ package delos
 import (
 	"bytes"
 	"context"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +25,8 @@ type User struct {
 	// Foreign is true when an entry has a form that the contract does not know. It may be about any client: that a
 	// relation is not shown then proves nothing.
 	Foreign bool
+	// Form is how the answer names what the documentation names in more than one way.
+	Form UserForm
 
 	lists     kinds
 	relations map[string]kinds
@@ -57,6 +61,9 @@ func (u *User) Relation(cuid string) (isOwner, related bool, err error) {
 		return shown == owner, true, nil
 	}
 }
+
+// Clients are the ids of all clients that the answer names, in their order. What it says of each is for Relation to tell.
+func (u *User) Clients() []string { return slices.Sorted(maps.Keys(u.relations)) }
 
 func (u *User) unexpected(what error) error {
 	return &Error{Operation: OperationUser, Kind: KindUnexpected, Status: http.StatusOK, RequestID: u.requestID, Text: what.Error()}
@@ -156,6 +163,7 @@ func (s *shown) user(uuid string) (*User, error) {
 		Deleted:   s.deleted,
 		Complete:  s.lists != 0 && !s.unnamed,
 		Foreign:   s.foreign,
+		Form:      s.form,
 		lists:     s.lists,
 		relations: s.relations,
 	}, nil

@@ -39,7 +39,7 @@ func seenOf(user *User) seen {
 		}
 	}
 	whole := seen{User: *user, Cust: say(cust), Doxd: say(doxd)}
-	whole.lists, whole.relations, whole.requestID = 0, nil, ""
+	whole.Form, whole.lists, whole.relations, whole.requestID = UserForm{}, 0, nil, ""
 	return whole
 }
 

@@ -25,7 +25,7 @@ const shownCalls = 20
 //	PUT    /users/{uuid}/relations/{cuid}    {"isOwner": true}: relates past the API
 //	DELETE /users/{uuid}/relations/{cuid}    removes a relation past the API
 //	GET    /clients                          all cuids
-//	POST   /clients                          {"cuid": "cust_789xyz"}
+//	POST   /clients                          {"cuid": "cust_789xyz", "name": "Acme"}
 //	POST   /faults                           see [Fault]: {"kind": "answer", "operation": "relate", "times": 1,
 //	                                         "status": 429, "header": {"Retry-After": "5"}}
 //	DELETE /faults                           removes all faults
@@ -145,6 +145,7 @@ func (s *Server) adminSetRelation(r *http.Request) (any, error) {
 func (s *Server) adminAddClient(r *http.Request) (any, error) {
 	var body struct {
 		CUID string `json:"cuid"`
+		Name string `json:"name"`
 	}
 	if err := readAdmin(r, &body); err != nil {
 		return nil, err
@@ -152,7 +153,7 @@ func (s *Server) adminAddClient(r *http.Request) (any, error) {
 	if body.CUID == "" {
 		return nil, errors.New("no cuid")
 	}
-	s.AddClient(body.CUID)
+	s.NameClient(body.CUID, body.Name)
 	return empty{}, nil
 }
 
@@ -233,7 +234,7 @@ type adminFault struct {
 }
 
 func (f adminFault) fault() (Fault, error) {
-	operations := []Operation{OpAny, OpLogin, OpRefresh, OpUser, OpRelate, OpUnrelate, OpList, OpOther}
+	operations := []Operation{OpAny, OpLogin, OpRefresh, OpUser, OpRelate, OpUnrelate, OpList, OpCustomers, OpOther}
 	if !slices.Contains(operations, f.Operation) {
 		return Fault{}, fmt.Errorf("unknown operation %q", f.Operation)
 	}

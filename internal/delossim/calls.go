@@ -37,13 +37,14 @@ type Call struct {
 
 // Summary counts calls by operation. All calls count, also those refused, spoiled or dropped.
 type Summary struct {
-	Relate   int `json:"relate"`
-	User     int `json:"user"`
-	Unrelate int `json:"unrelate"`
-	Login    int `json:"login"`
-	Refresh  int `json:"refresh"`
-	List     int `json:"list"`
-	Other    int `json:"other"`
+	Relate    int `json:"relate"`
+	User      int `json:"user"`
+	Unrelate  int `json:"unrelate"`
+	Login     int `json:"login"`
+	Refresh   int `json:"refresh"`
+	List      int `json:"list"`
+	Customers int `json:"customers"`
+	Other     int `json:"other"`
 }
 
 // String is one line for people, such as "PUT relate-client 4, GET user 12, DELETE relate-client 1, logins 1,
@@ -53,6 +54,9 @@ func (s Summary) String() string {
 		s.Relate, s.User, s.Unrelate, s.Login, s.Refresh)
 	if s.List > 0 {
 		line += fmt.Sprintf(", user lists %d", s.List)
+	}
+	if s.Customers > 0 {
+		line += fmt.Sprintf(", client lists %d", s.Customers)
 	}
 	if s.Other > 0 {
 		line += fmt.Sprintf(", others %d", s.Other)
@@ -92,13 +96,14 @@ func (s *Server) Summary() Summary {
 	defer s.mu.Unlock()
 	counts := s.calls.counts
 	return Summary{
-		Relate:   counts[OpRelate],
-		User:     counts[OpUser],
-		Unrelate: counts[OpUnrelate],
-		Login:    counts[OpLogin],
-		Refresh:  counts[OpRefresh],
-		List:     counts[OpList],
-		Other:    counts[OpOther],
+		Relate:    counts[OpRelate],
+		User:      counts[OpUser],
+		Unrelate:  counts[OpUnrelate],
+		Login:     counts[OpLogin],
+		Refresh:   counts[OpRefresh],
+		List:      counts[OpList],
+		Customers: counts[OpCustomers],
+		Other:     counts[OpOther],
 	}
 }
 

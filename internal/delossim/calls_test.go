@@ -100,8 +100,8 @@ func TestRecordHoldsNoSecret(t *testing.T) {
 func TestSummaryString(t *testing.T) {
 	for want, summary := range map[string]delossim.Summary{
 		"PUT relate-client 4, GET user 12, DELETE relate-client 1, logins 1, refreshes 0": {Relate: 4, User: 12, Unrelate: 1, Login: 1},
-		"PUT relate-client 0, GET user 0, DELETE relate-client 0, logins 0, refreshes 2, user lists 3, others 5": {
-			Refresh: 2, List: 3, Other: 5,
+		"PUT relate-client 0, GET user 0, DELETE relate-client 0, logins 0, refreshes 2, user lists 3, client lists 1, others 5": {
+			Refresh: 2, List: 3, Customers: 1, Other: 5,
 		},
 	} {
 		if got := summary.String(); got != want {

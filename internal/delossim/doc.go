@@ -1,6 +1,6 @@
 // Package delossim simulates the Delos platform API over memory, for tests and for the demo.
 //
-// It answers the six documented calls (docs/delos-api.md) with real sessions that expire, shows writes as
+// It answers the documented calls (docs/delos-api.md) with real sessions that expire, shows writes as
 // late as it is told to, fails as it is scripted to, and remembers every call it was sent. What the
 // documentation leaves open is a field of [Settings]; what it contradicts itself in is one, too.
 //

@@ -362,13 +362,14 @@ func TestFaultsAreAScript(t *testing.T) {
 
 func TestEveryOperationCanFail(t *testing.T) {
 	for op, call := range map[delossim.Operation]struct{ method, path, body string }{
-		delossim.OpLogin:    {http.MethodPost, "/v2/auth/login", credentials},
-		delossim.OpRefresh:  {http.MethodGet, "/v2/auth/refresh/anything", ""},
-		delossim.OpUser:     {http.MethodGet, johnURL, ""},
-		delossim.OpRelate:   {http.MethodPut, bindURL, bindOwner},
-		delossim.OpUnrelate: {http.MethodDelete, custURL, ""},
-		delossim.OpList:     {http.MethodGet, "/v2/user", ""},
-		delossim.OpOther:    {http.MethodGet, "/", ""},
+		delossim.OpLogin:     {http.MethodPost, "/v2/auth/login", credentials},
+		delossim.OpRefresh:   {http.MethodGet, "/v2/auth/refresh/anything", ""},
+		delossim.OpUser:      {http.MethodGet, johnURL, ""},
+		delossim.OpRelate:    {http.MethodPut, bindURL, bindOwner},
+		delossim.OpUnrelate:  {http.MethodDelete, custURL, ""},
+		delossim.OpList:      {http.MethodGet, "/v2/user", ""},
+		delossim.OpCustomers: {http.MethodGet, "/v2/customer", ""},
+		delossim.OpOther:     {http.MethodGet, "/", ""},
 	} {
 		p := start(t, delossim.Settings{})
 		p.Inject(delossim.Fault{Op: op, Failure: delossim.Answer{Status: 503}})

@@ -3,12 +3,14 @@ package delossim
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 )
 
-// defaultPageSize is how many users a page has if the call does not say.
+// defaultPageSize is how many entries a page has if the call does not say.
 const defaultPageSize = 50
 
 // perform carries the call out on the state.
@@ -34,10 +36,12 @@ func (s *Server) perform(req *request) answer {
 func (s *Server) performAs(req *request, account Account) answer {
 	switch {
 	case account.SeesNobody && req.op == OpList:
-		return success(listAnswer{Items: []wholeUser{}})
+		return success(listAnswer[wholeUser]{Items: &[]wholeUser{}})
 	case account.SeesNobody:
 		return s.settings.userNotFound(req.user)
 	case account.ReadOnly && (req.op == OpRelate || req.op == OpUnrelate):
+		return s.settings.failure(http.StatusForbidden, codePermissionDenied, "Permission denied")
+	case account.NoCustomers && req.op == OpCustomers:
 		return s.settings.failure(http.StatusForbidden, codePermissionDenied, "Permission denied")
 	case req.op == OpUser:
 		return s.user(req)
@@ -45,6 +49,8 @@ func (s *Server) performAs(req *request, account Account) answer {
 		return s.relate(req)
 	case req.op == OpUnrelate:
 		return s.unrelate(req)
+	case req.op == OpCustomers:
+		return s.customers(req)
 	default:
 		return s.list(req)
 	}
@@ -109,31 +115,72 @@ func (s *Server) unrelate(req *request) answer {
 
 // list is List users. Filtering by cuid goes by what Get user would show.
 func (s *Server) list(req *request) answer {
-	page, err := req.number("meta.page", 0, 0)
-	if err != nil {
-		return s.settings.invalid(err)
-	}
-	pageSize, err := req.number("meta.pageSize", defaultPageSize, 1)
-	if err != nil {
-		return s.settings.invalid(err)
-	}
 	cuid, uuid, status := req.query.Get("cuid"), req.query.Get("uuid"), req.query.Get("status")
-
-	result := listAnswer{Items: []wholeUser{}, Meta: listMeta{Page: page, PageSize: pageSize}}
+	var matching []*storedUser
 	for _, user := range s.users.all() {
-		shown := user.peek(s.clock())
-		_, related := shown[cuid]
+		_, related := user.peek(s.clock())[cuid]
 		if cuid != "" && !related || uuid != "" && uuid != user.UUID || status != "" && status != user.Status {
 			continue
 		}
-		if result.Meta.Total/pageSize == page {
-			item := s.settings.wholeUser(user.User)
-			if s.settings.ListClients {
-				item.Clients = s.settings.clients(shown)
-			}
-			result.Items = append(result.Items, item)
+		matching = append(matching, user)
+	}
+	return onePage(s, req, matching, func(user *storedUser) wholeUser {
+		item := s.settings.wholeUser(user.User)
+		if s.settings.ListClients {
+			item.Clients = s.settings.clients(user.peek(s.clock()))
 		}
-		result.Meta.Total++
+		return item
+	})
+}
+
+// customers is List customers, in the order of their cuid.
+func (s *Server) customers(req *request) answer {
+	cuid, name := req.query.Get("customerId"), req.query.Get("customerName")
+	var matching []string
+	for _, known := range slices.Sorted(maps.Keys(s.users.clients)) {
+		if cuid == "" && name == "" || known == cuid || name != "" && s.users.names[known] == name {
+			matching = append(matching, known)
+		}
+	}
+	return onePage(s, req, matching, func(cuid string) customer {
+		return s.settings.customer(cuid, s.users.names[cuid])
+	})
+}
+
+// onePage answers the page that a call asks for.
+func onePage[T, I any](s *Server, req *request, all []T, item func(T) I) answer {
+	number, err := req.number("meta.page", 0, 0)
+	if err != nil {
+		return s.settings.invalid(err)
+	}
+	asked, err := req.number("meta.pageSize", defaultPageSize, 1)
+	if err != nil {
+		return s.settings.invalid(err)
+	}
+	size, step := asked, asked
+	if limit := s.settings.MaxPageSize; limit > 0 {
+		size = min(asked, limit)
+		if !s.settings.PagesAsAsked {
+			step = size
+		}
+	}
+	start := min(number*step, len(all))
+	if s.settings.LastPageAgain && start == len(all) && start > 0 {
+		start = (len(all) - 1) / step * step
+	}
+	items := []I{}
+	for _, one := range all[start:min(start+size, len(all))] {
+		items = append(items, item(one))
+	}
+	result := listAnswer[I]{Items: &items, Meta: listMeta{Page: number, PageSize: asked, Total: len(all)}}
+	if s.settings.OmitEmptyItems && len(items) == 0 {
+		result.Items = nil
+	}
+	switch {
+	case s.settings.OmitTotal:
+		result.Meta.Total = nil
+	case s.settings.TextTotal:
+		result.Meta.Total = strconv.Itoa(len(all))
 	}
 	return success(result)
 }

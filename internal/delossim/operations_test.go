@@ -1,9 +1,11 @@
 package delossim_test
 
 import (
+	"encoding/json"
 	"maps"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -383,6 +385,76 @@ func TestList(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What nobody has documented of lists is a setting, each.
+func TestOddLists(t *testing.T) {
+	const second, behind = "/v2/user?meta.page=1&meta.pageSize=2", "/v2/user?meta.page=2&meta.pageSize=2"
+	for name, test := range map[string]struct {
+		settings    delossim.Settings
+		query, want string
+	}{
+		"smaller pages, counted as given":     {delossim.Settings{MaxPageSize: 1}, second, `["maria.garcia"] {"page":1,"pageSize":2,"total":3}`},
+		"smaller pages, counted as asked for": {delossim.Settings{MaxPageSize: 1, PagesAsAsked: true}, second, `["third"] {"page":1,"pageSize":2,"total":3}`},
+		"no total":                            {delossim.Settings{OmitTotal: true}, second, `["third"] {"page":1,"pageSize":2}`},
+		"the total as a text":                 {delossim.Settings{TextTotal: true}, second, `["third"] {"page":1,"pageSize":2,"total":"3"}`},
+		"behind the end":                      {delossim.Settings{}, behind, `[] {"page":2,"pageSize":2,"total":3}`},
+		"behind the end, the last page again": {delossim.Settings{LastPageAgain: true}, behind, `["third"] {"page":2,"pageSize":2,"total":3}`},
+		"behind the end, no items":            {delossim.Settings{OmitEmptyItems: true}, behind, `null {"page":2,"pageSize":2,"total":3}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, test.settings)
+			p.AddUser(delossim.User{UUID: "user_3", Username: "third"})
+			got := object(t, p.get(t, test.query).Body)
+			var usernames []any
+			if items, listed := got["items"].([]any); listed {
+				usernames = []any{}
+				for _, item := range items {
+					usernames = append(usernames, item.(map[string]any)["username"])
+				}
+			}
+			said := text(t, usernames) + " " + text(t, got["meta"])
+			if said != test.want {
+				t.Errorf("got  %s\nwant %s", said, test.want)
+			}
+		})
+	}
+}
+
+func text(t *testing.T, value any) string {
+	t.Helper()
+	encoded, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(encoded)
+}
+
+func TestCustomers(t *testing.T) {
+	for name, test := range map[string]struct {
+		settings    delossim.Settings
+		account     delossim.Account
+		query, want string
+	}{
+		"all":         {query: "", want: `{"items":[{"customerId":"DoxdEEV-4IJq-zKeUYqrtqVDK","customerName":""},{"customerId":"cust_789xyz","customerName":"Acme"}],"meta":{"page":0,"pageSize":50,"total":2}}`},
+		"by id":       {query: "?customerId=" + cust, want: `{"items":[{"customerId":"cust_789xyz","customerName":"Acme"}],"meta":{"page":0,"pageSize":50,"total":1}}`},
+		"by name":     {query: "?customerName=Acme", settings: delossim.Settings{NameCUID: true}, want: `{"items":[{"cuid":"cust_789xyz","customerName":"Acme"}],"meta":{"page":0,"pageSize":50,"total":1}}`},
+		"not allowed": {account: delossim.Account{NoCustomers: true}, want: `{"error":"Permission denied"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			test.account.Login, test.account.Password = login, pass
+			p := startWith(t, func(config *delossim.Config) {
+				config.Settings, config.Accounts = test.settings, []delossim.Account{test.account}
+				config.ClientNames = map[string]string{cust: "Acme"}
+			})
+			session, _ := p.login(t, credentials)
+			request := p.request(t, http.MethodGet, "/v2/customer"+test.query, "")
+			request.Header.Set("Authorization", "Bearer "+session.AccessToken)
+			if got := strings.TrimSpace(p.send(t, request).Body); got != test.want {
+				t.Errorf("got  %s\nwant %s", got, test.want)
+			}
+		})
+	}
 }
 
 func meta(page, pageSize, total float64) map[string]any {

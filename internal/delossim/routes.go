@@ -11,14 +11,15 @@ type Operation string
 
 // The documented calls, and what is none of them.
 const (
-	OpAny      Operation = ""         // matches every call, in a [Fault]
-	OpLogin    Operation = "login"    // POST /v2/auth/login
-	OpRefresh  Operation = "refresh"  // GET /v2/auth/refresh/{token}
-	OpUser     Operation = "user"     // GET /v2/user/{uuid}
-	OpRelate   Operation = "relate"   // PUT /v2/user/{uuid}/relate-client
-	OpUnrelate Operation = "unrelate" // DELETE /v2/user/{uuid}/relate-client/{cuid}
-	OpList     Operation = "list"     // GET /v2/user
-	OpOther    Operation = "other"    // anything else
+	OpAny       Operation = ""          // matches every call, in a [Fault]
+	OpLogin     Operation = "login"     // POST /v2/auth/login
+	OpRefresh   Operation = "refresh"   // GET /v2/auth/refresh/{token}
+	OpUser      Operation = "user"      // GET /v2/user/{uuid}
+	OpRelate    Operation = "relate"    // PUT /v2/user/{uuid}/relate-client
+	OpUnrelate  Operation = "unrelate"  // DELETE /v2/user/{uuid}/relate-client/{cuid}
+	OpList      Operation = "list"      // GET /v2/user
+	OpCustomers Operation = "customers" // GET /v2/customer
+	OpOther     Operation = "other"     // anything else
 )
 
 // request is a call as the platform understood it.
@@ -53,6 +54,8 @@ func parse(r *http.Request, body []byte) request {
 		req.accept(http.MethodGet, OpRefresh)
 	case match(path, "/v2/user"):
 		req.accept(http.MethodGet, OpList)
+	case match(path, "/v2/customer"):
+		req.accept(http.MethodGet, OpCustomers)
 	case match(path, "/v2/user/*", &req.user):
 		req.accept(http.MethodGet, OpUser)
 	case match(path, "/v2/user/*/relate-client", &req.user):

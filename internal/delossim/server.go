@@ -52,6 +52,9 @@ func New(config Config) *Server {
 	for _, cuid := range config.Clients {
 		s.AddClient(cuid)
 	}
+	for cuid, name := range config.ClientNames {
+		s.NameClient(cuid, name)
+	}
 	for _, user := range config.Users {
 		s.AddUser(user)
 	}

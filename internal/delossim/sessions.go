@@ -26,6 +26,8 @@ type Account struct {
 	ReadOnly bool `json:"readOnly,omitempty"`
 	// SeesNobody has the account see no user at all, as one of another tenant does.
 	SeesNobody bool `json:"seesNobody,omitempty"`
+	// NoCustomers accounts may not list clients.
+	NoCustomers bool `json:"noCustomers,omitempty"`
 }
 
 // Validate reports what would keep the account from ever logging in.

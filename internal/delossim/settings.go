@@ -27,8 +27,9 @@ type Config struct {
 	// Users are known from the start; so are the clients that they are related to.
 	Users []User
 
-	// Clients are the cuids known from the start.
-	Clients []string
+	// Clients are the cuids known from the start, and ClientNames what List customers calls them.
+	Clients     []string
+	ClientNames map[string]string
 
 	// Clock tells the time that tokens, codes and the consistency lag go by; nil is time.Now.
 	Clock func() time.Time
@@ -88,6 +89,18 @@ type Settings struct {
 	EmptyClients EmptyClients
 	// ListClients lets the items of List users carry "clients"; whether they do is not documented.
 	ListClients bool
+
+	// MaxPageSize is how many entries a page of a list has at most, however many are asked for; zero for no limit.
+	MaxPageSize int
+	// PagesAsAsked counts pages by the length that was asked for, also where MaxPageSize makes them shorter: what lies
+	// between is on no page.
+	PagesAsAsked bool
+	// OmitTotal leaves meta.total out of lists, and TextTotal states it as a text.
+	OmitTotal, TextTotal bool
+	// OmitEmptyItems leaves items out of a page that has none.
+	OmitEmptyItems bool
+	// LastPageAgain answers a page behind the end with the last one.
+	LastPageAgain bool
 }
 
 // Existing says what binding an already related client again does.

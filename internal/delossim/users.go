@@ -66,6 +66,7 @@ func (s *Server) AddUser(user User) {
 		s.users.clients[cuid] = true
 	}
 	s.users.byUUID[user.UUID] = &storedUser{User: user, shown: maps.Clone(user.Relations)}
+	s.users.ordered = nil
 }
 
 // User returns the user as it truly is, without the lag.
@@ -114,6 +115,7 @@ func (s *Server) RemoveUser(uuid string) bool {
 	defer s.mu.Unlock()
 	_, found := s.users.byUUID[uuid]
 	delete(s.users.byUUID, uuid)
+	s.users.ordered = nil
 	return found
 }
 
@@ -122,6 +124,13 @@ func (s *Server) AddClient(cuid string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users.clients[cuid] = true
+}
+
+// NameClient makes the client known, by a name that List customers shows.
+func (s *Server) NameClient(cuid, name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users.clients[cuid], s.users.names[cuid] = true, name
 }
 
 // RemoveClient forgets the client and every relation to it, at once. It reports whether there was such a client.
@@ -187,18 +196,25 @@ func (s *Server) now() time.Time { return s.clock().UTC().Truncate(time.Second) 
 type directory struct {
 	byUUID  map[string]*storedUser
 	clients map[string]bool
+	// names are those of clients, by their cuid.
+	names map[string]string
+	// ordered are the users in the order of their ID; nil when it has to be made anew.
+	ordered []*storedUser
 	nextID  int64
 }
 
 func newDirectory() directory {
-	return directory{byUUID: map[string]*storedUser{}, clients: map[string]bool{}, nextID: firstUserID}
+	return directory{byUUID: map[string]*storedUser{}, clients: map[string]bool{}, names: map[string]string{}, nextID: firstUserID}
 }
 
 // all returns the users in the order of their ID.
-func (d directory) all() []*storedUser {
-	return slices.SortedFunc(maps.Values(d.byUUID), func(a, b *storedUser) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), strings.Compare(a.UUID, b.UUID))
-	})
+func (d *directory) all() []*storedUser {
+	if d.ordered == nil {
+		d.ordered = slices.SortedFunc(maps.Values(d.byUUID), func(a, b *storedUser) int {
+			return cmp.Or(cmp.Compare(a.ID, b.ID), strings.Compare(a.UUID, b.UUID))
+		})
+	}
+	return d.ordered
 }
 
 // copy returns the user detached from the store.
@@ -233,6 +249,13 @@ func (s Settings) wholeUser(user User) wholeUser {
 		Name:      user.Name,
 		Comment:   user.Comment,
 	}
+}
+
+func (s Settings) customer(cuid, name string) customer {
+	if s.NameCUID {
+		return customer{CUID: cuid, CustomerName: name}
+	}
+	return customer{CustomerID: cuid, CustomerName: name}
 }
 
 func (s Settings) writtenAnswer(user User) writtenAnswer {

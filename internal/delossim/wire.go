@@ -101,16 +101,24 @@ type userAnswer struct {
 	Clients *[]clientOfUser `json:"clients,omitempty"`
 }
 
-// listAnswer is our reading: the documentation of List users shows no answer.
-type listAnswer struct {
-	Items []wholeUser `json:"items"`
-	Meta  listMeta    `json:"meta"`
+// listAnswer is our reading: the documentation of List users and of List customers shows no answer.
+type listAnswer[T any] struct {
+	Items *[]T     `json:"items,omitempty"`
+	Meta  listMeta `json:"meta"`
 }
 
 type listMeta struct {
 	Page     int `json:"page"`
 	PageSize int `json:"pageSize"`
-	Total    int `json:"total"`
+	// Total is a number or a text; nil leaves it out.
+	Total any `json:"total,omitempty"`
+}
+
+// customer is a client as List customers answers it.
+type customer struct {
+	CustomerID   string `json:"customerId,omitempty"`
+	CUID         string `json:"cuid,omitempty"`
+	CustomerName string `json:"customerName"`
 }
 
 type errorText struct {

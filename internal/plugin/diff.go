@@ -1,0 +1,512 @@
+package plugin
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/cli-runtime/pkg/resource"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
+)
+
+// diffing is `diff`.
+type diffing struct {
+	*access
+
+	files     []string
+	kustomize string
+	recursive bool
+	prune     bool
+	selector  string
+}
+
+func newDiff(access *access) *cobra.Command {
+	d := &diffing{access: access}
+	command := &cobra.Command{
+		Use:   "diff (-f FILE | -k DIRECTORY)",
+		Short: "What applying manifests would change for whom",
+		Long: `What applying manifests would grant, change or revoke in the API now, person by person. Nothing is changed.
+
+The admission policies are asked by a dry run on the API server, with your rights. The exit code is 1 if anything would change or would be
+refused, 0 if not, and 2 when the command failed.`,
+		Example: `  # The manifests of a pull request
+  kubectl clientbindings diff -f access/
+
+  # As Argo CD would deliver a kustomization: what it no longer has is removed
+  kubectl clientbindings diff -k access/ --prune -l app.kubernetes.io/instance=access`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return d.run(command.Context()) },
+	}
+	d.addFlags(command)
+	d.addDefaultConnection(command)
+	flags := command.Flags()
+	flags.StringSliceVarP(&d.files, "filename", "f", nil, "Files, directories, URLs, or - for the standard input.")
+	flags.StringVarP(&d.kustomize, "kustomize", "k", "", "A directory with a kustomization.")
+	flags.BoolVarP(&d.recursive, "recursive", "R", false, "Look into the directories of -f, too.")
+	flags.BoolVar(&d.prune, "prune", false, "ClientBindings of the manifests' namespaces that the manifests do not have would be deleted.")
+	flags.StringVarP(&d.selector, "selector", "l", "", "With --prune: only those with these labels.")
+	command.MarkFlagsOneRequired("filename", "kustomize")
+	command.MarkFlagsMutuallyExclusive("filename", "kustomize")
+	return command
+}
+
+// change is what becomes of one relation.
+type change struct {
+	host         string
+	pair         pair
+	person       person
+	before, then v1alpha1.Access
+	// notes say why access is not as a manifest declares it.
+	notes []string
+}
+
+// plan is the cluster as it would be.
+type plan struct {
+	// bindings are all ClientBindings by their name, as they would be.
+	bindings map[key]v1alpha1.ClientBinding
+	// touched are those that a manifest has, or that would be deleted; in their order.
+	touched []key
+	refused []string
+	// platforms are the APIs by the name of the connection.
+	platforms map[key]*platform
+}
+
+func (d *diffing) run(ctx context.Context) error {
+	manifests, err := d.manifests()
+	if err != nil {
+		return err
+	}
+	kube, err := d.kube()
+	if err != nil {
+		return err
+	}
+	all, err := d.bindings(ctx, kube)
+	if err != nil {
+		return err
+	}
+	plan, err := d.plan(ctx, kube, all.items, manifests)
+	if err != nil {
+		return err
+	}
+	changes, err := d.changes(ctx, kube, plan)
+	if err != nil {
+		return err
+	}
+	ownerless, err := d.ownerless(ctx, plan, changes)
+	if err != nil {
+		return err
+	}
+	return d.print(plan, changes, ownerless)
+}
+
+// manifests reads the ClientBindings of the files. Objects of other kinds are left out.
+func (d *diffing) manifests() (found []*unstructured.Unstructured, err error) {
+	namespace, err := d.namespace()
+	if err != nil {
+		return nil, err
+	}
+	builder := resource.NewBuilder(d.cluster).Unstructured().Local().Flatten()
+	files := slices.DeleteFunc(slices.Clone(d.files), func(file string) bool { return file == "-" })
+	if len(files) < len(d.files) {
+		builder = builder.Stream(d.program.Streams.In, "standard input")
+	}
+	if len(files) > 0 || d.kustomize != "" {
+		builder = builder.FilenameParam(false, &resource.FilenameOptions{Filenames: files, Kustomize: d.kustomize, Recursive: d.recursive})
+	}
+	infos, err := builder.Do().Infos()
+	if err != nil {
+		return nil, fmt.Errorf("reading the manifests: %w", err)
+	}
+	for _, info := range infos {
+		object, is := info.Object.(*unstructured.Unstructured)
+		if !is || object.GroupVersionKind().Group != v1alpha1.GroupVersion.Group || object.GetKind() != "ClientBinding" {
+			continue
+		}
+		if object.GetNamespace() == "" {
+			object.SetNamespace(namespace)
+		}
+		found = append(found, object)
+	}
+	return found, nil
+}
+
+// plan applies the manifests in thought, and asks the API server what it would say.
+func (d *diffing) plan(ctx context.Context, kube client.Client, there []v1alpha1.ClientBinding, manifests []*unstructured.Unstructured) (*plan, error) {
+	p := &plan{bindings: map[key]v1alpha1.ClientBinding{}, platforms: map[key]*platform{}}
+	for _, binding := range there {
+		p.bindings[client.ObjectKeyFromObject(&binding)] = binding
+	}
+	namespaces, kept := map[string]bool{}, map[key]bool{}
+	for _, manifest := range manifests {
+		name := client.ObjectKeyFromObject(manifest)
+		namespaces[name.Namespace], kept[name] = true, true
+		wanted, err := typed(manifest)
+		if err != nil {
+			return nil, fmt.Errorf("ClientBinding %s: %w", name, err)
+		}
+		if refusal, err := apply(ctx, kube, manifest); err != nil {
+			return nil, err
+		} else if refusal != "" {
+			p.refused = append(p.refused, fmt.Sprintf("ClientBinding %s: %s", name, refusal))
+			continue
+		}
+		after, exists := p.bindings[name]
+		if !exists {
+			after = *wanted
+			after.CreationTimestamp = metav1.NewTime(d.program.Now())
+		}
+		after.Spec = wanted.Spec
+		p.bindings[name] = after
+		p.touched = append(p.touched, name)
+	}
+	if d.prune {
+		if err := d.pruned(ctx, kube, p, namespaces, kept); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// typed reads a manifest.
+func typed(manifest *unstructured.Unstructured) (*v1alpha1.ClientBinding, error) {
+	text, err := json.Marshal(manifest)
+	if err != nil {
+		return nil, err
+	}
+	binding := &v1alpha1.ClientBinding{}
+	if err := json.Unmarshal(text, binding); err != nil {
+		return nil, err
+	}
+	if len(binding.UnreadableFields) > 0 {
+		return nil, fmt.Errorf("fields that cannot be read: %s", binding.UnreadableFields)
+	}
+	return binding, nil
+}
+
+// apply asks the API server what it would say to a manifest.
+func apply(ctx context.Context, kube client.Client, manifest *unstructured.Unstructured) (refusal string, err error) {
+	text, err := json.Marshal(manifest)
+	if err != nil {
+		return "", err
+	}
+	return refusalOf(kube.Patch(ctx, manifest.DeepCopy(), client.RawPatch(types.ApplyPatchType, text),
+		client.DryRunAll, client.FieldOwner("kubectl-clientbindings"), client.ForceOwnership))
+}
+
+// refusalOf tells what the API server refuses from what went wrong.
+func refusalOf(err error) (refusal string, failed error) {
+	var status apierrors.APIStatus
+	if errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500 && !apierrors.IsTooManyRequests(err) && !apierrors.IsUnauthorized(err) {
+		return visible(err.Error()), nil
+	}
+	return "", err
+}
+
+// pruned deletes in thought what the manifests do not have.
+func (d *diffing) pruned(ctx context.Context, kube client.Client, p *plan, namespaces map[string]bool, kept map[key]bool) error {
+	matches, err := labels.Parse(d.selector)
+	if err != nil {
+		return fmt.Errorf("--selector: %w", err)
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(p.bindings), byName) {
+		binding := p.bindings[name]
+		if !namespaces[name.Namespace] || kept[name] || !binding.DeletionTimestamp.IsZero() || !matches.Matches(labels.Set(binding.Labels)) {
+			continue
+		}
+		refusal, err := refusalOf(kube.Delete(ctx, binding.DeepCopy(), client.DryRunAll))
+		if err != nil {
+			return err
+		}
+		if refusal != "" {
+			p.refused = append(p.refused, fmt.Sprintf("deletion of ClientBinding %s: %s", name, refusal))
+			continue
+		}
+		at := metav1.NewTime(d.program.Now())
+		binding.DeletionTimestamp = &at
+		p.bindings[name] = binding
+		p.touched = append(p.touched, name)
+	}
+	return nil
+}
+
+func byName(a, b key) int {
+	return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+}
+
+// connect returns the API of a binding.
+func (d *diffing) connect(ctx context.Context, kube client.Client, p *plan, name key) (*platform, error) {
+	if platform := p.platforms[name]; platform != nil {
+		return platform, nil
+	}
+	var platform *platform
+	var err error
+	if d.url != "" {
+		name = key{}
+		if p.platforms[name] != nil {
+			return p.platforms[name], nil
+		}
+		platform, err = d.direct()
+	} else {
+		platform, err = d.through(ctx, kube, name)
+	}
+	if err == nil {
+		p.platforms[name] = platform
+	}
+	return platform, err
+}
+
+// changes finds out what becomes of each relation that is touched.
+func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (changes []change, err error) {
+	type relationKey struct {
+		host string
+		pair pair
+	}
+	members := map[relationKey][]v1alpha1.ClientBinding{}
+	hosts := &hosts{access: d.access, kube: kube, known: map[key]string{}}
+	for _, name := range slices.SortedFunc(maps.Keys(p.bindings), byName) {
+		binding := p.bindings[name]
+		host, err := hosts.of(ctx, &binding)
+		if err == nil && slices.Contains(p.touched, name) {
+			var platform *platform
+			if platform, err = d.connect(ctx, kube, p, d.connectionOf(&binding)); err == nil {
+				host = platform.host
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+		of := relationKey{host, pair{binding.Spec.UserUUID, binding.Spec.CUID}}
+		members[of] = append(members[of], binding)
+	}
+	people := map[pair]person{}
+	seen := map[relationKey]bool{}
+	for _, name := range p.touched {
+		binding := p.bindings[name]
+		platform, err := d.connect(ctx, kube, p, d.connectionOf(&binding))
+		if err != nil {
+			return nil, err
+		}
+		of := relationKey{platform.host, pair{binding.Spec.UserUUID, binding.Spec.CUID}}
+		if seen[of] {
+			continue
+		}
+		seen[of] = true
+		one, read := people[pair{platform.host, of.pair.user}]
+		if !read {
+			if one, err = platform.person(ctx, of.pair.user); err != nil {
+				return nil, err
+			}
+			people[pair{platform.host, of.pair.user}] = one
+		}
+		made := change{host: of.host, pair: of.pair, person: one, before: one.at(of.pair.cuid).Actual}
+		if why := one.at(of.pair.cuid).Why; why != "" {
+			made.notes = append(made.notes, why)
+		}
+		if err := d.outcome(ctx, kube, platform, &made, members[of]); err != nil {
+			return nil, err
+		}
+		changes = append(changes, made)
+	}
+	slices.SortFunc(changes, func(a, b change) int {
+		return cmp.Or(cmp.Compare(a.pair.cuid, b.pair.cuid), cmp.Compare(a.pair.user, b.pair.user))
+	})
+	return changes, nil
+}
+
+// outcome says what the operator would make of a relation with these members.
+func (d *diffing) outcome(ctx context.Context, kube client.Client, platform *platform, made *change, members []v1alpha1.ClientBinding) error {
+	holder, err := d.holder(ctx, kube, platform, made, members)
+	if err != nil {
+		return err
+	}
+	made.then = made.before
+	switch {
+	case holder == nil && slices.ContainsFunc(members, d.revokes):
+		made.then = v1alpha1.AccessNone
+	case holder == nil:
+	case holder.Spec.Suspend != nil && *holder.Spec.Suspend:
+		made.notes = append(made.notes, fmt.Sprintf("ClientBinding %s/%s is suspended, so nothing is granted or corrected", holder.Namespace, holder.Name))
+	case made.person.Absent || made.person.Deleted:
+		// What is there cannot be changed until the user is; the note says so.
+	default:
+		made.then = accessOf(holder.Spec.IsOwner)
+	}
+	return nil
+}
+
+// holder is the oldest of the members that is allowed and has not ended, as for the operator. What keeps others from it is noted.
+func (d *diffing) holder(ctx context.Context, kube client.Client, platform *platform, made *change, members []v1alpha1.ClientBinding) (holder *v1alpha1.ClientBinding, err error) {
+	slices.SortStableFunc(members, func(a, b v1alpha1.ClientBinding) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	for i := range members {
+		member := &members[i]
+		name := member.Namespace + "/" + member.Name
+		if ended(member, d.program.Now()) {
+			continue
+		}
+		if holder != nil {
+			made.notes = append(made.notes, fmt.Sprintf("ClientBinding %s would be in conflict with the older one %s/%s", name, holder.Namespace, holder.Name))
+			continue
+		}
+		denial, err := denied(ctx, kube, platform.connection, member)
+		if err != nil {
+			return nil, err
+		}
+		if denial != "" {
+			made.notes = append(made.notes, fmt.Sprintf("the APIConnection does not allow ClientBinding %s (spec.allowed: %s), so nothing is granted or corrected", name, denial))
+			continue
+		}
+		holder = member
+	}
+	return holder, nil
+}
+
+// revokes reports whether the end of a binding takes access away: it answers for the relation, and does not leave it.
+func (d *diffing) revokes(binding v1alpha1.ClientBinding) bool {
+	orphan := !binding.DeletionTimestamp.IsZero() && binding.Spec.DeletionPolicy == v1alpha1.DeletionPolicyOrphan
+	return ended(&binding, d.program.Now()) && binding.Status.Claim != nil && !orphan
+}
+
+// denied says what a connection does not allow of a binding.
+func denied(ctx context.Context, kube client.Client, found *v1alpha1.APIConnection, binding *v1alpha1.ClientBinding) (connection.Denial, error) {
+	if found.Name == "" {
+		return "", nil // The API was named by its URL.
+	}
+	use := connection.Use{Namespace: binding.Namespace, CUID: binding.Spec.CUID, Owner: binding.Spec.IsOwner}
+	if connection.NeedsLabels(found) {
+		namespace := &corev1.Namespace{}
+		if err := kube.Get(ctx, key{Name: binding.Namespace}, namespace); err != nil {
+			return "", fmt.Errorf("reading the labels of namespace %s, by which the APIConnection allows: %w", binding.Namespace, err)
+		}
+		use.Labels = namespace.Labels
+	}
+	return connection.Judge(found, use), nil
+}
+
+// ownerless are the clients that would have an owner no more.
+func (d *diffing) ownerless(ctx context.Context, p *plan, changes []change) (clients []string, err error) {
+	after := map[pair]map[string]v1alpha1.Access{} // by host and client, then by user
+	losing := map[pair]bool{}
+	for _, made := range changes {
+		at := pair{made.host, made.pair.cuid}
+		if after[at] == nil {
+			after[at] = map[string]v1alpha1.Access{}
+		}
+		after[at][made.pair.user] = made.then
+		losing[at] = losing[at] || made.before == v1alpha1.AccessOwner && made.then != v1alpha1.AccessOwner
+	}
+	platforms := map[string]*platform{}
+	for _, platform := range p.platforms {
+		platforms[platform.host] = platform
+	}
+	for at := range losing {
+		if !losing[at] {
+			continue
+		}
+		owners := 0
+		for _, access := range after[at] {
+			if access == v1alpha1.AccessOwner {
+				owners++
+			}
+		}
+		others, err := platforms[at.user].others(ctx, at.cuid, after[at])
+		if err != nil {
+			return nil, err
+		}
+		if owners+others == 0 {
+			clients = append(clients, at.cuid)
+		}
+	}
+	slices.Sort(clients)
+	return clients, nil
+}
+
+// others counts the owners of a client besides some users.
+func (p *platform) others(ctx context.Context, cuid string, but map[string]v1alpha1.Access) (owners int, err error) {
+	users, err := readList(ctx, p, p.api.Users(delos.UserFilter{CUID: cuid}), func(int) {})
+	if err != nil {
+		return 0, fmt.Errorf("listing the users of client %s, to see whether it keeps an owner: %w", cuid, err)
+	}
+	users = slices.DeleteFunc(users, func(user string) bool { _, known := but[user]; return known })
+	err = p.people(ctx, users, func(one person) error {
+		if one.at(cuid).Actual == v1alpha1.AccessOwner {
+			owners++
+		}
+		return nil
+	})
+	return owners, err
+}
+
+// words say what becomes of a person's access, after a sign as in a diff.
+func (c change) words() (sign, text string) {
+	who := c.pair.user
+	if c.person.Username != "" {
+		who = fmt.Sprintf("%s (%s)", c.person.Username, c.pair.user)
+	}
+	at := "client " + c.pair.cuid
+	kind := map[v1alpha1.Access]string{v1alpha1.AccessOwner: "owner", v1alpha1.AccessStandard: "standard access"}
+	switch {
+	case c.before == unknown:
+		return "?", fmt.Sprintf("what %s has at %s cannot be read", who, at)
+	case c.before == c.then:
+		return " ", fmt.Sprintf("%s stays at %s: %s", who, at, cmp.Or(kind[c.then], "no access"))
+	case c.then == v1alpha1.AccessNone:
+		return "-", fmt.Sprintf("%s loses all access to %s (was: %s)", who, at, kind[c.before])
+	case c.before == v1alpha1.AccessNone && c.then == v1alpha1.AccessOwner:
+		return "+", fmt.Sprintf("%s becomes owner of %s", who, at)
+	case c.before == v1alpha1.AccessNone:
+		return "+", fmt.Sprintf("%s gets standard access to %s", who, at)
+	case c.then == v1alpha1.AccessOwner:
+		return "~", fmt.Sprintf("%s becomes owner of %s (was: standard access)", who, at)
+	default:
+		return "~", fmt.Sprintf("%s is owner of %s no more, and keeps standard access", who, at)
+	}
+}
+
+func (d *diffing) print(p *plan, changes []change, ownerless []string) error {
+	out := d.program.Streams.Out
+	paint := d.program.paint(out)
+	colours := map[string]string{"+": green, "-": red, "~": yellow, "?": red}
+	same, found := 0, len(p.refused) > 0
+	for _, made := range changes {
+		sign, text := made.words()
+		if sign == " " && len(made.notes) == 0 {
+			same++
+			continue
+		}
+		found = found || sign != " "
+		line := visible(sign + " " + text)
+		if colour := colours[sign]; colour != "" {
+			line = paint(colour, line)
+		}
+		fmt.Fprintln(out, line)
+		for _, note := range made.notes {
+			fmt.Fprintln(out, "    "+visible(note))
+		}
+	}
+	for _, cuid := range ownerless {
+		fmt.Fprintln(out, paint(red, "! client "+visible(cuid)+" would be left without any owner"))
+	}
+	for _, refusal := range p.refused {
+		fmt.Fprintln(out, paint(red, "! refused: "+refusal))
+	}
+	fmt.Fprintf(out, "%d relations looked at, %d of them as they are\n", len(changes), same)
+	if found {
+		return errFindings
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+package plugin
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// halfWritten is how the names of files begin that were not finished. What an interruption leaves of them is not read by kubectl, and is
+// removed by the next run.
+const halfWritten = ".kubectl-clientbindings-"
+
+// writeFile writes a file that is there as a whole, or not at all.
+func writeFile(path string, content []byte) (err error) {
+	file, err := os.CreateTemp(filepath.Dir(path), halfWritten)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, file.Close(), os.Remove(file.Name()))
+		}
+	}()
+	if _, err := file.Write(content); err != nil {
+		return err
+	}
+	if err := errors.Join(file.Chmod(0o644), file.Sync()); err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	return os.Rename(file.Name(), path)
+}
+
+// removeHalfWritten removes what interrupted runs left in a directory.
+func removeHalfWritten(directory string) error {
+	left, err := filepath.Glob(filepath.Join(directory, halfWritten+"*"))
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}

@@ -1,0 +1,143 @@
+// Package plugin is the kubectl plugin `kubectl clientbindings`. It reads the cluster with the caller's rights and the Delos API with the
+// credentials of an APIConnection, or with the caller's own. Besides `check --write-test` no command changes anything in either.
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	"k8s.io/cli-runtime/pkg/genericclioptions"
+	"k8s.io/cli-runtime/pkg/genericiooptions"
+)
+
+// Program is what the plugin has of the world around it.
+type Program struct {
+	// Streams are where it reads and writes.
+	Streams genericiooptions.IOStreams
+	// Version of the plugin, for the API and for --version.
+	Version string
+	// Now is the clock.
+	Now func() time.Time
+	// Getenv reads the environment, for credentials.
+	Getenv func(string) string
+}
+
+// What the process ends with.
+const (
+	exitClean    = 0
+	exitFindings = 1
+	exitFailed   = 2
+)
+
+// errFindings ends a command that did its work and found something to act on. What that is was printed.
+var errFindings = errors.New("there are findings")
+
+// Run runs one command and returns the code to end the process with: 0 when there is nothing to act on, 1 when there is, and 2
+// when the command failed.
+func Run(ctx context.Context, program Program, arguments []string) int {
+	root := newRoot(&program)
+	root.SetArgs(arguments)
+	root.SetIn(program.Streams.In)
+	root.SetOut(program.Streams.Out)
+	root.SetErr(program.Streams.ErrOut)
+	switch err := root.ExecuteContext(ctx); {
+	case err == nil:
+		return exitClean
+	case errors.Is(err, errFindings):
+		return exitFindings
+	default:
+		fmt.Fprintf(program.Streams.ErrOut, "Error: %s\n", explain(ctx, err))
+		return exitFailed
+	}
+}
+
+// explain is an error for people.
+func explain(ctx context.Context, err error) string {
+	if ctx.Err() != nil {
+		return "interrupted: " + err.Error()
+	}
+	return err.Error()
+}
+
+func newRoot(program *Program) *cobra.Command {
+	cluster := genericclioptions.NewConfigFlags(true)
+	// The connection's credentials come from a Secret, so these are about the cluster only.
+	cluster.Username, cluster.Password = nil, nil
+	cluster.WithWrapConfigFn(program.identify)
+	root := &cobra.Command{
+		Use:   "kubectl-clientbindings",
+		Short: "Bring access on the Delos platform under Git, and show who has it and who declared it",
+		Long: `Bring access on the Delos platform under Git, and show who has it and who declared it.
+
+The API is that of an APIConnection of the cluster, whose Secret is read with your rights, or of --url. The credentials for --url
+come from the environment (DELOS_LOGIN, DELOS_PASSWORD and DELOS_TOTP_SEED, or DELOS_TOKEN) or from the file of --credentials.
+
+Exit codes: 0 when there is nothing to act on, 1 when there are findings, 2 when the command failed.`,
+		Version:           program.Version,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		DisableAutoGenTag: true,
+		Annotations:       map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl clientbindings"},
+	}
+	cluster.AddFlags(root.PersistentFlags())
+	access := &access{program: program, cluster: cluster}
+	root.AddCommand(
+		newImport(access),
+		newReport(access),
+		newWho(access),
+		newWhat(access),
+		newDiff(access),
+		newCheck(access),
+		newStatus(access),
+	)
+	return root
+}
+
+// identify names the plugin to the API server. That keeps itself from being overrun (priority and fairness), and the default of
+// five calls a second would make a diff of many manifests last for minutes.
+func (p *Program) identify(config *restConfig) *restConfig {
+	config.UserAgent, config.QPS = p.userAgent(), -1
+	return config
+}
+
+func (p *Program) userAgent() string { return "kubectl-clientbindings/" + p.Version }
+
+// say writes a line for people who wait, apart from the result.
+func (p *Program) say(format string, arguments ...any) {
+	fmt.Fprintf(p.Streams.ErrOut, format+"\n", arguments...)
+}
+
+// terminal returns the width of a terminal, and false if a stream is none.
+func terminal(stream any) (width int, is bool) {
+	file, is := stream.(*os.File)
+	if !is || !term.IsTerminal(int(file.Fd())) {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(file.Fd()))
+	if err != nil || width < 20 {
+		width = 80
+	}
+	return width, true
+}
+
+// paint returns what colours words, only on a terminal and where the environment does not forbid it.
+func (p *Program) paint(out io.Writer) func(colour, text string) string {
+	_, is := terminal(out)
+	if !is || p.Getenv("NO_COLOR") != "" || p.Getenv("TERM") == "dumb" {
+		return func(_, text string) string { return text }
+	}
+	return func(colour, text string) string { return "\x1b[" + colour + "m" + text + "\x1b[0m" }
+}
+
+// The colours of a verdict.
+const (
+	red    = "31"
+	yellow = "33"
+	green  = "32"
+)

@@ -1,0 +1,412 @@
+package plugin
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+	"k8s.io/cli-runtime/pkg/printers"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delos"
+)
+
+// reporting is `report`, `who` and `what`.
+type reporting struct {
+	*access
+
+	output     string
+	file       string
+	clients    []string
+	users      []string
+	owners     bool
+	undeclared bool
+}
+
+const reportFormats = "table, wide, json, csv or html"
+
+func newReport(access *access) *cobra.Command {
+	r := &reporting{access: access}
+	command := &cobra.Command{
+		Use:   "report",
+		Short: "Compare what is declared with what the API shows",
+		Long: `Compare what is declared in the cluster with what the API shows, for every user and client: who has access, who declared it, and
+what exists that nobody declared.
+
+The exit code is 1 if anything is not as declared.`,
+		Example: `  # Everything, findings first
+  kubectl clientbindings report
+
+  # A page for an auditor
+  kubectl clientbindings report --output html --file access.html
+
+  # For a pipeline: does anybody own a client who is not declared to?
+  kubectl clientbindings report --owners --undeclared`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return r.run(command.Context()) },
+	}
+	r.addReportFlags(command)
+	flags := command.Flags()
+	flags.StringSliceVar(&r.clients, "client", nil, "Only this client (cuid); may be repeated.")
+	flags.StringSliceVar(&r.users, "user", nil, "Only this user (uuid); may be repeated. Users are then not listed.")
+	flags.BoolVar(&r.owners, "owners", false, "Only access as owner.")
+	flags.BoolVar(&r.undeclared, "undeclared", false, "Only access that nobody declares.")
+	return command
+}
+
+func newWho(access *access) *cobra.Command {
+	r := &reporting{access: access}
+	command := &cobra.Command{
+		Use:               "who CUID",
+		Short:             "Who has access to a client, declared and actual",
+		Example:           "  kubectl clientbindings who cust_789xyz",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: access.complete(func(binding *v1alpha1.ClientBinding) string { return binding.Spec.CUID }),
+		RunE: func(command *cobra.Command, arguments []string) error {
+			r.clients = arguments
+			return r.run(command.Context())
+		},
+	}
+	r.addReportFlags(command)
+	return command
+}
+
+func newWhat(access *access) *cobra.Command {
+	r := &reporting{access: access}
+	command := &cobra.Command{
+		Use:               "what USER",
+		Short:             "What a user has access to, declared and actual",
+		Example:           "  kubectl clientbindings what user_abc123def",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: access.complete(func(binding *v1alpha1.ClientBinding) string { return binding.Spec.UserUUID }),
+		RunE: func(command *cobra.Command, arguments []string) error {
+			r.users = arguments
+			return r.run(command.Context())
+		},
+	}
+	r.addReportFlags(command)
+	return command
+}
+
+func (r *reporting) addReportFlags(command *cobra.Command) {
+	r.addFlags(command)
+	r.addDefaultConnection(command)
+	command.Flags().StringVarP(&r.output, "output", "o", "table", "The form of the output: "+reportFormats+".")
+	command.Flags().StringVar(&r.file, "file", "", "Write the output into this file, as a whole or not at all.")
+	_ = command.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json", "csv", "html"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// report is what was looked at, and what was found.
+type report struct {
+	GeneratedAt time.Time `json:"generatedAt"`
+	// API is the host and port.
+	API string `json:"api"`
+	// Connection is the APIConnection; "" where the API was named by its URL.
+	Connection string `json:"connection,omitempty"`
+	// Clients and Users are those that were asked for; all when empty.
+	Clients []string `json:"clients,omitempty"`
+	Users   []string `json:"users,omitempty"`
+	// Only says which entries are shown, if not all.
+	Only []string `json:"only,omitempty"`
+	// UsersRead is how many users of the API were read, and BindingsRead how many ClientBindings declare access there.
+	UsersRead    int `json:"usersRead"`
+	BindingsRead int `json:"bindingsRead"`
+	// Namespace is the only one whose ClientBindings were looked at; all when empty.
+	Namespace string `json:"namespace,omitempty"`
+	// Notes are what could not be looked at.
+	Notes   []string        `json:"notes,omitempty"`
+	Version string          `json:"version"`
+	Counts  map[Verdict]int `json:"counts"`
+	Entries []entry         `json:"entries"`
+}
+
+func (r *reporting) run(ctx context.Context) error {
+	write, known := map[string]func(*report, io.Writer) error{
+		"table": r.table, "wide": r.wide, "json": asJSON, "csv": asCSV, "html": asHTML,
+	}[r.output]
+	if !known {
+		return fmt.Errorf("--output is %q: it must be %s", r.output, reportFormats)
+	}
+	made, err := r.make(ctx)
+	if err != nil {
+		return err
+	}
+	var text bytes.Buffer
+	out := io.Writer(&text)
+	if r.file == "" {
+		out = r.program.Streams.Out
+	}
+	if err := write(made, out); err != nil {
+		return err
+	}
+	if r.file != "" {
+		if err := writeFile(r.file, text.Bytes()); err != nil {
+			return err
+		}
+		r.program.say("%s: %s", r.file, countInWords(made.Entries))
+	}
+	if slices.ContainsFunc(made.Entries, func(one entry) bool { return one.Verdict.IsFinding() }) {
+		return errFindings
+	}
+	return nil
+}
+
+// make looks at the cluster and at the API.
+func (r *reporting) make(ctx context.Context) (*report, error) {
+	platform, err := r.platform(ctx)
+	if err != nil {
+		return nil, err
+	}
+	made := &report{
+		GeneratedAt: r.program.Now().UTC().Truncate(time.Second), API: platform.host, Clients: r.clients, Users: r.users,
+		Version: r.program.Version, Counts: map[Verdict]int{}, Entries: []entry{},
+	}
+	if r.url == "" {
+		name, err := r.name()
+		if err != nil {
+			return nil, err
+		}
+		made.Connection = name.String()
+	}
+	declared, err := r.declaredAt(ctx, platform.host, made)
+	if err != nil {
+		return nil, err
+	}
+	people, err := r.peopleOf(ctx, platform, declared)
+	if err != nil {
+		return nil, err
+	}
+	names, why, err := platform.clientNames(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if why != "" {
+		made.Notes = append(made.Notes, why)
+	}
+	made.UsersRead = len(people)
+	for _, one := range people {
+		if one.Problem != "" && !one.Absent {
+			made.Notes = append(made.Notes, fmt.Sprintf("what user %q has could not be read in full: %s", one.UUID, one.Problem))
+		}
+	}
+	slices.Sort(made.Notes)
+	for _, one := range compare(declared, people, r.program.Now()) {
+		if r.wanted(one) {
+			one.ClientName = names[one.Client]
+			made.Entries = append(made.Entries, one)
+		}
+	}
+	made.Counts = count(made.Entries)
+	if r.owners {
+		made.Only = append(made.Only, "access as owner")
+	}
+	if r.undeclared {
+		made.Only = append(made.Only, "access that nobody declares")
+	}
+	return made, nil
+}
+
+// declaredAt are the ClientBindings of a host that were asked for.
+func (r *reporting) declaredAt(ctx context.Context, host string, made *report) (declared []v1alpha1.ClientBinding, err error) {
+	kube, err := r.kube()
+	if err != nil {
+		return nil, err
+	}
+	all, err := r.bindings(ctx, kube)
+	if err != nil {
+		return nil, err
+	}
+	made.Namespace = all.namespace
+	hosts := &hosts{access: r.access, kube: kube, known: map[key]string{}}
+	homeless := 0
+	for _, binding := range all.items {
+		at, err := hosts.of(ctx, &binding)
+		if err != nil {
+			return nil, err
+		}
+		if at == "" {
+			homeless++
+		}
+		if at == host && r.asked(binding.Spec.UserUUID, binding.Spec.CUID) {
+			declared = append(declared, binding)
+		}
+	}
+	made.BindingsRead = len(declared)
+	if homeless > 0 {
+		made.Notes = append(made.Notes, fmt.Sprintf("%d ClientBindings were left out: their APIConnection is not there, or you may not read it (see --default-connection)", homeless))
+	}
+	return declared, nil
+}
+
+// asked reports whether a relation is one of those that were asked for.
+func (r *reporting) asked(user, cuid string) bool {
+	return (len(r.users) == 0 || slices.Contains(r.users, user)) && (len(r.clients) == 0 || slices.Contains(r.clients, cuid))
+}
+
+func (r *reporting) wanted(one entry) bool {
+	owner := one.Actual == v1alpha1.AccessOwner || one.Declared == v1alpha1.AccessOwner
+	return r.asked(one.User, one.Client) && (!r.owners || owner) && (!r.undeclared || one.Verdict == Undeclared)
+}
+
+// peopleOf reads all users that were asked for: those that the API lists, and those for whom something is declared.
+func (r *reporting) peopleOf(ctx context.Context, platform *platform, declared []v1alpha1.ClientBinding) (people []person, err error) {
+	users := map[string]bool{}
+	for _, user := range r.users {
+		users[user] = true
+	}
+	if len(r.users) == 0 {
+		clients := r.clients
+		if len(clients) == 0 {
+			clients = []string{""}
+		}
+		for _, cuid := range clients {
+			listed, err := r.list(ctx, platform, delos.UserFilter{CUID: cuid})
+			if err != nil {
+				return nil, err
+			}
+			for _, user := range listed {
+				users[user] = true
+			}
+		}
+		for _, binding := range declared {
+			users[binding.Spec.UserUUID] = true
+		}
+	}
+	uuids := sortedKeys(users)
+	progress := r.program.progress("users read", 0, len(uuids))
+	err = platform.people(ctx, uuids, func(one person) error {
+		people = append(people, one)
+		progress.at(len(people))
+		return nil
+	})
+	progress.done(len(people))
+	return people, err
+}
+
+func (r *reporting) table(made *report, out io.Writer) error { return r.columns(made, out, false) }
+func (r *reporting) wide(made *report, out io.Writer) error  { return r.columns(made, out, true) }
+
+// columns prints the entries for a terminal, and under them what was looked at.
+func (r *reporting) columns(made *report, out io.Writer, wide bool) error {
+	paint := r.program.paint(out)
+	table := printers.GetNewTabWriter(out)
+	heading := []string{"VERDICT", "CLIENT", "USER", "DECLARED", "ACTUAL", "CLIENTBINDING"}
+	if wide {
+		heading = append(heading, "CLIENT NAME", "USERNAME", "STATUS", "REQUESTER", "SINCE", "EXPIRES", "JUSTIFICATION", "WHY")
+	}
+	fmt.Fprintln(table, strings.Join(heading, "\t"))
+	for _, one := range made.Entries {
+		cells := []string{string(one.Verdict), one.Client, one.User, string(one.Declared), string(one.Actual), cmp.Or(one.Binding, "-")}
+		if wide {
+			cells = append(cells, one.ClientName, one.Username, one.UserStatus, one.Requester, shown(one.DeclaredSince), shown(one.ExpiresAt), one.Justification, one.Why)
+		}
+		for i := range cells {
+			cells[i] = visible(cells[i])
+		}
+		colour := green
+		if one.Verdict.IsFinding() {
+			colour = red
+		}
+		cells[0] = paint(colour, cells[0])
+		fmt.Fprintln(table, strings.Join(cells, "\t"))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\n%s\n%s\n", countInWords(made.Entries), made.scope())
+	for _, note := range made.Notes {
+		fmt.Fprintf(out, "Note: %s\n", visible(note))
+	}
+	return nil
+}
+
+// scope says what was looked at.
+func (r *report) scope() string {
+	text := fmt.Sprintf("Looked at %s: %d users of %s", r.GeneratedAt.Format(time.RFC3339), r.UsersRead, r.API)
+	if r.Connection != "" {
+		text += " through APIConnection " + r.Connection
+	}
+	text += fmt.Sprintf(", %d ClientBindings of ", r.BindingsRead)
+	if r.Namespace != "" {
+		text += "namespace " + r.Namespace
+	} else {
+		text += "all namespaces"
+	}
+	if len(r.Clients) > 0 {
+		text += "; only clients " + visible(strings.Join(r.Clients, ", "))
+	}
+	if len(r.Users) > 0 {
+		text += "; only users " + visible(strings.Join(r.Users, ", "))
+	}
+	if len(r.Only) > 0 {
+		text += "; only " + strings.Join(r.Only, ", ")
+	}
+	return text
+}
+
+func shown(at *time.Time) string {
+	if at == nil {
+		return ""
+	}
+	return at.Format(time.RFC3339)
+}
+
+// visible drops what a terminal could take for more than text.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+func asJSON(made *report, out io.Writer) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(made)
+}
+
+// asCSV prints one line for each entry, after a line with the names of the columns.
+func asCSV(made *report, out io.Writer) error {
+	table := csv.NewWriter(out)
+	lines := [][]string{{
+		"verdict", "client", "clientName", "user", "username", "userStatus", "declared", "actual", "binding", "others", "requester",
+		"declaredSince", "expiresAt", "justification", "why", "api", "generatedAt",
+	}}
+	for _, one := range made.Entries {
+		lines = append(lines, []string{
+			string(one.Verdict), one.Client, one.ClientName, one.User, one.Username, one.UserStatus, string(one.Declared), string(one.Actual),
+			one.Binding, strings.Join(one.Others, " "), one.Requester, shown(one.DeclaredSince), shown(one.ExpiresAt), one.Justification, one.Why,
+			made.API, shown(&made.GeneratedAt),
+		})
+	}
+	for _, line := range lines {
+		for i := range line {
+			line[i] = inert(line[i])
+		}
+		if err := table.Write(line); err != nil {
+			return err
+		}
+	}
+	table.Flush()
+	return table.Error()
+}
+
+// inert keeps a spreadsheet from taking a text for a formula.
+func inert(text string) string {
+	text = visible(text)
+	if text != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(text)[0]) {
+		return "'" + text
+	}
+	return text
+}

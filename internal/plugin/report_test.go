@@ -1,0 +1,228 @@
+package plugin
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+)
+
+// declare makes a ClientBinding.
+func (n *tenant) declare(t *testing.T, name, user, cuid string, owner bool, changes ...func(*v1alpha1.ClientBinding)) *v1alpha1.ClientBinding {
+	t.Helper()
+	binding := &v1alpha1.ClientBinding{ObjectMeta: n.meta(name), Spec: v1alpha1.ClientBindingSpec{UserUUID: user, CUID: cuid, IsOwner: owner}}
+	for _, change := range changes {
+		change(binding)
+	}
+	create(t, binding)
+	return binding
+}
+
+// ready gives a binding the condition that the operator would.
+func ready(t *testing.T, binding *v1alpha1.ClientBinding, status metav1.ConditionStatus, reason, message string) {
+	t.Helper()
+	binding.Status.ObservedGeneration = binding.Generation
+	binding.Status.Conditions = []metav1.Condition{{
+		Type: v1alpha1.ConditionReady, Status: status, Reason: reason, Message: message, ObservedGeneration: binding.Generation, LastTransitionTime: metav1.NewTime(now),
+	}}
+	if err := kube.Status().Update(t.Context(), binding); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// allVerdicts has a relation of each verdict.
+func allVerdicts(t *testing.T) *tenant {
+	t.Helper()
+	n := newTenant(t, delossim.Config{
+		Users: []delossim.User{
+			{UUID: "u_1", Username: "=HYPERLINK(1)", Relations: map[string]bool{"c_declared": true, "c_undeclared": false, "c_owned": true, "c_kind": true}},
+			{UUID: "u_2", Username: "<script>alert(1)</script>", Relations: map[string]bool{"c_late": false, "c_held": true, "c_going": false, "c_suspended": true}},
+			{UUID: "u_3", Username: "third"},
+			{UUID: "u_gone", IsDeleted: true, Relations: map[string]bool{"c_deleted": true}},
+			{UUID: "u_odd", Relations: map[string]bool{"c_odd": true}},
+		},
+		ClientNames: map[string]string{"c_declared": "Acme & <b>Sons</b>"},
+	})
+	n.Inject(delossim.Fault{Op: delossim.OpUser, User: "u_odd", Failure: delossim.Rewrite{Old: `"isOwner":true`, New: `"isOwner":1`}})
+	leaving := func(b *v1alpha1.ClientBinding) { b.Finalizers = []string{v1alpha1.RevokeFinalizer} }
+	past := func(b *v1alpha1.ClientBinding) { b.Spec.ExpiresAt = ptr.To(metav1.NewTime(now.Add(-time.Hour))) }
+	n.declare(t, "declared", "u_1", "c_declared", true, func(b *v1alpha1.ClientBinding) {
+		b.Annotations = map[string]string{v1alpha1.RequestedByAnnotation: "lead@example.com"}
+		b.Spec.Justification = "+1: \x1b[31m<img src=x onerror=alert(1)>"
+		b.Spec.ExpiresAt = ptr.To(metav1.NewTime(now.Add(time.Hour)))
+	})
+	n.declare(t, "declared-too", "u_1", "c_declared", false)
+	n.declare(t, "kind", "u_1", "c_kind", false)
+	n.declare(t, "missing", "u_3", "c_missing", true)
+	n.declare(t, "nobody", "u_nobody", "c_missing", false)
+	n.declare(t, "deleted", "u_gone", "c_deleted", true)
+	n.declare(t, "late", "u_2", "c_late", false, past)
+	n.declare(t, "expired", "u_3", "c_late", false, past)
+	held := n.declare(t, "held", "u_2", "c_held", true, leaving)
+	going := n.declare(t, "going", "u_2", "c_going", false, leaving)
+	n.declare(t, "suspended", "u_2", "c_suspended", false, func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ptr.To(true) })
+	n.declare(t, "odd", "u_odd", "c_odd", true)
+	for _, binding := range []*v1alpha1.ClientBinding{held, going} {
+		if err := kube.Delete(t.Context(), binding); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = kube.Patch(t.Context(), binding, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`)))
+		})
+	}
+	if err := kube.Get(t.Context(), client.ObjectKeyFromObject(held), held); err != nil {
+		t.Fatal(err)
+	}
+	ready(t, held, metav1.ConditionFalse, v1alpha1.ReasonRevocationHeld, "held")
+	return n
+}
+
+func TestReport(t *testing.T) {
+	n := allVerdicts(t)
+	want := `VERDICT           CLIENT         USER       DECLARED   ACTUAL     CLIENTBINDING
+Undeclared        c_owned        u_1        None       Owner      -
+Undeclared        c_undeclared   u_1        None       Standard   -
+OtherKind         c_kind         u_1        Standard   Owner      NAMESPACE/kind
+Missing           c_deleted      u_gone     Owner      None       NAMESPACE/deleted
+Missing           c_missing      u_3        Owner      None       NAMESPACE/missing
+Missing           c_missing      u_nobody   Standard   None       NAMESPACE/nobody
+ExpiredButThere   c_late         u_2        None       Standard   NAMESPACE/late
+Held              c_held         u_2        None       Owner      NAMESPACE/held
+Revoking          c_going        u_2        None       Standard   NAMESPACE/going
+Suspended         c_suspended    u_2        Standard   Owner      NAMESPACE/suspended
+Unreadable        c_odd          u_odd      Owner      Unknown    NAMESPACE/odd
+AsDeclared        c_declared     u_1        Owner      Owner      NAMESPACE/declared
+Expired           c_late         u_3        None       None       NAMESPACE/expired
+
+13 relations: 2 undeclared, 1 of the other kind, 3 missing, 1 expired and still there, 1 held by the brake on revocations, 1 being revoked, 1 suspended and not as declared, 1 unreadable, 1 as declared, 1 expired
+Looked at 2026-11-27T12:00:00Z: 6 users of HOST through APIConnection NAMESPACE/default, 12 ClientBindings of all namespaces
+`
+	expect(t, "report", result{want, exitFindings}, n.run(t, "report"))
+
+	t.Run("wide", func(t *testing.T) {
+		got := n.run(t, "report", "-o", "wide")
+		for _, want := range []string{"lead@example.com", "+1: [31m<img src=x onerror=alert(1)>", "2026-11-27T13:00:00Z", "the user is deleted in the API", "the API knows no such user", "Acme & <b>Sons</b>"} {
+			if !strings.Contains(got.Out, want) {
+				t.Errorf("has no %q:\n%s", want, got.Out)
+			}
+		}
+		if strings.Contains(got.Out, "\x1b") {
+			t.Error("has a control character")
+		}
+	})
+	t.Run("json", func(t *testing.T) {
+		var made report
+		if err := json.Unmarshal([]byte(n.run(t, "report", "-o", "json", "--owners").Out), &made); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "counts", map[Verdict]int{Undeclared: 1, OtherKind: 1, Missing: 2, Held: 1, Suspended: 1, Unreadable: 1, AsDeclared: 1}, made.Counts)
+		last := made.Entries[len(made.Entries)-1]
+		last.DeclaredSince = nil
+		at := now.Add(time.Hour)
+		expect(t, "entry", entry{
+			Client: "c_declared", ClientName: "Acme & <b>Sons</b>", User: "u_1", Username: "=HYPERLINK(1)", UserStatus: "ACCEPT",
+			Declared: "Owner", Actual: "Owner", Verdict: AsDeclared, Binding: "NAMESPACE/declared", Others: []string{"NAMESPACE/declared-too"},
+			Requester: "lead@example.com", Justification: "+1: \x1b[31m<img src=x onerror=alert(1)>", ExpiresAt: &at,
+		}, last)
+	})
+	t.Run("csv", func(t *testing.T) {
+		lines, err := csv.NewReader(strings.NewReader(n.run(t, "report", "-o", "csv").Out)).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range lines {
+			for _, cell := range line {
+				if cell != "" && strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
+					t.Errorf("a spreadsheet takes %q for a formula", cell)
+				}
+			}
+		}
+		if len(lines) != 14 {
+			t.Errorf("%d lines, want 14", len(lines))
+		}
+	})
+	t.Run("html", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "access.html")
+		expect(t, "result", result{"", exitFindings}, n.run(t, "report", "-o", "html", "--file", path))
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := string(content)
+		if strings.Count(text, "<script>") != 1 || strings.Contains(text, "<img") || strings.Contains(text, "<b>") {
+			t.Error("a name became markup")
+		}
+		if outside := regexp.MustCompile(`(?i) (src|href)=|url\(|@import`).FindString(strings.ReplaceAll(text, "&lt;img src=", "")); outside != "" {
+			t.Errorf("refers to something outside of it: %s", outside)
+		}
+		if rows := strings.Count(text, `<tr data-verdict=`); rows != 13 {
+			t.Errorf("%d rows, want 13", rows)
+		}
+	})
+	t.Run("a part", func(t *testing.T) {
+		for _, test := range []struct {
+			arguments []string
+			want      []Verdict
+			code      int
+		}{
+			{[]string{"report", "--undeclared", "--owners"}, []Verdict{Undeclared}, exitFindings},
+			{[]string{"report", "--client", "c_late"}, []Verdict{ExpiredButThere, Expired}, exitFindings},
+			{[]string{"report", "--user", "u_3", "--client", "c_late"}, []Verdict{Expired}, exitClean},
+			{[]string{"who", "c_declared"}, []Verdict{AsDeclared}, exitClean},
+			{[]string{"who", "c_nothing"}, nil, exitClean},
+			{[]string{"what", "u_3"}, []Verdict{Missing, Expired}, exitFindings},
+		} {
+			got := n.run(t, append(test.arguments, "-o", "json")...)
+			var made report
+			if err := json.Unmarshal([]byte(got.Out), &made); err != nil {
+				t.Fatal(err)
+			}
+			var found []Verdict
+			for _, one := range made.Entries {
+				found = append(found, one.Verdict)
+			}
+			expect(t, strings.Join(test.arguments, " "), test.want, found)
+			expect(t, strings.Join(test.arguments, " "), test.code, got.Code)
+		}
+	})
+	if n.Count(delossim.OpRelate)+n.Count(delossim.OpUnrelate) > 0 {
+		t.Error("a report changed something")
+	}
+}
+
+// TestReportReadsOnlyWhatItMay: a caller who may read one namespace is told that the report is about that one.
+func TestReportOfOneNamespace(t *testing.T) {
+	n := allVerdicts(t)
+	got := n.run(t, "report", "-o", "csv", "--as", "team", "--client", "c_declared")
+	if got.Code != exitFailed || !strings.Contains(got.Out, "is forbidden") {
+		t.Errorf("without any right: %+v", got)
+	}
+	allow(t, n.namespace, "team")
+	got = n.run(t, "report", "--as", "team", "--client", "c_declared")
+	if got.Code != exitClean || !strings.Contains(got.Out, "2 ClientBindings of namespace NAMESPACE; only clients c_declared") {
+		t.Errorf("with rights in the namespace: %+v", got)
+	}
+}
+
+// TestCompletion offers what is declared, and hides what a shell would take for an error.
+func TestCompletion(t *testing.T) {
+	n := newTenant(t, delossim.Config{})
+	allow(t, n.namespace, "team")
+	n.declare(t, "one", "u_1", "c_1", true)
+	n.declare(t, "two", "u_1", "c_2", true)
+	for command, want := range map[string]string{"who": "c_1\nc_2\n:4\n", "what": "u_1\n:4\n"} {
+		got, _ := n.runWith(t.Context(), nil, "__complete", "--as", "team", "--kubeconfig", kubeconfig, "--namespace", n.namespace, command, "")
+		expect(t, command, want, got.Out)
+	}
+}

@@ -1,5 +1,6 @@
-// Chart writes the parts of the Helm chart that follow from config/: the CRDs, roles and admission policies. What a value of the chart
-// can change of them becomes a template. The other templates are written by hand.
+// Chart writes the parts of the Helm chart that follow from other files: from config/ the CRDs, roles, admission policies and alerts, where
+// what a value of the chart can change becomes a template, and from values.yaml the table of values. The other templates are
+// written by hand.
 package main
 
 import (
@@ -14,8 +15,9 @@ import (
 const (
 	header = "{{- /* Generated from config/ by `make generate`. */}}\n"
 	// team is the namespace that config/namespaced serves as an example.
-	team   = "team-a"
-	system = "clientbinding-system"
+	team     = "team-a"
+	system   = "clientbinding-system"
+	operator = "clientbinding-operator"
 )
 
 func main() {
@@ -30,38 +32,23 @@ func main() {
 }
 
 func run(ctx context.Context, chart string) error {
-	everywhere, err := sandbox.Render(ctx, "config/default")
-	if err != nil {
-		return err
-	}
-	namespaced, err := sandbox.Render(ctx, "config/namespaced")
-	if err != nil {
-		return err
-	}
 	files := map[string]string{}
-	for _, object := range everywhere {
-		text, err := template(object)
+	for _, directory := range []string{"config/default", "config/namespaced", "config/examples/prometheus"} {
+		objects, err := sandbox.Render(ctx, directory)
 		if err != nil {
 			return err
 		}
-		switch kind := object.GetKind(); kind {
-		case "CustomResourceDefinition":
-			continue
-		case "ServiceAccount", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding":
-			files["rbac.yaml"] += when(roleCondition(object), text)
-		case "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding":
-			files["policies.yaml"] += when(policyCondition(object), text)
+		for _, object := range objects {
+			file, condition := place(directory, object)
+			if file == "" {
+				continue
+			}
+			text, err := template(object)
+			if err != nil {
+				return err
+			}
+			files[file] += when(condition, text)
 		}
-	}
-	for _, object := range namespaced {
-		if object.GetNamespace() != team {
-			continue
-		}
-		text, err := template(object)
-		if err != nil {
-			return err
-		}
-		files["namespaces.yaml"] += "---\n" + text
 	}
 	files["namespaces.yaml"] = "{{- range .Values.namespaces }}\n" + files["namespaces.yaml"] + "{{- end }}\n"
 	for name, text := range files {
@@ -69,7 +56,10 @@ func run(ctx context.Context, chart string) error {
 			return err
 		}
 	}
-	return copyCRDs(chart)
+	if err := copyCRDs(chart); err != nil {
+		return err
+	}
+	return writeTable(chart)
 }
 
 // copyCRDs copies the CRDs, which are no templates: Helm installs them before everything else.

@@ -393,7 +393,8 @@ func (r *run) tell(m *member, message string) {
 	m.news = nil
 }
 
-// announce records an event when the reason or the status of Ready changed.
+// announce records an event when the reason or the status of Ready changed. The status says how an object began, so that is announced
+// only if it is a warning: an event is one more write for each object that is created.
 func announce(recorder events.EventRecorder, object client.Object, was, is []metav1.Condition, message string) {
 	former, ready := meta.FindStatusCondition(was, v1alpha1.ConditionReady), meta.FindStatusCondition(is, v1alpha1.ConditionReady)
 	if ready == nil || former != nil && former.Reason == ready.Reason && former.Status == ready.Status {
@@ -411,6 +412,9 @@ func announce(recorder events.EventRecorder, object client.Object, was, is []met
 	}
 	if ready.Status == metav1.ConditionTrue {
 		kind = corev1.EventTypeNormal
+	}
+	if former == nil && kind == corev1.EventTypeNormal {
+		return
 	}
 	recorder.Eventf(object, nil, kind, ready.Reason, "Reconcile", "%s", message)
 }

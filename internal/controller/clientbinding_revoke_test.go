@@ -63,7 +63,7 @@ func TestDeletion(t *testing.T) {
 			related: map[string]bool{},
 			calls:   operations{opUnrelate, opUser},
 			conditions: failingSince("RevocationBlocked",
-				`The Delos API did not accept the removal, and Get user shows user "user_abc123def" without a whole list of clients, which proves nothing. If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding. Tried again within a minute`, time.Minute, time.Minute),
+				`Get user shows user "user_abc123def" without a whole list of clients, which does not prove that the access is gone. If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding. Tried again within a minute`, time.Minute, time.Minute),
 		},
 		"removed, and Get user leaves an empty list out": {
 			arrange: func(w *world) {

@@ -3,26 +3,20 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
-	"strings"
 	"time"
+
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // report tells what was measured and checked.
 type report struct {
-	out io.Writer
 	// failed: at least one check did.
 	failed bool
 }
 
-// heading sets a scenario apart.
-func (r *report) heading(text string) {
-	fmt.Fprintf(r.out, "\n%s\n%s\n", text, strings.Repeat("-", len(text)))
-}
-
 // measured tells a number that is not judged.
-func (r *report) measured(what string, value any) {
-	fmt.Fprintf(r.out, "        %s: %v\n", what, value)
+func (*report) measured(what string, value any) {
+	fmt.Printf("        %s: %v\n", what, value)
 }
 
 // check tells a number, what it has to be, and whether it is.
@@ -32,7 +26,7 @@ func (r *report) check(ok bool, what string, value any, wanted string) {
 		verdict = "FAILED"
 		r.failed = true
 	}
-	fmt.Fprintf(r.out, "%-6s  %s: %v (wanted: %s)\n", verdict, what, value, wanted)
+	fmt.Printf("%-6s  %s: %v (wanted: %s)\n", verdict, what, value, wanted)
 }
 
 func (r *report) exactly(what string, got, want int) {
@@ -47,12 +41,12 @@ func (r *report) none(what string, found []string) {
 	r.check(len(found) == 0, what, value, "none")
 }
 
-func atMost[N cmp.Ordered](r *report, what string, got, limit N) {
-	r.check(got <= limit, what, got, fmt.Sprintf("at most %v", limit))
+func atMost[N cmp.Ordered](t *trial, what string, got, limit N) {
+	t.check(got <= limit, what, got, fmt.Sprintf("at most %v", limit))
 }
 
-func atLeast[N cmp.Ordered](r *report, what string, got, limit N) {
-	r.check(got >= limit, what, got, fmt.Sprintf("at least %v", limit))
+func atLeast[N cmp.Ordered](t *trial, what string, got, limit N) {
+	t.check(got >= limit, what, got, fmt.Sprintf("at least %v", limit))
 }
 
 // span is a time that is printed with a tenth of a second.
@@ -70,4 +64,4 @@ type share float64
 
 func (s share) String() string { return fmt.Sprintf("%.1f %%", float64(s)*100) }
 
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }
+func seconds(d time.Duration) string { return sandbox.Seconds(d) }

@@ -1,66 +1,49 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"strings"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
 // invite tells what to try next, and shows what comes of it until the context ends.
-func (s *stage) invite(ctx context.Context) error {
-	standard, err := s.samples.standard()
-	if err != nil {
-		return err
-	}
-	owner, err := s.samples.owner()
-	if err != nil {
-		return err
-	}
+func (s *stage) invite() {
+	standard, owner, wrong := s.samples.standard, s.samples.owner, s.samples.wrong
 	s.report.Heading("Try next, in another terminal")
 	for _, hint := range []struct{ what, command string }{
 		{"Use this cluster", fmt.Sprintf("export KUBECONFIG=%s PATH=%s:$PATH",
-			quote(s.cluster.Kubeconfig), quote(s.cluster.Assets))},
+			quote(s.Cluster.Kubeconfig), quote(s.Cluster.Assets))},
 		{"Promote a user to owner", promote(standard).String()},
-		{"Create the missing user; the wrong binding becomes Ready at its next try", s.createUser(s.samples.wrong.Spec.UserUUID).String()},
-		{"See what happened to it", tellAbout(s.samples.wrong).String()},
-		{"Try to change whom a binding is for: refused, and told what to do instead", changeUser(standard).String()},
+		{"Create the missing user; the wrong binding becomes Ready at its next try", s.createUser(wrong.Spec.UserUUID).String()},
+		{"See what happened to it", on(wrong, "describe").String()},
+		{"Try to change whom a binding is for: refused, and told what to do instead", on(standard, "patch", "--type=merge", "--patch", `{"spec":{"userUUID":"user_nobody"}}`).String()},
 		{"Do that: a new object, here for a user who does not exist", strangerCommand(standard)},
 		{"Change a relation behind the operator's back, and ask for a look at it", s.drift(owner).String() + "\n" + askFor(owner)},
 		{"Delete a binding: kubectl returns when the access is gone", remove(owner).String()},
-		{"See what the platform was asked", "curl " + s.simulator.AdminURL + "/calls"},
-		{"Read the operator's log", "less " + quote(s.operator.LogFile)},
+		{"See what the platform was asked", "curl " + s.Platform.AdminURL + "/calls"},
+		{"Read the operator's log", "less " + quote(s.Operator.LogFile)},
 	} {
-		fmt.Fprintf(s.report.Out, "# %s\n%s\n\n", hint.what, hint.command)
+		fmt.Printf("# %s\n%s\n\n", hint.what, hint.command)
 	}
-	fmt.Fprintln(s.report.Out, "Ctrl-C stops everything and leaves nothing behind.")
+	fmt.Println("Ctrl-C stops everything and leaves nothing behind.")
 	s.report.Heading("kubectl get clientbindings --all-namespaces")
-	s.follow(ctx)
-	fmt.Fprintln(s.report.Out)
-	return nil
+	s.follow()
+	fmt.Println()
 }
 
-// strangerCommand creates a binding like the given one for a user who does not exist.
+// strangerCommand creates a binding like the given one, which names no connection, for a user who does not exist.
 func strangerCommand(like v1alpha1.ClientBinding) string {
-	stranger := map[string]any{
-		"apiVersion": v1alpha1.GroupVersion.String(),
-		"kind":       "ClientBinding",
-		"metadata":   metav1.ObjectMeta{Name: "nobody", Namespace: like.Namespace},
-		"spec": v1alpha1.ClientBindingSpec{
-			UserUUID:      "user_nobody",
-			CUID:          like.Spec.CUID,
-			ConnectionRef: like.Spec.ConnectionRef,
-		},
-	}
-	text, err := yaml.Marshal(stranger)
-	if err != nil {
-		panic(err) // a map of plain values
-	}
-	return "kubectl create -f - <<EOF\n" + strings.TrimSpace(string(text)) + "\nEOF"
+	return fmt.Sprintf(`kubectl create -f - <<EOF
+apiVersion: %s
+kind: ClientBinding
+metadata:
+  name: nobody
+  namespace: %s
+spec:
+  cuid: %s
+  isOwner: false
+  userUUID: user_nobody
+EOF`, v1alpha1.GroupVersion, like.Namespace, like.Spec.CUID)
 }
 
 func askFor(binding v1alpha1.ClientBinding) string {

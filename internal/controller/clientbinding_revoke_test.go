@@ -256,7 +256,7 @@ func TestFinalizerWithoutClaim(t *testing.T) {
 				w.platform.SoftDeleteUser(john)
 			},
 			calls:  operations{opUser},
-			events: []string{`Warning RevocationBlocked User "user_abc123def" is deleted, but would have the relation again if restored: no status says whether the operator gave it. If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding`},
+			events: []string{`Warning RevocationBlocked User "user_abc123def" is deleted, but would have the relation again if restored: no status says whether the operator gave it. If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding. It has no status.claim, so it is let go after 10m0s, or at once with deletionPolicy: Orphan`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

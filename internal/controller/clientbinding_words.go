@@ -49,6 +49,9 @@ func (r *run) outcomeOf(i int, o relation.Outcome) outcome {
 	if o.Look > 0 {
 		end.wait = max(o.Look, soonest)
 	}
+	if f := &r.facts.Members[i]; !f.Claimed && !f.ClaimUnreadable && o.Unread() {
+		end.message += fmt.Sprintf(". It has no status.claim, so it is let go after %s, or at once with deletionPolicy: Orphan", r.Schedule.StallAfter)
+	}
 	return end
 }
 

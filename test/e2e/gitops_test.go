@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,39 +14,6 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
-
-// samples are those of config/samples as this tenant's: in its namespace, for its platform.
-func (n *tenant) samples(t *testing.T) sandbox.Manifests {
-	t.Helper()
-	rendered, err := sandbox.Render(t.Context(), "config/samples")
-	if err != nil {
-		t.Fatal(err)
-	}
-	set := func(object *unstructured.Unstructured, value string, path ...string) {
-		t.Helper()
-		if err := unstructured.SetNestedField(object.Object, value, path...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var own sandbox.Manifests
-	for _, object := range rendered {
-		switch object.GetKind() {
-		case "Namespace":
-			continue
-		case "APIConnection":
-			set(object, n.platform.URL, "spec", "url")
-		case "Secret":
-			set(object, login, "stringData", v1alpha1.SecretKeyLogin)
-			set(object, password, "stringData", v1alpha1.SecretKeyPassword)
-		}
-		object.SetNamespace(n.namespace)
-		if _, refers, _ := unstructured.NestedString(object.Object, "spec", "connectionRef", "namespace"); refers {
-			set(object, n.namespace, "spec", "connectionRef", "namespace")
-		}
-		own = append(own, object)
-	}
-	return own
-}
 
 // text is how kubectl is given manifests.
 func text(t *testing.T, manifests sandbox.Manifests) string {
@@ -110,12 +76,12 @@ func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := newTenant(t, delossim.Examples())
-			samples := n.samples(t)
+			samples := n.Samples(t)
 			input := text(t, samples)
 			if _, err := cluster.Kubectl(t.Context(), input, append([]string{"apply", "-f", "-"}, flags...)...); err != nil {
 				t.Fatal(err)
 			}
-			within(t, 20*time.Second, func() string {
+			sandbox.Within(t, 20*time.Second, func() string {
 				for _, sample := range samples {
 					object := live(t, sample)
 					if !ours(sample) {
@@ -127,7 +93,7 @@ func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 					if sample.GetKind() != "ClientBinding" || object.GetName() == wrong {
 						continue
 					}
-					if problem := n.bound(t, object.GetName()); problem != "" {
+					if problem := n.Unbound(t, object.GetName()); problem != "" {
 						return problem
 					}
 				}
@@ -143,29 +109,16 @@ func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 				if !ours(sample) {
 					continue
 				}
-				if object.GetGeneration() != 1 {
-					t.Errorf("%s %s has generation %d", object.GetKind(), object.GetName(), object.GetGeneration())
-				}
-				var managers []string
-				for _, entry := range object.GetManagedFields() {
-					managers = append(managers, entry.Manager)
-					if entry.Manager == operatorManager && strings.Contains(entry.FieldsV1.GetRawString(), `"f:spec"`) {
-						t.Errorf("%s %s: the operator owns %s", object.GetKind(), object.GetName(), entry.FieldsV1.GetRawString())
-					}
-				}
-				if !slices.Contains(managers, operatorManager) {
-					t.Errorf("%s %s was written by %v only", object.GetKind(), object.GetName(), managers)
+				if problem := sandbox.SpecWritten(object); problem != "" {
+					t.Error(problem)
 				}
 			}
 		})
 	}
 }
 
-const (
-	operatorManager = "clientbinding-operator"
-	// wrong is the sample that cannot work.
-	wrong = "nobody-uses-cust-789xyz"
-)
+// wrong is the sample that cannot work.
+const wrong = "nobody-uses-cust-789xyz"
 
 // A Flux Kustomization with `wait: true` needs nothing else: by the library that it waits with, samples are in
 // progress until their access was read back, one that cannot work is never done, and what is deleted is there until
@@ -176,7 +129,7 @@ func TestFluxWaitsForTheAccess(t *testing.T) {
 	config.Settings.Lag = time.Second
 	n := newTenant(t, config)
 	var bindings sandbox.Manifests
-	for _, sample := range n.samples(t) {
+	for _, sample := range n.Samples(t) {
 		// As Flux does.
 		if err := kube.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(sample.DeepCopy()), client.FieldOwner("kustomize-controller"), client.ForceOwnership); err != nil {
 			t.Fatal(err)
@@ -185,16 +138,16 @@ func TestFluxWaitsForTheAccess(t *testing.T) {
 			bindings = append(bindings, sample)
 		}
 		if sample.GetKind() == "APIConnection" {
-			within(t, 20*time.Second, func() string { return not("Current", statusOf(t, sample)) })
+			sandbox.Within(t, 20*time.Second, func() string { return not("Current", statusOf(t, sample)) })
 		}
 	}
-	within(t, 20*time.Second, func() string {
+	sandbox.Within(t, 20*time.Second, func() string {
 		for _, binding := range bindings {
 			if binding.GetName() == wrong {
 				continue
 			}
 			computed := statusOf(t, binding)
-			if problem := n.bound(t, binding.GetName()); computed == "Current" && problem != "" {
+			if problem := n.Unbound(t, binding.GetName()); computed == "Current" && problem != "" {
 				t.Fatalf("Flux would be done, but %s", problem)
 			}
 			if problem := not("Current", computed); problem != "" {
@@ -219,7 +172,7 @@ func TestFluxWaitsForTheAccess(t *testing.T) {
 	if computed := statusOf(t, leaving); computed != "Terminating" {
 		t.Errorf("a binding that is being revoked is %s", computed)
 	}
-	within(t, 20*time.Second, func() string { return n.gone(t, leaving.GetName()) })
+	sandbox.Within(t, 20*time.Second, func() string { return n.gone(t, leaving.GetName()) })
 }
 
 func not(want, got string) string {

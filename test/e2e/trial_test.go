@@ -28,7 +28,7 @@ func TestTrial(t *testing.T) {
 		defer done()
 		var text bytes.Buffer
 		err := (&trial.Trial{
-			Kube: kube, Connection: types.NamespacedName{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName},
+			Kube: kube, Connection: types.NamespacedName{Namespace: n.Namespace, Name: v1alpha1.DefaultConnectionName},
 			User: user, CUID: "cust_1", Out: &text, Now: time.Now,
 		}).Run(limit)
 		if err != nil {
@@ -36,7 +36,7 @@ func TestTrial(t *testing.T) {
 		}
 		return text.String(), failed
 	}
-	loggedIn := "The Delos API accepts the credentials of the APIConnection " + n.namespace + "/default\n"
+	loggedIn := "The Delos API accepts the credentials of the APIConnection " + n.Namespace + "/default\n"
 
 	out, failed := try("user_new")
 	want := loggedIn + "User user_new was given standard access to client cust_1, and the API shows it\n" +
@@ -51,11 +51,11 @@ func TestTrial(t *testing.T) {
 		t.Errorf("a relation that is there: -want +got:\n%s", diff)
 	}
 
-	got := []map[string]bool{n.platform.Relations("user_new"), n.platform.Relations("user_there")}
+	got := []map[string]bool{n.Platform.Relations("user_new"), n.Platform.Relations("user_there")}
 	if diff := cmp.Diff([]map[string]bool{{}, {"cust_1": false}}, got); diff != "" {
 		t.Errorf("relations afterwards: -want +got:\n%s", diff)
 	}
-	if grants, removals := n.platform.Count(delossim.OpRelate), n.platform.Count(delossim.OpUnrelate); grants != 1 || removals != 1 {
+	if grants, removals := n.Platform.Count(delossim.OpRelate), n.Platform.Count(delossim.OpUnrelate); grants != 1 || removals != 1 {
 		t.Errorf("%d grants and %d removals, want one of each", grants, removals)
 	}
 }
@@ -64,17 +64,17 @@ func TestTrial(t *testing.T) {
 func TestTrialOfRefusedCredentials(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, delossim.Config{})
-	create(t, n.secret(map[string]string{"login": login, "password": wrongPassword}))
-	create(t, n.connection(n.platform.URL))
+	create(t, n.secret(map[string]string{"login": account.Login, "password": wrongPassword}))
+	create(t, n.connection(n.Platform.URL))
 	limit, done := context.WithTimeout(t.Context(), 10*time.Second)
 	defer done()
 	var out bytes.Buffer
 
 	err := (&trial.Trial{
-		Kube: kube, Connection: types.NamespacedName{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName}, Out: &out, Now: time.Now,
+		Kube: kube, Connection: types.NamespacedName{Namespace: n.Namespace, Name: v1alpha1.DefaultConnectionName}, Out: &out, Now: time.Now,
 	}).Run(limit)
 
-	want := "the APIConnection " + n.namespace + "/default is not Ready: " + v1alpha1.ReasonLoginRefused + ": "
+	want := "the APIConnection " + n.Namespace + "/default is not Ready: " + v1alpha1.ReasonLoginRefused + ": "
 	if err == nil || !strings.HasPrefix(err.Error(), want) || out.Len() > 0 {
 		t.Errorf("got %v and %q, want %s", err, out.String(), want)
 	}

@@ -191,7 +191,7 @@ PLUGIN := $(wildcard cmd/kubectl-clientbindings)
 # Publishing is the matter of a CI: it needs a tag, the rights to registry and repository, and an identity for cosign.
 .PHONY: release
 release: clean-release image build-installer chart ## Put all that a release has into dist/; publishes nothing (cold, its tools are built in minutes)
-	go run ./hack/licences . $(addprefix ./,$(PLUGIN)) >dist/licences.txt
+	go run ./hack/licences >dist/licences.txt
 	for main in . $(PLUGIN); do \
 		name=$$(basename "$$(go list "./$$main")") && \
 		$(RELEASE_TOOL) cyclonedx-gomod app -json -licenses -noserial -main "$$main" -output "dist/$$name.cdx.json" . || exit 1; \

@@ -1,9 +1,10 @@
-// Licences prints the licences of all modules that go into programs of this repository, for a release that has to carry them. It reads
+// Licences prints the licences of all modules that go into the programs of a release that has to carry them. It reads
 // them from the module cache.
 package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,11 +24,7 @@ var legal = regexp.MustCompile(`(?i)^(licen[cs]e|copying|copyright|notice|patent
 var source = regexp.MustCompile(`\.go$`)
 
 func main() {
-	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: licences PACKAGE...")
-		os.Exit(2)
-	}
-	if err := run(os.Stdout, os.Args[1:]); err != nil {
+	if err := run(context.Background(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "licences:", err)
 		os.Exit(1)
 	}
@@ -40,8 +37,8 @@ type module struct {
 	Replace            *module
 }
 
-func run(out io.Writer, packages []string) error {
-	modules, err := modulesOf(packages)
+func run(ctx context.Context, out io.Writer) error {
+	modules, err := shippedModules(ctx)
 	if err != nil {
 		return err
 	}
@@ -59,17 +56,28 @@ func run(out io.Writer, packages []string) error {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(out, "==== %s %s: %s\n\n%s\n", path, m.Version, filepath.Base(file), bytes.TrimSpace(content))
+			if _, err := fmt.Fprintf(out, "==== %s %s: %s\n\n%s\n", path, m.Version, filepath.Base(file), bytes.TrimSpace(content)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// modulesOf returns the modules whose packages are compiled into programs, on any of the platforms of a release, by their paths.
-func modulesOf(packages []string) (map[string]module, error) {
+// shippedModules returns the modules whose packages are compiled into the programs that a release has, on any of its platforms, by their
+// paths.
+func shippedModules(ctx context.Context) (map[string]module, error) {
+	programs, err := filepath.Glob("cmd/*")
+	if err != nil {
+		return nil, err
+	}
+	arguments := []string{"list", "-deps", "-json=Module", "."}
+	for _, program := range programs {
+		arguments = append(arguments, "./"+program)
+	}
 	modules := map[string]module{}
 	for _, system := range []string{"linux", "darwin", "windows"} {
-		list := exec.Command("go", append([]string{"list", "-deps", "-json=Module"}, packages...)...)
+		list := exec.CommandContext(ctx, "go", arguments...)
 		list.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=0")
 		list.Stderr = os.Stderr
 		text, err := list.Output()

@@ -69,7 +69,7 @@ func (t *Trial) login(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the APIConnection %s is not Ready: %w", t.Connection, err)
 	}
-	fmt.Fprintf(t.Out, "The Delos API accepts the credentials of the APIConnection %s\n", t.Connection)
+	t.say("The Delos API accepts the credentials of the APIConnection %s", t.Connection)
 	return nil
 }
 
@@ -112,7 +112,7 @@ func (t *Trial) grant(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("user %s was not given access to client %s: %w", t.User, t.CUID, err)
 	}
-	fmt.Fprintf(t.Out, "User %s was given standard access to client %s, and the API shows it\n", t.User, t.CUID)
+	t.say("User %s was given standard access to client %s, and the API shows it", t.User, t.CUID)
 	if err := t.Kube.Delete(ctx, binding); err != nil {
 		return fmt.Errorf("deleting the ClientBinding %s: %w", binding.Name, err)
 	}
@@ -123,8 +123,12 @@ func (t *Trial) grant(ctx context.Context) (err error) {
 	if !apierrors.IsNotFound(err) {
 		return fmt.Errorf("the access of user %s to client %s was not revoked: %w", t.User, t.CUID, err)
 	}
-	fmt.Fprintf(t.Out, "The access was revoked, and the API shows that it is gone\n")
+	t.say("The access was revoked, and the API shows that it is gone")
 	return nil
+}
+
+func (t *Trial) say(format string, arguments ...any) {
+	_, _ = fmt.Fprintf(t.Out, format+"\n", arguments...) // The outcome does not depend on it.
 }
 
 // until reads the object until what is asked is so. The error has what was said last.

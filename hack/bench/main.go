@@ -38,6 +38,7 @@ var scenarios = []scenario{
 	{"priority", "bindings are deleted while a crowd of new ones waits", playPriority},
 	{"neighbours", "others' connections are slow, dead or impatient", playNeighbours},
 	{"strangers", "others fill the cluster with large Secrets", playStrangers},
+	{"scale", "many bindings at once, beside a loop that does the same", playScale},
 }
 
 // sizes say how much is done.
@@ -59,11 +60,13 @@ type sizes struct {
 	prompt int
 	// strangers are the Secrets of others, in strangers.
 	strangers int
+	// scale is how many bindings are made at once, in one round after the other; 0 is no round.
+	scale [3]int
 }
 
 var (
-	full  = sizes{lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000, prompt: 100, strangers: 5000}
-	short = sizes{lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000, prompt: 40, strangers: 500}
+	full  = sizes{lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000, prompt: 100, strangers: 5000, scale: [3]int{500, 2000, 10000}}
+	short = sizes{lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000, prompt: 40, strangers: 500, scale: [3]int{200}}
 )
 
 func main() {

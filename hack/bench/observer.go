@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -28,6 +30,8 @@ type observer struct {
 // history is what became of one binding.
 type history struct {
 	ready metav1.Condition
+	// created is when the object was first seen, and bound when it was first seen Ready.
+	created, bound time.Time
 	// writes is how often the object was written since the last call of forget; its creation does not count.
 	writes int
 	// checks is how many of them tell that a check found all as declared.
@@ -70,7 +74,7 @@ func (o *observer) see(binding *v1alpha1.ClientBinding, writes int) {
 	defer o.mu.Unlock()
 	h := o.of[binding.Name]
 	if h == nil {
-		h = &history{}
+		h = &history{created: time.Now()}
 		o.of[binding.Name] = h
 	}
 	h.writes += writes
@@ -80,6 +84,9 @@ func (o *observer) see(binding *v1alpha1.ClientBinding, writes int) {
 	}
 	was := h.ready.Status
 	h.ready = sandbox.Ready(binding.Status.Conditions)
+	if h.bound.IsZero() && h.ready.Status == metav1.ConditionTrue {
+		h.bound = time.Now()
+	}
 	if was == metav1.ConditionTrue && h.ready.Status != was {
 		o.left = append(o.left, fmt.Sprintf("%s: %s/%s: %s", binding.Name, h.ready.Status, h.ready.Reason, h.ready.Message))
 	}
@@ -96,6 +103,19 @@ func (o *observer) count(status metav1.ConditionStatus, reason string) int {
 		}
 	}
 	return count
+}
+
+// waits are the times from the creation of bindings until they were Ready, the shortest first.
+func (o *observer) waits(from, to int, binding func(int) *v1alpha1.ClientBinding) []time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var waits []time.Duration
+	for i := from; i < to; i++ {
+		h := o.of[binding(i).Name]
+		waits = append(waits, h.bound.Sub(h.created))
+	}
+	slices.Sort(waits)
+	return waits
 }
 
 // leftReady tells each time that a binding was Ready and then was not.

@@ -81,17 +81,17 @@ func (s *stage) clear() {
 	}
 	t := s.former
 	s.former = nil
-	t.each(0, t.created, func(ctx context.Context, i int) error { return s.remove(ctx, t.binding(i)) })
+	t.each(0, t.created, func(ctx context.Context, i int) error { return remove(ctx, s.Kube, t.binding(i)) })
 	connections := &v1alpha1.APIConnectionList{}
 	sandbox.Must(s, s.Kube.List(s.Context(), connections, client.InNamespace(t.Namespace)))
 	for i := range connections.Items {
-		sandbox.Must(s, s.remove(s.Context(), &connections.Items[i]))
+		sandbox.Must(s, remove(s.Context(), s.Kube, &connections.Items[i]))
 	}
 }
 
 // remove deletes an object, if it is there, whoever wants to keep it.
-func (s *stage) remove(ctx context.Context, object client.Object) error {
+func remove(ctx context.Context, kube client.Client, object client.Object) error {
 	return errors.Join(
-		client.IgnoreNotFound(s.Kube.Patch(ctx, object, sandbox.MergePatch(`{"metadata":{"finalizers":null}}`))),
-		client.IgnoreNotFound(s.Kube.Delete(ctx, object)))
+		client.IgnoreNotFound(kube.Patch(ctx, object, sandbox.MergePatch(`{"metadata":{"finalizers":null}}`))),
+		client.IgnoreNotFound(kube.Delete(ctx, object)))
 }

@@ -265,7 +265,7 @@ func (d *decider) send(i int, makes Access, otherwise Outcome) (Outcome, *Decisi
 	case changed:
 		otherwise.Look = soon
 		return otherwise, nil
-	case makes > None && (makes > m.Reading.Access || m.lost()) && d.yields():
+	case d.yields(m, makes):
 		return otherwise, nil
 	default:
 		return d.step(i, StepRecord, makes)
@@ -274,7 +274,10 @@ func (d *decider) send(i int, makes Access, otherwise Outcome) (Outcome, *Decisi
 
 // yields reports whether a member that hands over has waited for too long and can remove the relation: it does so before the holder
 // gives more access, or goes on with calls that get no answer.
-func (d *decider) yields() bool {
+func (d *decider) yields(holder *Member, makes Access) bool {
+	if makes == None || makes <= holder.Reading.Access && !holder.lost() {
+		return false
+	}
 	for i := range d.Members {
 		if m := &d.Members[i]; m.toRevoke() && m.WaitedLong && !m.ClaimUnreadable {
 			if outcome, next := d.revoke(i); next != nil || outcome.Why == RemovalNotShown || outcome.Why == RemovedButMayArrive {

@@ -251,11 +251,20 @@ func (f *Facts) NoteSent(member int, answer Answer, shows time.Duration) {
 	if answer == Unsent {
 		return
 	}
-	changed := answer == Accepted || answer == Lost
 	call.Overtakes = f.has(func(c Call) bool { return !c.settled() && (c.Makes != makes || c.Overtakes) })
+	f.outdate(member, makes, answer)
+	if answer == Accepted {
+		call.Accepted, call.Left, call.Settle = true, shows, shows
+		m.Calls = append(m.Calls, call)
+	}
+}
+
+// outdate notes that what was read, and what was accepted, before a call counts no more.
+func (f *Facts) outdate(member int, makes Access, answer Answer) {
+	changed := answer == Accepted || answer == Lost
 	for i := range f.Members {
 		other := &f.Members[i]
-		if changed || other.Through == m.Through {
+		if changed || other.Through == f.Members[member].Through {
 			other.Reading = Reading{}
 		}
 		other.Rests = other.Rests && !changed
@@ -264,10 +273,6 @@ func (f *Facts) NoteSent(member int, answer Answer, shows time.Duration) {
 				return c.Accepted && (c.Makes != makes || i == member) || i == member && c.settled()
 			})
 		}
-	}
-	if answer == Accepted {
-		call.Accepted, call.Left, call.Settle = true, shows, shows
-		m.Calls = append(m.Calls, call)
 	}
 }
 

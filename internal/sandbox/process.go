@@ -164,6 +164,16 @@ func (p *process) Memory(ctx context.Context) (int64, error) {
 	return kilobytes * 1024, err
 }
 
+// CPU is how much processor time the process has used, in whole seconds.
+func (p *process) CPU(ctx context.Context) (time.Duration, error) {
+	text, err := p.ask(ctx, "cputimes")
+	if err != nil {
+		return 0, err
+	}
+	used, err := strconv.Atoi(text)
+	return time.Duration(used) * time.Second, err
+}
+
 // ask returns what ps says of the process under one of its keywords.
 func (p *process) ask(ctx context.Context, keyword string) (string, error) {
 	p.mu.Lock()

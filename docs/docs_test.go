@@ -69,8 +69,21 @@ func TestEveryAuditKeyIsExplained(t *testing.T) {
 func TestEveryMetricIsExplained(t *testing.T) {
 	registry := &names{}
 	metrics.New(registry)
-	registry.MustRegister(metrics.NewRevocations(nil, nil), metrics.NewWatches(nil, nil), metrics.NewPolicies(nil))
+	registry.MustRegister(metrics.NewRevocations(nil, nil), metrics.NewWatches(nil, nil), metrics.NewPolicies(nil), metrics.NewBuild(metrics.Build{}))
 	compare(t, "metric", registry.found, firstColumn(t, "docs/metrics.md", "metric"))
+}
+
+// TestEveryAlertIsExplained compares the table of alerts with the rules.
+func TestEveryAlertIsExplained(t *testing.T) {
+	rules, err := os.ReadFile(filepath.Join(root, "config/prometheus/prometheus_rule.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var alerts []string
+	for _, match := range regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(string(rules), -1) {
+		alerts = append(alerts, match[1])
+	}
+	compare(t, "alert", alerts, firstColumn(t, "docs/metrics.md", "alert"))
 }
 
 // names collects the names of metrics that are registered.

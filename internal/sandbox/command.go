@@ -46,7 +46,7 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 // that hack/controlplane finds, downloads or builds. What that has to say goes to progress. Extra binaries, such as
 // [ControllerManager], have to be asked for: they are built where they are missing.
 func Assets(ctx context.Context, progress io.Writer, extra ...string) (string, error) {
-	root, err := moduleRoot(ctx)
+	root, err := ModuleRoot(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -59,7 +59,7 @@ func Assets(ctx context.Context, progress io.Writer, extra ...string) (string, e
 // Render returns the manifests of a kustomization of this repository, such as config/default, as
 // `make deploy` applies them.
 func Render(ctx context.Context, path string) (Manifests, error) {
-	root, err := moduleRoot(ctx)
+	root, err := ModuleRoot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -72,8 +72,8 @@ func Render(ctx context.Context, path string) (Manifests, error) {
 	return parseManifests(text)
 }
 
-// moduleRoot is the top directory of this repository; tests run in the directories of their packages.
-func moduleRoot(ctx context.Context) (string, error) {
+// ModuleRoot is the top directory of this repository; tests run in the directories of their packages.
+func ModuleRoot(ctx context.Context) (string, error) {
 	file, err := run(ctx, command(ctx, "go", "env", "GOMOD"))
 	if err != nil {
 		return "", err

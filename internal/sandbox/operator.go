@@ -17,7 +17,7 @@ type Operator struct {
 // BuildOperator builds the operator from source, and prepares it to run as its ServiceAccount with the flags of
 // its Deployment. The flags of go build, such as -race, are added to those it needs.
 func (s *Sandbox) BuildOperator(ctx context.Context, cluster *ControlPlane, deployment Deployment, flags ...string) (*Operator, error) {
-	root, err := moduleRoot(ctx)
+	root, err := ModuleRoot(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,79 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
+)
+
+// dockerLimit is how long Docker may take to say that it is there.
+const dockerLimit = 10 * time.Second
+
+// dockerRuns reports whether there is a Docker engine.
+func dockerRuns(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, dockerLimit)
+	defer cancel()
+	return exec.CommandContext(ctx, "docker", "version", "--format={{.Server.Version}}").Run() == nil
+}
+
+// startKind starts a cluster with kind. It does not go with this process, but with the next cluster of its name.
+func startKind(ctx context.Context, name string, progress io.Writer) (_ *Cluster, err error) {
+	if err := deleteKind(ctx, name, progress); err != nil {
+		return nil, err
+	}
+	// Half a cluster is none.
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, deleteKind(context.WithoutCancel(ctx), name, progress))
+		}
+	}()
+	if err := os.Mkdir(directory(name), 0o700); err != nil {
+		return nil, err
+	}
+	if err := runKind(ctx, progress, "create", "cluster", "--name="+title(name), "--wait=2m", "--kubeconfig="+kubeconfigOf(name)); err != nil {
+		return nil, err
+	}
+	return openKind(name)
+}
+
+// openKind returns a cluster that kind has started.
+func openKind(name string) (*Cluster, error) {
+	if _, err := os.Stat(kubeconfigOf(name)); err != nil {
+		return nil, fmt.Errorf("cluster %s is not up: %w", name, err)
+	}
+	return &Cluster{
+		Kubeconfig: kubeconfigOf(name),
+		enter:      []string{"docker", "exec", "--interactive", title(name) + "-control-plane"},
+		stop:       func() error { return deleteKind(context.Background(), name, io.Discard) },
+	}, nil
+}
+
+// deleteKind removes a cluster; it is no error if there is none.
+func deleteKind(ctx context.Context, name string, progress io.Writer) error {
+	return errors.Join(
+		runKind(ctx, progress, "delete", "cluster", "--name="+title(name), "--kubeconfig="+kubeconfigOf(name)),
+		os.RemoveAll(directory(name)))
+}
+
+func runKind(ctx context.Context, progress io.Writer, args ...string) error {
+	root, err := sandbox.ModuleRoot(ctx)
+	if err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", append([]string{"tool", "-modfile=hack/tools/kind/go.mod", "kind"}, args...)...) //nolint:gosec // its arguments are this package's
+	cmd.Dir, cmd.Stdout, cmd.Stderr = root, progress, progress
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("kind %s: %w", args[0], err)
+	}
+	return nil
+}
+
+func kubeconfigOf(name string) string { return filepath.Join(directory(name), "kubeconfig") }

@@ -15,11 +15,6 @@ type calls []delossim.Call
 // rateLimit is that of a connection.
 type rateLimit struct{ perSecond, burst int32 }
 
-// work are the calls that bindings make: all but those that keep the session.
-func work(platform *delossim.Server) calls {
-	return platform.Calls(delossim.OpUser, delossim.OpRelate, delossim.OpUnrelate)
-}
-
 // between are the calls from a moment (including) to another (not including).
 func (c calls) between(from, to time.Time) calls {
 	return slices.DeleteFunc(slices.Clone(c), func(call delossim.Call) bool {

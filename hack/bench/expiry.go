@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 const (
@@ -25,80 +28,57 @@ const (
 
 // playExpiry lets the access of one half of the bindings end while the operator runs, and that of the other half
 // across a restart.
-func playExpiry(ctx context.Context, t *trial) error {
-	if err := t.connect(ctx, longInterval, rateLimit{perSecond: 200, burst: 200}); err != nil {
-		return err
-	}
-	if err := t.bind(ctx, t.temporary); err != nil {
-		return err
-	}
-	if err := t.awaitReady(ctx, fmt.Sprintf("%d bindings Ready", t.temporary)); err != nil {
-		return err
-	}
+func playExpiry(t *trial) {
+	t.connect(longInterval, rateLimit{perSecond: 200, burst: 200})
+	t.bind(t.temporary)
+	t.awaitBound()
 	half := t.temporary / 2
-	first, err := t.limitAccess(ctx, 0, half)
-	if err != nil {
-		return err
-	}
-	if err := t.awaitExpired(ctx, half); err != nil {
-		return err
-	}
+	first := t.limitAccess(0, half)
+	t.awaitExpired(half)
 	t.checkLateness("", first)
-	t.exactly("calls that it took", len(t.platform.Calls(delossim.OpUnrelate)), half)
+	t.exactly("calls that it took", len(t.Platform.Calls(delossim.OpUnrelate)), half)
 
-	second, err := t.limitAccess(ctx, half, t.temporary)
-	if err != nil {
-		return err
-	}
-	if err := t.restartAcross(ctx, second); err != nil {
-		return err
-	}
-	if err := t.awaitExpired(ctx, t.temporary); err != nil {
-		return err
-	}
+	second := t.limitAccess(half, t.temporary)
+	t.restartAcross(second)
+	t.awaitExpired(t.temporary)
 	t.checkLateness(", with a restart", second)
-	return nil
+}
+
+func (t *trial) awaitExpired(count int) {
+	t.awaitBindings(fmt.Sprintf("%d bindings Expired", count), count, metav1.ConditionTrue, v1alpha1.ReasonExpired)
 }
 
 // deadlines say when the access of users ends.
 type deadlines map[string]time.Time
 
 // limitAccess gives bindings an end, a few at each of the seconds to come.
-func (t *trial) limitAccess(ctx context.Context, from, to int) (deadlines, error) {
+func (t *trial) limitAccess(from, to int) deadlines {
 	start := time.Now().Truncate(time.Second).Add(beforeFirst)
 	of := deadlines{}
 	for i := from; i < to; i++ {
 		of[t.binding(i).Spec.UserUUID] = start.Add(time.Duration(i%deadlinesOver) * time.Second)
 	}
-	err := t.each(ctx, from, to, func(ctx context.Context, i int) error {
+	t.each(from, to, func(ctx context.Context, i int) error {
 		binding := t.binding(i)
-		patch := fmt.Appendf(nil, `{"spec":{"expiresAt":%q}}`, of[binding.Spec.UserUUID].UTC().Format(time.RFC3339))
-		return t.kube.Patch(ctx, binding, client.RawPatch("application/merge-patch+json", patch))
+		end := of[binding.Spec.UserUUID].UTC().Format(time.RFC3339)
+		return t.Kube.Patch(ctx, binding, sandbox.MergePatch(`{"spec":{"expiresAt":%q}}`, end))
 	})
-	if err == nil && !time.Now().Before(start) {
+	if !time.Now().Before(start) {
 		t.check(false, "time left when all had a deadline", seconds(time.Until(start)), "some")
-		err = errAbandoned
+		t.abandon()
 	}
-	return of, err
+	return of
 }
 
 // restartAcross stops the operator before one of the deadlines and starts it again when that has passed.
-func (t *trial) restartAcross(ctx context.Context, of deadlines) error {
-	times := of.sorted()
+func (t *trial) restartAcross(of deadlines) {
+	times := slices.SortedFunc(maps.Values(of), time.Time.Compare)
 	missed := times[len(times)/2]
-	if err := pause(ctx, time.Until(missed.Add(-stopAhead))); err != nil {
-		return err
-	}
+	sandbox.Pause(t, time.Until(missed.Add(-stopAhead)))
 	stopped := time.Now()
-	if err := t.operator.Stop(); err != nil {
-		return err
-	}
-	if err := pause(ctx, time.Until(missed)); err != nil {
-		return err
-	}
-	if err := t.operator.Start(ctx); err != nil {
-		return err
-	}
+	sandbox.Must(t, t.Operator.Stop())
+	sandbox.Pause(t, time.Until(missed))
+	sandbox.Must(t, t.Operator.Start(t.Context()))
 	started := time.Now()
 	passed := 0
 	for _, at := range times {
@@ -107,24 +87,12 @@ func (t *trial) restartAcross(ctx context.Context, of deadlines) error {
 		}
 	}
 	t.measured("the operator was away for", seconds(started.Sub(stopped)))
-	atLeast(t.report, "deadlines that passed meanwhile", passed, 1)
-	return nil
-}
-
-// awaitExpired waits until that many bindings say that their access has ended.
-func (t *trial) awaitExpired(ctx context.Context, count int) error {
-	_, err := t.await(ctx, fmt.Sprintf("%d bindings Expired", count), settleLimit, func() string {
-		if expired := t.bindings.expired(); expired < count {
-			return fmt.Sprintf("%d of %d Expired", expired, count)
-		}
-		return ""
-	})
-	return err
+	atLeast(t, "deadlines that passed meanwhile", passed, 1)
 }
 
 // checkLateness compares when the platform carried the removals out with when they were due.
 func (t *trial) checkLateness(how string, of deadlines) {
-	late := lateness(of, t.platform.Calls(delossim.OpUnrelate))
+	late := lateness(of, t.Platform.Calls(delossim.OpUnrelate))
 	t.exactly("access that ended"+how, len(late), len(of))
 	if len(late) == 0 {
 		return
@@ -136,8 +104,8 @@ func (t *trial) checkLateness(how string, of deadlines) {
 		}
 	}
 	t.exactly("of that, too soon", tooSoon, 0)
-	atMost(t.report, "median lateness"+how, precise(late[len(late)/2]), precise(medianLate))
-	atMost(t.report, "worst lateness"+how, precise(late[len(late)-1]), precise(worstLate))
+	atMost(t, "median lateness"+how, precise(late[len(late)/2]), precise(medianLate))
+	atMost(t, "worst lateness"+how, precise(late[len(late)-1]), precise(worstLate))
 }
 
 // lateness is by how much the first removal of each user's access came after its deadline, in ascending order.
@@ -154,14 +122,4 @@ func lateness(of deadlines, removals calls) []time.Duration {
 	}
 	slices.Sort(late)
 	return late
-}
-
-// sorted are all deadlines, the earliest first.
-func (d deadlines) sorted() []time.Time {
-	var times []time.Time
-	for _, at := range d {
-		times = append(times, at)
-	}
-	slices.SortFunc(times, time.Time.Compare)
-	return times
 }

@@ -9,28 +9,22 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
-
-	"github.com/go-logr/logr"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// scenario is something that happens to the operator, and what is to come of it.
+// scenario is something that happens to the operator, and what is to come of it. It has a namespace, a platform and a
+// process of the operator to itself.
 type scenario struct {
 	name, about string
-	play        func(context.Context, *trial) error
+	play        func(*trial)
 }
 
 var scenarios = []scenario{
@@ -72,9 +66,6 @@ var (
 	short = sizes{lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000, prompt: 40, strangers: 500}
 )
 
-// errChecks is how the program ends when all could be played and not all was as it should be.
-var errChecks = errors.New("not as it should be")
-
 func main() {
 	plan, size, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
@@ -84,25 +75,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
-	ctrl.SetLogger(logr.Discard()) // what goes wrong is returned as an error
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second Ctrl-C does not cut the cleaning short: signals are ignored until the end.
-	defer stop()
-
-	err = run(ctx, os.Stdout, plan, size)
-	switch {
-	case err == nil:
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "bench: interrupted")
-		os.Exit(130)
-	default:
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(1)
-	}
+	sandbox.Main("bench", func(c *sandbox.Command) { run(c, plan, size) })
 }
 
-// parse reads which scenarios to play, and how large.
-func parse(arguments []string) ([]scenario, sizes, error) {
+// parse reads which scenarios to play, all without one, and how large.
+func parse(arguments []string) (plan []scenario, size sizes, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	brief := flags.Bool("short", false, "smaller and shorter, with the same checks")
 	lives := flags.Int("lives", 0, "sessions: how many lives of an access token to play (50, or 6 with --short)")
@@ -120,7 +97,7 @@ func parse(arguments []string) ([]scenario, sizes, error) {
 	if *lives < 0 || *bound < 0 {
 		return nil, sizes{}, errors.New("--lives and --bindings must be positive")
 	}
-	size := full
+	size = full
 	if *brief {
 		size = short
 	}
@@ -130,53 +107,32 @@ func parse(arguments []string) ([]scenario, sizes, error) {
 	if *bound > 0 {
 		size.bound = *bound
 	}
-	plan, err := choose(flags.Args())
-	return plan, size, err
-}
-
-// choose finds scenarios by their names; all without one.
-func choose(names []string) ([]scenario, error) {
-	if len(names) == 0 {
-		return scenarios, nil
-	}
-	var chosen []scenario
-	for _, name := range names {
+	for _, name := range flags.Args() {
 		i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no scenario %q: see --help", name)
+			return nil, size, fmt.Errorf("there is no scenario %q: see --help", name)
 		}
-		chosen = append(chosen, scenarios[i])
+		plan = append(plan, scenarios[i])
 	}
-	return chosen, nil
+	if plan == nil {
+		plan = scenarios
+	}
+	return plan, size, nil
 }
 
-// run plays the scenarios, one after the other. Whatever happens it cleans up.
-func run(ctx context.Context, out io.Writer, plan []scenario, size sizes) (err error) {
-	box, err := sandbox.New()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, box.Close()) }()
+// run plays the scenarios, one after the other.
+func run(c *sandbox.Command, plan []scenario, size sizes) {
 	began := time.Now()
-	s, err := build(ctx, box, out)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "Control plane and operator are ready after %s\n", seconds(time.Since(began)))
+	s := &stage{T: c, Sandbox: sandbox.Start(c, sandbox.Options{})}
+	fmt.Printf("Control plane and operator are ready after %s\n", sandbox.Seconds(time.Since(began)))
 	var failed []string
 	for _, scenario := range plan {
-		passed, err := s.play(ctx, scenario, size)
-		if err != nil {
-			return fmt.Errorf("%s: %w", scenario.name, err)
-		}
-		if !passed {
+		if !s.play(scenario, size) {
 			failed = append(failed, scenario.name)
 		}
 	}
-	fmt.Fprintf(out, "\n%d of %d scenarios as they should be, in %s\n",
-		len(plan)-len(failed), len(plan), seconds(time.Since(began)))
+	fmt.Printf("\n%d of %d scenarios as they should be, in %s\n", len(plan)-len(failed), len(plan), sandbox.Seconds(time.Since(began)))
 	if len(failed) > 0 {
-		return fmt.Errorf("%w: %s", errChecks, strings.Join(failed, ", "))
+		c.Error("not as it should be: " + strings.Join(failed, ", "))
 	}
-	return nil
 }

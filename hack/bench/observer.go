@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"sync"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
@@ -13,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // observer watches all bindings of a namespace, so that no change of any of them is missed.
@@ -79,40 +79,19 @@ func (o *observer) see(binding *v1alpha1.ClientBinding, writes int) {
 		h.checks += writes
 	}
 	was := h.ready.Status
-	h.ready = metav1.Condition{}
-	if ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
-		h.ready = *ready
-	}
+	h.ready = sandbox.Ready(binding.Status.Conditions)
 	if was == metav1.ConditionTrue && h.ready.Status != was {
 		o.left = append(o.left, fmt.Sprintf("%s: %s/%s: %s", binding.Name, h.ready.Status, h.ready.Reason, h.ready.Message))
 	}
 }
 
-// ready counts the bindings that are Ready now.
-func (o *observer) ready() int {
-	return o.count(func(ready metav1.Condition) bool { return ready.Status == metav1.ConditionTrue })
-}
-
-// expired counts the bindings that say that their access has ended, and was seen gone.
-func (o *observer) expired() int {
-	return o.count(func(ready metav1.Condition) bool {
-		return ready.Status == metav1.ConditionTrue && ready.Reason == v1alpha1.ReasonExpired
-	})
-}
-
-// say counts the bindings that are not Ready for a reason.
-func (o *observer) say(reason string) int {
-	return o.count(func(ready metav1.Condition) bool {
-		return ready.Status != metav1.ConditionTrue && ready.Reason == reason
-	})
-}
-
-func (o *observer) count(which func(ready metav1.Condition) bool) int {
+// count counts the bindings whose Ready has a status now, for a reason or, without one, for any.
+func (o *observer) count(status metav1.ConditionStatus, reason string) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	count := 0
 	for _, h := range o.of {
-		if which(h.ready) {
+		if h.ready.Status == status && (reason == "" || h.ready.Reason == reason) {
 			count++
 		}
 	}

@@ -29,7 +29,7 @@ func TestObserver(t *testing.T) {
 	if got := o.leftReady(); len(got) != 0 {
 		t.Errorf("left Ready: %v", got)
 	}
-	if got := o.ready(); got != 1 {
+	if got := o.count(metav1.ConditionTrue, ""); got != 1 {
 		t.Errorf("%d are Ready", got)
 	}
 	if got := o.writes([]string{"a", "b", "c"}); got != 3 {
@@ -42,7 +42,7 @@ func TestObserver(t *testing.T) {
 	if diff := cmp.Diff([]string{"a: Unknown/Unverified: "}, o.leftReady()); diff != "" {
 		t.Errorf("left Ready (-want +got):\n%s", diff)
 	}
-	if got := o.say("Unverified"); got != 1 {
+	if got := o.count(metav1.ConditionUnknown, "Unverified"); got != 1 {
 		t.Errorf("%d say Unverified", got)
 	}
 	if got := o.writes([]string{"a"}); got != 2 {

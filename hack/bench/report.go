@@ -6,6 +6,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // report tells what was measured and checked.
@@ -47,12 +49,12 @@ func (r *report) none(what string, found []string) {
 	r.check(len(found) == 0, what, value, "none")
 }
 
-func atMost[N cmp.Ordered](r *report, what string, got, limit N) {
-	r.check(got <= limit, what, got, fmt.Sprintf("at most %v", limit))
+func atMost[N cmp.Ordered](t *trial, what string, got, limit N) {
+	t.check(got <= limit, what, got, fmt.Sprintf("at most %v", limit))
 }
 
-func atLeast[N cmp.Ordered](r *report, what string, got, limit N) {
-	r.check(got >= limit, what, got, fmt.Sprintf("at least %v", limit))
+func atLeast[N cmp.Ordered](t *trial, what string, got, limit N) {
+	t.check(got >= limit, what, got, fmt.Sprintf("at least %v", limit))
 }
 
 // span is a time that is printed with a tenth of a second.
@@ -70,4 +72,4 @@ type share float64
 
 func (s share) String() string { return fmt.Sprintf("%.1f %%", float64(s)*100) }
 
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }
+func seconds(d time.Duration) string { return sandbox.Seconds(d) }

@@ -8,6 +8,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 const (
@@ -27,65 +29,44 @@ const (
 
 // playStrangers starts the operator without and with many large Secrets of others. Neither its memory nor the time until
 // it works may depend on them.
-func playStrangers(ctx context.Context, t *trial) error {
-	if err := t.connect(ctx, longInterval, rateLimit{perSecond: 1000, burst: 1000}); err != nil {
-		return err
-	}
-	without, err := t.startAfresh(ctx, "without them")
-	if err != nil {
-		return err
-	}
+func playStrangers(t *trial) {
+	t.connect(longInterval, rateLimit{perSecond: 1000, burst: 1000})
+	without := t.startAfresh("without them")
 	others := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "strangers-"}}
-	if err := t.kube.Create(ctx, others); err != nil {
-		return err
-	}
+	t.Create(t, others)
 	began := time.Now()
-	if err := t.each(ctx, 0, t.strangers, func(ctx context.Context, i int) error {
+	t.each(0, t.strangers, func(ctx context.Context, i int) error {
 		namespace := others.Name
 		if i%nearby == 0 {
-			namespace = t.namespace
+			namespace = t.Namespace
 		}
-		return t.kube.Create(ctx, strange(namespace, i))
-	}); err != nil {
-		return err
-	}
+		return t.Kube.Create(ctx, strange(namespace, i))
+	})
 	t.measured(fmt.Sprintf("%d Secrets of %d KiB", t.strangers, annotationSize>>10), "made within "+seconds(time.Since(began)))
-	meanwhile, err := t.operator.Memory(ctx)
-	if err != nil {
-		return err
-	}
-	t.measured("memory of the operator that ran meanwhile", megabytes(meanwhile))
-	with, err := t.startAfresh(ctx, "with them")
-	if err != nil {
-		return err
-	}
-	atMost(t.report, "memory with them, as a multiple of that without", ratio(float64(with)/float64(without)), mostGrowth)
-	return nil
+	t.memory("memory of the operator that ran meanwhile")
+	with := t.startAfresh("with them")
+	atMost(t, "memory with them, as a multiple of that without", ratio(float64(with)/float64(without)), mostGrowth)
+}
+
+// memory measures how much memory the operator holds.
+func (t *trial) memory(what string) megabytes {
+	held, err := t.Operator.Memory(t.Context())
+	sandbox.Must(t, err)
+	t.measured(what, megabytes(held))
+	return megabytes(held)
 }
 
 // startAfresh starts the operator anew, with a binding that it does not know, and returns how much memory it holds when it
 // has done its work and rests.
-func (t *trial) startAfresh(ctx context.Context, when string) (int64, error) {
-	if err := t.operator.Stop(); err != nil {
-		return 0, err
-	}
-	if err := t.bind(ctx, 1); err != nil {
-		return 0, err
-	}
+func (t *trial) startAfresh(when string) megabytes {
+	sandbox.Must(t, t.Operator.Stop())
+	t.bind(1)
 	began := time.Now()
-	if err := t.operator.Start(ctx); err != nil {
-		return 0, err
-	}
-	if err := t.awaitReady(ctx, "a new binding Ready "+when); err != nil {
-		return 0, err
-	}
-	atMost(t.report, "from the start of the process until then, "+when, span(time.Since(began)), span(workingLimit))
-	if err := pause(ctx, restsFor); err != nil {
-		return 0, err
-	}
-	memory, err := t.operator.Memory(ctx)
-	t.measured("memory "+when, megabytes(memory))
-	return memory, err
+	sandbox.Must(t, t.Operator.Start(t.Context()))
+	t.awaitReady("a new binding Ready " + when)
+	atMost(t, "from the start of the process until then, "+when, span(time.Since(began)), span(workingLimit))
+	sandbox.Pause(t, restsFor)
+	return t.memory("memory " + when)
 }
 
 // strange is a Secret of somebody who applies it with kubectl.

@@ -2,16 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -21,7 +17,9 @@ import (
 
 const (
 	cuid       = "cust_bench"
-	secretName = "account"
+	secretName = sandbox.CredentialsName
+	// longInterval keeps checks for drift out of a scenario.
+	longInterval = time.Hour
 	// hands is how many requests are made of the API server at the same time.
 	hands = 8
 	// turns is how many runs use one connection at the same time, at most: see internal/connection/gate.go.
@@ -31,184 +29,136 @@ const (
 	followUps = 2
 	// settleLimit is how long anything may take that is only a matter of the machine's speed.
 	settleLimit = 2 * time.Minute
-	// pollEvery is how often something that is waited for is looked at.
-	pollEvery = 50 * time.Millisecond
 )
-
-var account = delossim.Account{Login: "operator@example.com", Password: "correct-horse-battery"}
-
-// errAbandoned ends a scenario whose next part makes no sense, after a check that failed.
-var errAbandoned = errors.New("abandoned")
 
 // trial is a scenario under way.
 type trial struct {
+	sandbox.T
+	*sandbox.Tenant
 	*report
 	sizes
 
-	box       *sandbox.Sandbox
-	kube      client.Client
-	operator  *sandbox.Operator
-	platform  *sandbox.Simulator
-	namespace string
-	bindings  *observer
+	bindings *observer
 	// created is how many bindings there are.
 	created int
 	// earlierLog is how much of the operator's log is from scenarios before, in bytes.
 	earlierLog int
 }
 
-func (t *trial) close() error {
-	if t.bindings != nil {
-		t.bindings.close()
-	}
-	return t.platform.Stop()
+func (t *trial) close() {
+	t.bindings.close()
+	sandbox.Must(t, t.Platform.Stop())
 }
 
-func (t *trial) meta(name string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: t.namespace, Name: name}
-}
+// abandon ends the scenario.
+func (t *trial) abandon() { panic(errAbandoned) }
 
 // binding is the one with a number, as it is created.
 func (t *trial) binding(i int) *v1alpha1.ClientBinding {
-	return &v1alpha1.ClientBinding{
-		ObjectMeta: t.meta(fmt.Sprintf("binding-%04d", i)),
-		Spec:       v1alpha1.ClientBindingSpec{UserUUID: fmt.Sprintf("user-%04d", i), CUID: cuid, IsOwner: i%2 == 0},
-	}
+	return t.Binding(fmt.Sprintf("binding-%04d", i), fmt.Sprintf("user-%04d", i), cuid, i%2 == 0)
 }
 
 // connect creates the connection that all bindings use, with the account's credentials unless there is a Secret.
-func (t *trial) connect(ctx context.Context, interval time.Duration, limit rateLimit) error {
-	secret := t.secret(account)
-	if err := client.IgnoreAlreadyExists(t.kube.Create(ctx, secret)); err != nil {
-		return err
-	}
-	return t.kube.Create(ctx, &v1alpha1.APIConnection{
-		ObjectMeta: t.meta(v1alpha1.DefaultConnectionName),
-		Spec: v1alpha1.APIConnectionSpec{
-			URL:         t.platform.URL,
-			Credentials: v1alpha1.Credentials{SecretRef: v1alpha1.SecretReference{Name: secretName}},
-			Interval:    &metav1.Duration{Duration: interval},
-			RateLimit:   &v1alpha1.RateLimit{RequestsPerSecond: limit.perSecond, Burst: limit.burst},
-		},
-	})
+func (t *trial) connect(interval time.Duration, limit rateLimit) {
+	sandbox.Must(t, client.IgnoreAlreadyExists(t.Kube.Create(t.Context(), t.Secret(secretName, sandbox.Account))))
+	t.Create(t, t.connection(v1alpha1.DefaultConnectionName, t.Platform, interval, limit))
 }
 
-func (t *trial) secret(of delossim.Account) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: t.meta(secretName), StringData: map[string]string{
-		v1alpha1.SecretKeyLogin:    of.Login,
-		v1alpha1.SecretKeyPassword: of.Password,
-	}}
+func (t *trial) connection(name string, to *sandbox.Simulator, interval time.Duration, limit rateLimit) *v1alpha1.APIConnection {
+	connection := t.Connection(name, to.URL, secretName)
+	connection.Spec.Interval = &metav1.Duration{Duration: interval}
+	connection.Spec.RateLimit = &v1alpha1.RateLimit{RequestsPerSecond: limit.perSecond, Burst: limit.burst}
+	return connection
+}
+
+// connected reads the connection as it is now.
+func (t *trial) connected() *v1alpha1.APIConnection {
+	found := &v1alpha1.APIConnection{ObjectMeta: t.Meta(v1alpha1.DefaultConnectionName)}
+	sandbox.Must(t, t.Kube.Get(t.Context(), client.ObjectKeyFromObject(found), found))
+	return found
 }
 
 // bind creates that many more bindings, each for a user of its own.
-func (t *trial) bind(ctx context.Context, count int) error {
+func (t *trial) bind(count int) { t.bindThrough(count, t.Platform, nil) }
+
+// bindThrough creates bindings for users of a platform, through a connection or the default one.
+func (t *trial) bindThrough(count int, platform *sandbox.Simulator, through *v1alpha1.ConnectionReference) {
 	from := t.created
 	t.created += count
-	return t.each(ctx, from, t.created, func(ctx context.Context, i int) error {
+	t.each(from, t.created, func(ctx context.Context, i int) error {
 		binding := t.binding(i)
-		t.platform.AddUser(delossim.User{UUID: binding.Spec.UserUUID})
-		return t.kube.Create(ctx, binding)
+		binding.Spec.ConnectionRef = through
+		platform.AddUser(delossim.User{UUID: binding.Spec.UserUUID})
+		return t.Kube.Create(ctx, binding)
 	})
 }
 
 // askForRuns asks for a look at every binding.
-func (t *trial) askForRuns(ctx context.Context) error {
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.RequestedAtAnnotation, time.Now().UTC().Format(time.RFC3339Nano))
-	return t.each(ctx, 0, t.created, func(ctx context.Context, i int) error {
-		return t.kube.Patch(ctx, t.binding(i), client.RawPatch("application/merge-patch+json", []byte(patch)))
-	})
+func (t *trial) askForRuns() {
+	patch := sandbox.MergePatch(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.RequestedAtAnnotation, time.Now().UTC().Format(time.RFC3339Nano))
+	t.each(0, t.created, func(ctx context.Context, i int) error { return t.Kube.Patch(ctx, t.binding(i), patch) })
 }
 
 // each does something with the numbers from (including) to (not including), several at the same time.
-func (t *trial) each(ctx context.Context, from, to int, do func(context.Context, int) error) error {
-	group, ctx := errgroup.WithContext(ctx)
+func (t *trial) each(from, to int, do func(context.Context, int) error) {
+	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(hands)
 	for i := from; i < to && ctx.Err() == nil; i++ {
 		group.Go(func() error { return do(ctx, i) })
 	}
-	return group.Wait()
+	sandbox.Must(t, group.Wait())
 }
 
 // await waits until there is no problem any more, and returns how long that took. It is a failed check, and the
 // end of the scenario, if there still is one when the time is up.
-func (t *trial) await(ctx context.Context, what string, limit time.Duration, problem func() string) (time.Duration, error) {
-	began, last := time.Now(), ""
-	err := wait.PollUntilContextTimeout(ctx, pollEvery, limit, true, func(context.Context) (bool, error) {
-		last = problem()
-		return last == "", nil
-	})
-	took := time.Since(began)
-	switch {
-	case err == nil:
-		return took, nil
-	case ctx.Err() != nil:
-		return 0, ctx.Err()
-	default:
+func (t *trial) await(what string, limit time.Duration, problem func() string) time.Duration {
+	began := time.Now()
+	last, err := sandbox.Await(t.Context(), limit, problem)
+	sandbox.Must(t, t.Context().Err())
+	if err != nil {
 		t.check(false, what, last, "none of that after "+seconds(limit))
-		return 0, errAbandoned
+		t.abandon()
 	}
+	return time.Since(began)
 }
 
-// awaitReady waits until all bindings are Ready, and checks that the platform has what they declare.
-func (t *trial) awaitReady(ctx context.Context, what string) error {
-	took, err := t.await(ctx, what, settleLimit, func() string {
-		if ready := t.bindings.ready(); ready < t.created {
-			return fmt.Sprintf("%d of %d Ready", ready, t.created)
+// awaitBindings waits until that many bindings have a status and a reason, as for [observer.count].
+func (t *trial) awaitBindings(what string, count int, status metav1.ConditionStatus, reason string) {
+	took := t.await(what, settleLimit, func() string {
+		if now := t.bindings.count(status, reason); now < count {
+			return fmt.Sprintf("%d of %d", now, count)
 		}
 		return ""
 	})
-	if err != nil {
-		return err
-	}
 	t.measured(what, "after "+seconds(took))
+}
+
+// awaitReady waits until all bindings are Ready, and checks that the platform has what they declare.
+func (t *trial) awaitReady(what string) {
+	t.awaitBindings(what, t.created, metav1.ConditionTrue, "")
 	wrong := 0
 	for i := range t.created {
 		spec := t.binding(i).Spec
-		if isOwner, related := t.platform.Relations(spec.UserUUID)[spec.CUID]; !related || isOwner != spec.IsOwner {
+		if isOwner, related := t.Platform.Relations(spec.UserUUID)[spec.CUID]; !related || isOwner != spec.IsOwner {
 			wrong++
 		}
 	}
 	if wrong > 0 {
 		t.exactly("Ready without the relation", wrong, 0)
 	}
-	return nil
 }
 
-// pause lets time pass.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+func (t *trial) awaitBound() { t.awaitReady(fmt.Sprintf("%d bindings Ready", t.created)) }
+
+// work are the calls that bindings make: all but those that keep the session.
+func (t *trial) work() calls {
+	return t.Platform.Calls(delossim.OpUser, delossim.OpRelate, delossim.OpUnrelate)
 }
 
 // failuresSeen counts the failed calls that a run was told of: it logs each. A call that the session repeated by
 // itself, and with success, is none.
-func (t *trial) failuresSeen() (int, error) {
-	log, err := t.operator.Log()
-	if err != nil {
-		return 0, err
-	}
-	return strings.Count(log[t.earlierLog:], "the Delos API did not do as asked"), nil
-}
-
-func (t *trial) logLength() (int, error) {
-	info, err := os.Stat(t.operator.LogFile)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	return int(info.Size()), nil
-}
-
-// connection reads the connection as it is now.
-func (t *trial) connection(ctx context.Context) (*v1alpha1.APIConnection, error) {
-	found := &v1alpha1.APIConnection{ObjectMeta: t.meta(v1alpha1.DefaultConnectionName)}
-	return found, t.kube.Get(ctx, client.ObjectKeyFromObject(found), found)
+func (t *trial) failuresSeen() int {
+	log, err := t.Operator.Log()
+	sandbox.Must(t, err)
+	return strings.Count(log[t.earlierLog:], "the Delos API did not do as asked")
 }

@@ -29,7 +29,7 @@ func (k kubectl) String() string {
 }
 
 func (k kubectl) do(ctx context.Context, s *stage) error {
-	_, err := s.cluster.Kubectl(ctx, "", k...)
+	_, err := s.Cluster.Kubectl(ctx, "", k...)
 	return err
 }
 
@@ -86,11 +86,11 @@ func tellAbout(binding v1alpha1.ClientBinding) action {
 }
 
 func (s *stage) createUser(uuid string) action {
-	return call{http.MethodPost, s.simulator.AdminURL + "/users", fmt.Sprintf(`{"uuid": %q, "username": "late.arrival"}`, uuid)}
+	return call{http.MethodPost, s.Platform.AdminURL + "/users", fmt.Sprintf(`{"uuid": %q, "username": "late.arrival"}`, uuid)}
 }
 
 func (s *stage) drift(binding v1alpha1.ClientBinding) action {
 	return call{http.MethodPut,
-		fmt.Sprintf("%s/users/%s/relations/%s", s.simulator.AdminURL, binding.Spec.UserUUID, binding.Spec.CUID),
+		fmt.Sprintf("%s/users/%s/relations/%s", s.Platform.AdminURL, binding.Spec.UserUUID, binding.Spec.CUID),
 		fmt.Sprintf(`{"isOwner": %t}`, !binding.Spec.IsOwner)}
 }

@@ -6,10 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
-
-	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
-	"github.com/delos-financial/clientbinding-operator/hack/internal/progress"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 const (
@@ -17,98 +14,43 @@ const (
 	actLimit = 20 * time.Second
 	// tryLimit is how long a try may take from the time at which it is due.
 	tryLimit = 10 * time.Second
-	// pollEvery is how often an outcome is looked at.
-	pollEvery = 100 * time.Millisecond
+	// rhythm is how the message of an object that fails ends.
+	rhythm = "Tried again within a minute"
 )
 
 // check tries what invite suggests and fails if it does not turn out as it should.
-func (s *stage) check(ctx context.Context) error {
+func (s *stage) check() {
 	s.report.Heading("Checks")
-	standard, err := s.samples.standard()
-	if err != nil {
-		return err
-	}
-	owner, err := s.samples.owner()
-	if err != nil {
-		return err
-	}
-	wrong := s.samples.wrong
-	for _, step := range []struct {
-		what string
-		do   func() error
-	}{
-		{wrong.Name + " names the user and says how often it is tried", func() error { return s.checkMessage(ctx) }},
-		{"create the missing user: " + wrong.Name + " becomes Ready", func() error { return s.checkLateUser(ctx) }},
-		{"promote " + standard.Name + ": its user becomes owner", func() error { return s.checkPromotion(ctx, standard) }},
-		{"delete " + owner.Name + ": kubectl returns when the access is gone", func() error { return s.checkDeletion(ctx, owner) }},
-	} {
-		if err := s.report.Step(step.what, step.do); err != nil {
-			return fmt.Errorf("%s: %w", step.what, err)
+	standard, owner, wrong := s.samples.standard, s.samples.owner, s.samples.wrong
+	s.report.Step(wrong.Name+" names the user and says how often it is tried", func() {
+		message := sandbox.Ready(s.wrongNow().Status.Conditions).Message
+		for _, part := range []string{wrong.Spec.UserUUID, rhythm} {
+			if !strings.Contains(message, part) {
+				s.Fatal(fmt.Sprintf("no %q in %q", part, message))
+			}
 		}
-	}
-	return nil
-}
-
-// rhythm is how the message of an object that fails ends.
-const rhythm = "Tried again within a minute"
-
-// checkMessage looks whether the wrong sample says what is wrong, and how often it is tried.
-func (s *stage) checkMessage(ctx context.Context) error {
-	ready, err := s.ready(ctx, s.samples.wrong)
-	if err != nil {
-		return err
-	}
-	for _, part := range []string{s.samples.wrong.Spec.UserUUID, rhythm} {
-		if !strings.Contains(ready.Message, part) {
-			return fmt.Errorf("no %q in %q", part, ready.Message)
-		}
-	}
-	return nil
-}
-
-// checkLateUser creates the missing user, and waits for as long as the message says.
-func (s *stage) checkLateUser(ctx context.Context) error {
-	wrong := s.samples.wrong
-	if err := s.createUser(wrong.Spec.UserUUID).do(ctx, s); err != nil {
-		return err
-	}
-	return s.becomesBound(ctx, wrong, time.Minute+tryLimit)
-}
-
-func (s *stage) checkPromotion(ctx context.Context, binding v1alpha1.ClientBinding) error {
-	if err := promote(binding).do(ctx, s); err != nil {
-		return err
-	}
-	binding.Spec.IsOwner = true
-	return s.becomesBound(ctx, binding, actLimit)
-}
-
-func (s *stage) checkDeletion(ctx context.Context, binding v1alpha1.ClientBinding) error {
-	ctx, cancel := context.WithTimeout(ctx, actLimit)
-	defer cancel()
-	if err := remove(binding).do(ctx, s); err != nil {
-		return err
-	}
-	if _, related := s.simulator.Shown(binding.Spec.UserUUID)[binding.Spec.CUID]; related {
-		return fmt.Errorf("kubectl delete returned while the platform still showed user %s with client %s",
-			binding.Spec.UserUUID, binding.Spec.CUID)
-	}
-	return nil
-}
-
-// becomesBound waits until a binding is as it declares, in Kubernetes and on the platform.
-func (s *stage) becomesBound(ctx context.Context, binding v1alpha1.ClientBinding, limit time.Duration) error {
-	var unexpected []string
-	err := wait.PollUntilContextTimeout(ctx, pollEvery, limit, true, func(ctx context.Context) (bool, error) {
-		now, err := s.notBound(ctx, binding)
-		if err != nil {
-			return false, err
-		}
-		unexpected = now
-		return len(unexpected) == 0, nil
 	})
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("after %s not as expected: %s (%w)", progress.Seconds(limit), strings.Join(unexpected, "; "), err)
-	}
-	return err
+	s.report.Step("create the missing user: "+wrong.Name+" becomes Ready", func() {
+		sandbox.Must(s, s.createUser(wrong.Spec.UserUUID).do(s.Context(), s))
+		// As long as the message says.
+		sandbox.Within(s, time.Minute+tryLimit, func() string { return s.Unbound(s, wrong.Name) })
+	})
+	s.report.Step("promote "+standard.Name+": its user becomes owner", func() {
+		sandbox.Must(s, promote(standard).do(s.Context(), s))
+		sandbox.Within(s, actLimit, func() string {
+			if !s.Platform.Relations(standard.Spec.UserUUID)[standard.Spec.CUID] {
+				return "the user is no owner"
+			}
+			return s.Unbound(s, standard.Name)
+		})
+	})
+	s.report.Step("delete "+owner.Name+": kubectl returns when the access is gone", func() {
+		ctx, cancel := context.WithTimeout(s.Context(), actLimit)
+		defer cancel()
+		sandbox.Must(s, remove(owner).do(ctx, s))
+		if _, related := s.Platform.Shown(owner.Spec.UserUUID)[owner.Spec.CUID]; related {
+			s.Fatal(fmt.Sprintf("kubectl delete returned while the platform still showed user %s with client %s",
+				owner.Spec.UserUUID, owner.Spec.CUID))
+		}
+	})
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
@@ -12,36 +11,28 @@ import (
 )
 
 // invite tells what to try next, and shows what comes of it until the context ends.
-func (s *stage) invite(ctx context.Context) error {
-	standard, err := s.samples.standard()
-	if err != nil {
-		return err
-	}
-	owner, err := s.samples.owner()
-	if err != nil {
-		return err
-	}
+func (s *stage) invite() {
+	standard, owner, wrong := s.samples.standard, s.samples.owner, s.samples.wrong
 	s.report.Heading("Try next, in another terminal")
 	for _, hint := range []struct{ what, command string }{
 		{"Use this cluster", fmt.Sprintf("export KUBECONFIG=%s PATH=%s:$PATH",
-			quote(s.cluster.Kubeconfig), quote(s.cluster.Assets))},
+			quote(s.Cluster.Kubeconfig), quote(s.Cluster.Assets))},
 		{"Promote a user to owner", promote(standard).String()},
-		{"Create the missing user; the wrong binding becomes Ready at its next try", s.createUser(s.samples.wrong.Spec.UserUUID).String()},
-		{"See what happened to it", tellAbout(s.samples.wrong).String()},
+		{"Create the missing user; the wrong binding becomes Ready at its next try", s.createUser(wrong.Spec.UserUUID).String()},
+		{"See what happened to it", tellAbout(wrong).String()},
 		{"Try to change whom a binding is for: refused, and told what to do instead", changeUser(standard).String()},
 		{"Do that: a new object, here for a user who does not exist", strangerCommand(standard)},
 		{"Change a relation behind the operator's back, and ask for a look at it", s.drift(owner).String() + "\n" + askFor(owner)},
 		{"Delete a binding: kubectl returns when the access is gone", remove(owner).String()},
-		{"See what the platform was asked", "curl " + s.simulator.AdminURL + "/calls"},
-		{"Read the operator's log", "less " + quote(s.operator.LogFile)},
+		{"See what the platform was asked", "curl " + s.Platform.AdminURL + "/calls"},
+		{"Read the operator's log", "less " + quote(s.Operator.LogFile)},
 	} {
-		fmt.Fprintf(s.report.Out, "# %s\n%s\n\n", hint.what, hint.command)
+		fmt.Printf("# %s\n%s\n\n", hint.what, hint.command)
 	}
-	fmt.Fprintln(s.report.Out, "Ctrl-C stops everything and leaves nothing behind.")
+	fmt.Println("Ctrl-C stops everything and leaves nothing behind.")
 	s.report.Heading("kubectl get clientbindings --all-namespaces")
-	s.follow(ctx)
-	fmt.Fprintln(s.report.Out)
-	return nil
+	s.follow()
+	fmt.Println()
 }
 
 // strangerCommand creates a binding like the given one for a user who does not exist.

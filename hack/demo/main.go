@@ -6,73 +6,61 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
-	"github.com/go-logr/logr"
-	ctrl "sigs.k8s.io/controller-runtime"
-
-	"github.com/delos-financial/clientbinding-operator/hack/internal/progress"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
+
+// stage is everything that runs, and what is played on it.
+type stage struct {
+	sandbox.T
+	*sandbox.Tenant
+
+	report  *sandbox.Report
+	samples samples
+}
 
 func main() {
 	once := flag.Bool("once", false, "check the outcome and end, with an error if it is not as expected")
 	flag.Parse()
-	ctrl.SetLogger(logr.Discard()) // what goes wrong is returned as an error
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second Ctrl-C does not cut the cleaning short: signals are ignored until the end.
-	defer stop()
+	sandbox.Main("demo", func(c *sandbox.Command) { run(c, *once) })
+}
 
-	err := run(ctx, os.Stdout, *once)
-	switch {
-	case err == nil:
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "demo: interrupted")
-		os.Exit(130)
-	default:
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
+// run is the whole demo, which ends with what the simulator recorded.
+func run(c *sandbox.Command, once bool) {
+	s := &stage{T: c, Tenant: &sandbox.Tenant{Namespace: "team-a"}, report: &sandbox.Report{Out: os.Stdout}}
+	began := time.Now()
+	c.Cleanup(func() {
+		if s.Platform == nil {
+			return
+		}
+		if once && !c.Failed() {
+			fmt.Printf("All as expected, in %s.\n", sandbox.Seconds(time.Since(began)))
+		}
+		fmt.Println("The simulator recorded:", s.Platform.Summary())
+	})
+	s.Sandbox = sandbox.Start(c, sandbox.Options{Report: s.report})
+	s.report.Step("Starting the simulated Delos platform", func() { s.Platform = s.NewPlatform(c, platform()) })
+	s.report.Step("Starting the operator", func() { sandbox.Must(c, s.Operator.Start(c.Context())) })
+	s.report.Step("Applying config/samples", s.applySamples)
+	fmt.Printf("The operator acts as ServiceAccount %s/%s; its log is %s\n",
+		s.Deployment.Namespace, s.Deployment.ServiceAccount, s.Operator.LogFile)
+	s.watch()
+	if once {
+		s.check()
+	} else {
+		s.invite()
 	}
 }
 
-// run is the whole demo. Whatever happens it cleans up, and ends with what the simulator recorded.
-func run(ctx context.Context, out io.Writer, once bool) (err error) {
-	report := &progress.Report{Out: out}
-	began := time.Now()
-	box, err := sandbox.New()
-	if err != nil {
-		return err
-	}
-	var s *stage
-	defer func() {
-		if err != nil && ctx.Err() == nil && s != nil && s.operator != nil {
-			fmt.Fprintf(out, "\nThe operator's log ends with\n%s\n", s.operator.LogEnd())
-		}
-		err = errors.Join(err, report.Step("Stopping everything, removing "+box.Dir(), box.Close))
-		if s == nil {
-			return
-		}
-		if once && err == nil {
-			fmt.Fprintf(out, "All as expected, in %s.\n", progress.Seconds(time.Since(began)))
-		}
-		fmt.Fprintln(out, "The simulator recorded:", s.simulator.Summary())
-	}()
-	if s, err = build(ctx, box, report); err != nil {
-		return err
-	}
-	if err := s.watch(ctx); err != nil {
-		return err
-	}
-	if once {
-		return s.check(ctx)
-	}
-	return s.invite(ctx)
+// platform is the simulated platform: the documented users and clients, and what makes the reading back worth watching,
+// a delay until writes show.
+func platform() delossim.Config {
+	config := delossim.Examples()
+	config.Settings = delossim.Settings{Latency: latency, Lag: lag}
+	return config
 }

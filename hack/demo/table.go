@@ -11,7 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/wait"
 
-	"github.com/delos-financial/clientbinding-operator/hack/internal/progress"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 const (
@@ -26,50 +26,38 @@ const (
 )
 
 // watch shows the table of bindings until all samples are as expected.
-func (s *stage) watch(ctx context.Context) error {
+func (s *stage) watch() {
 	s.report.Heading("kubectl get clientbindings --all-namespaces")
-	view := &table{out: s.report.Out, inPlace: isTerminal(s.report.Out)}
+	view := newTable()
 	began := time.Now()
-	unexpected := ""
-	err := wait.PollUntilContextTimeout(ctx, redrawEvery, settleLimit, true, func(ctx context.Context) (bool, error) {
-		now, err := s.unexpected(ctx)
-		if err != nil {
-			return false, err
+	sandbox.Within(s, settleLimit, func() string {
+		unexpected := s.unexpected()
+		sandbox.Must(s, s.draw(view))
+		if unexpected != "" {
+			sandbox.Pause(s, redrawEvery)
 		}
-		unexpected = now
-		return unexpected == "", s.draw(ctx, view)
+		return unexpected
 	})
-	if err != nil && ctx.Err() == nil {
-		return fmt.Errorf("after %s not as expected: %s (%w)", progress.Seconds(time.Since(began)), unexpected, err)
-	}
-	if err != nil {
-		return err
-	}
-	ready, err := s.ready(ctx, s.samples.wrong)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(s.report.Out, "\nAll as declared and read back after %s, and %s, which is wrong on purpose, says:\n  %s\n",
-		progress.Seconds(time.Since(began)), s.samples.wrong.Name, ready.Message)
-	return nil
+	wrong := s.wrongNow()
+	fmt.Printf("\nAll as declared and read back after %s, and %s, which is wrong on purpose, says:\n  %s\n",
+		sandbox.Seconds(time.Since(began)), wrong.Name, sandbox.Ready(wrong.Status.Conditions).Message)
 }
 
-// follow shows the table until the context ends.
-func (s *stage) follow(ctx context.Context) {
-	view := &table{out: s.report.Out, inPlace: isTerminal(s.report.Out)}
-	wait.UntilWithContext(ctx, func(ctx context.Context) {
+// follow shows the table until a person has seen enough.
+func (s *stage) follow() {
+	view := newTable()
+	wait.UntilWithContext(s.Context(), func(context.Context) {
 		// A table that cannot be had just now, while somebody tries things, is had a moment later.
-		_ = s.draw(ctx, view)
+		_ = s.draw(view)
 	}, redrawEvery)
 }
 
-func (s *stage) draw(ctx context.Context, view *table) error {
-	text, err := s.cluster.Kubectl(ctx, "", "get", "clientbindings", "--all-namespaces")
-	if err != nil {
-		return err
+func (s *stage) draw(view *table) error {
+	text, err := s.Cluster.Kubectl(s.Context(), "", "get", "clientbindings", "--all-namespaces")
+	if err == nil {
+		view.show(text)
 	}
-	view.show(text)
-	return nil
+	return err
 }
 
 // table is a text that changes.
@@ -80,6 +68,9 @@ type table struct {
 
 	shown string
 }
+
+// newTable is one on the terminal, if there is one.
+func newTable() *table { return &table{out: os.Stdout, inPlace: isTerminal(os.Stdout)} }
 
 // age is the last column, which changes by itself.
 var age = regexp.MustCompile(`(?m) +\S+$`)
@@ -111,11 +102,7 @@ func (t *table) redraw(text string) {
 }
 
 // isTerminal reports whether somebody watches, so that lines can be overwritten.
-func isTerminal(out io.Writer) bool {
-	file, ok := out.(*os.File)
-	if !ok {
-		return false
-	}
+func isTerminal(file *os.File) bool {
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"
 }

@@ -1,20 +1,21 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 const (
@@ -35,48 +36,33 @@ type scene struct {
 	outdated bool
 }
 
-func (s *stage) play(ctx context.Context) error {
-	for _, act := range []func(context.Context) error{s.unseen, s.first, s.edited, s.leaving, s.dry} {
-		if err := act(ctx); err != nil {
-			return err
-		}
-	}
-	return s.operator.Stop()
-}
-
 // unseen are objects that no operator has looked at, or not since they were last edited.
-func (s *stage) unseen(ctx context.Context) error {
-	if err := s.create(ctx, binding("john-owns-cust-789xyz", works, "user_abc123def", "cust_789xyz", true)); err != nil {
-		return err
-	}
-	return s.record(ctx,
+func (s *stage) unseen() {
+	s.Create(s, s.binding("john-owns-cust-789xyz", works, "user_abc123def", "cust_789xyz", true))
+	s.record(
 		scene{file: "new", kind: "ClientBinding", name: "john-owns-cust-789xyz"},
 		scene{file: "new", kind: "APIConnection", name: works})
 }
 
 // first is what comes of what was just created.
-func (s *stage) first(ctx context.Context) error {
-	if err := s.operator.Start(ctx, "--stall-after="+stallAfter.String()); err != nil {
-		return err
-	}
-	suspended := binding("maria-uses-cust-789xyz", works, "user_ghi456jkl", "cust_789xyz", false)
+func (s *stage) first() {
+	sandbox.Must(s, s.Operator.Start(s.Context(), "--stall-after="+stallAfter.String()))
+	suspended := s.binding("maria-uses-cust-789xyz", works, "user_ghi456jkl", "cust_789xyz", false)
 	suspended.Spec.Suspend = ptr.To(true)
-	lasting := binding("contractor-uses-cust-456uvw", works, "user_abc123def", "cust_456uvw", false)
+	lasting := s.binding("contractor-uses-cust-456uvw", works, "user_abc123def", "cust_456uvw", false)
 	lasting.Spec.ExpiresAt = &metav1.Time{Time: time.Now().Add(20 * time.Second).UTC().Truncate(time.Second)}
-	if err := s.create(ctx,
-		binding("nobody-uses-cust-789xyz", works, "user_does_not_exist", "cust_789xyz", false),
-		binding("confirming", dawdles, "user_abc123def", "cust_789xyz", true),
-		binding("api-unavailable", blind, "user_abc123def", "cust_789xyz", true),
-		binding("rate-limited", forbids, "user_abc123def", "cust_789xyz", true),
-		binding("connection-not-ready", down, "user_abc123def", "cust_789xyz", true),
-		binding("leaving-slowly", dawdles, "user_ghi456jkl", "cust_related", true),
-		binding("leaving-never", keeps, "user_ghi456jkl", "cust_related", true),
-		binding("leaving-late", brakes, "user_ghi456jkl", "cust_related", true),
+	s.Create(s,
+		s.binding("nobody-uses-cust-789xyz", works, "user_does_not_exist", "cust_789xyz", false),
+		s.binding("confirming", dawdles, "user_abc123def", "cust_789xyz", true),
+		s.binding("api-unavailable", blind, "user_abc123def", "cust_789xyz", true),
+		s.binding("rate-limited", forbids, "user_abc123def", "cust_789xyz", true),
+		s.binding("connection-not-ready", down, "user_abc123def", "cust_789xyz", true),
+		s.binding("leaving-slowly", dawdles, "user_ghi456jkl", "cust_related", true),
+		s.binding("leaving-never", keeps, "user_ghi456jkl", "cust_related", true),
+		s.binding("leaving-late", brakes, "user_ghi456jkl", "cust_related", true),
 		suspended, lasting,
-	); err != nil {
-		return err
-	}
-	if err := s.record(ctx,
+	)
+	s.record(
 		scene{file: "api_unavailable", kind: "ClientBinding", name: "api-unavailable", reason: v1alpha1.ReasonAPIUnavailable, besides: v1alpha1.ConditionReconciling},
 		scene{file: "user_not_found", kind: "ClientBinding", name: "nobody-uses-cust-789xyz", reason: v1alpha1.ReasonUserNotFound, besides: v1alpha1.ConditionReconciling},
 		scene{file: "confirming", kind: "ClientBinding", name: "confirming", reason: v1alpha1.ReasonConfirming, besides: v1alpha1.ConditionReconciling},
@@ -91,13 +77,9 @@ func (s *stage) first(ctx context.Context) error {
 		scene{kind: "ClientBinding", name: "leaving-never", reason: v1alpha1.ReasonBound},
 		scene{kind: "ClientBinding", name: "leaving-late", reason: v1alpha1.ReasonBound},
 		scene{file: "suspended", kind: "ClientBinding", name: "maria-uses-cust-789xyz", reason: v1alpha1.ReasonSuspended},
-	); err != nil {
-		return err
-	}
-	if err := s.create(ctx, binding("john-owns-cust-789xyz-too", works, "user_abc123def", "cust_789xyz", true)); err != nil {
-		return err
-	}
-	return s.record(ctx,
+	)
+	s.Create(s, s.binding("john-owns-cust-789xyz-too", works, "user_abc123def", "cust_789xyz", true))
+	s.record(
 		scene{file: "conflict", kind: "ClientBinding", name: "john-owns-cust-789xyz-too", reason: v1alpha1.ReasonConflict, besides: v1alpha1.ConditionStalled},
 		scene{file: "user_not_found_stalled", kind: "ClientBinding", name: "nobody-uses-cust-789xyz", reason: v1alpha1.ReasonUserNotFound, besides: v1alpha1.ConditionStalled},
 		scene{file: "expired", kind: "ClientBinding", name: "contractor-uses-cust-456uvw", reason: v1alpha1.ReasonExpired},
@@ -106,107 +88,70 @@ func (s *stage) first(ctx context.Context) error {
 }
 
 // edited are objects whose status is about an earlier generation, and what becomes of them.
-func (s *stage) edited(ctx context.Context) error {
-	if err := s.operator.Stop(); err != nil {
-		return err
-	}
-	if err := errors.Join(
-		s.patch(ctx, binding("john-owns-cust-789xyz", "", "", "", false), `{"spec":{"suspend":true}}`),
-		s.patch(ctx, connection(works, ""), `{"spec":{"interval":"30m"}}`),
-	); err != nil {
-		return err
-	}
-	if err := s.record(ctx,
+func (s *stage) edited() {
+	sandbox.Must(s, s.Operator.Stop())
+	s.Patch(s, s.binding("john-owns-cust-789xyz", "", "", "", false), `{"spec":{"suspend":true}}`)
+	s.Patch(s, s.connection(works, ""), `{"spec":{"interval":"30m"}}`)
+	s.record(
 		scene{file: "edited", kind: "ClientBinding", name: "john-owns-cust-789xyz", reason: v1alpha1.ReasonBound, outdated: true},
 		scene{file: "edited", kind: "APIConnection", name: works, reason: v1alpha1.ReasonLoggedIn, outdated: true},
-	); err != nil {
-		return err
-	}
-	if err := s.operator.Start(ctx, "--stall-after="+stallAfter.String()); err != nil {
-		return err
-	}
-	return s.record(ctx, scene{file: "suspended_bound", kind: "ClientBinding", name: "john-owns-cust-789xyz", reason: v1alpha1.ReasonBound})
+	)
+	sandbox.Must(s, s.Operator.Start(s.Context(), "--stall-after="+stallAfter.String()))
+	s.record(scene{file: "suspended_bound", kind: "ClientBinding", name: "john-owns-cust-789xyz", reason: v1alpha1.ReasonBound})
 }
 
 // leaving are objects that are being deleted.
-func (s *stage) leaving(ctx context.Context) error {
-	if err := errors.Join(
-		s.kube.Delete(ctx, binding("leaving-slowly", "", "", "", false)),
-		s.kube.Delete(ctx, binding("leaving-never", "", "", "", false)),
-		s.kube.Delete(ctx, binding("leaving-late", "", "", "", false)),
-	); err != nil {
-		return err
+func (s *stage) leaving() {
+	for _, name := range []string{"leaving-slowly", "leaving-never", "leaving-late"} {
+		s.Delete(s, s.binding(name, "", "", "", false))
 	}
-	if err := s.record(ctx,
+	s.record(
 		scene{file: "revoking", kind: "ClientBinding", name: "leaving-slowly", reason: v1alpha1.ReasonRevoking, besides: v1alpha1.ConditionReconciling},
 		scene{file: "revocation_blocked", kind: "ClientBinding", name: "leaving-never", reason: v1alpha1.ReasonRevocationBlocked, besides: v1alpha1.ConditionReconciling},
 		scene{file: "revocation_held", kind: "ClientBinding", name: "leaving-late", reason: v1alpha1.ReasonRevocationHeld, besides: v1alpha1.ConditionReconciling},
 		scene{file: "revocations_held", kind: "APIConnection", name: brakes, reason: v1alpha1.ReasonLoggedIn, held: 1},
 		scene{file: "revocation_blocked_stalled", kind: "ClientBinding", name: "leaving-never", reason: v1alpha1.ReasonRevocationBlocked, besides: v1alpha1.ConditionStalled},
-	); err != nil {
-		return err
-	}
-	if err := s.kube.Delete(ctx, connection(brakes, "")); err != nil {
-		return err
-	}
-	return s.record(ctx, scene{file: "in_use", kind: "APIConnection", name: brakes, reason: v1alpha1.ReasonLoggedIn, held: 1})
+	)
+	s.Delete(s, s.connection(brakes, ""))
+	s.record(scene{file: "in_use", kind: "APIConnection", name: brakes, reason: v1alpha1.ReasonLoggedIn, held: 1})
 }
 
 // dry are objects that a dry run has looked at.
-func (s *stage) dry(ctx context.Context) error {
-	if err := s.operator.Stop(); err != nil {
-		return err
-	}
-	if err := s.create(ctx,
-		binding("john-uses-cust-related", works, "user_abc123def", "cust_related", false),
-		binding("maria-owns-cust-related", works, "user_ghi456jkl", "cust_related", true),
-	); err != nil {
-		return err
-	}
-	if err := s.operator.Start(ctx, "--dry-run"); err != nil {
-		return err
-	}
-	return s.record(ctx,
+func (s *stage) dry() {
+	sandbox.Must(s, s.Operator.Stop())
+	s.Create(s,
+		s.binding("john-uses-cust-related", works, "user_abc123def", "cust_related", false),
+		s.binding("maria-owns-cust-related", works, "user_ghi456jkl", "cust_related", true),
+	)
+	sandbox.Must(s, s.Operator.Start(s.Context(), "--dry-run"))
+	s.record(
 		scene{file: "dry_run", kind: "ClientBinding", name: "john-uses-cust-related", reason: v1alpha1.ReasonDryRun},
 		scene{file: "unclaimed", kind: "ClientBinding", name: "maria-owns-cust-related", reason: v1alpha1.ReasonUnclaimed})
 }
 
-func (s *stage) create(ctx context.Context, bindings ...*v1alpha1.ClientBinding) error {
-	for _, b := range bindings {
-		if err := s.kube.Create(ctx, b); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *stage) patch(ctx context.Context, object client.Object, patch string) error {
-	return s.kube.Patch(ctx, object, client.RawPatch("application/merge-patch+json", []byte(patch)))
-}
-
-// record waits for each state and writes it down.
-func (s *stage) record(ctx context.Context, scenes ...scene) error {
+// record waits for each state and writes it where the tests of its kind look for it.
+func (s *stage) record(scenes ...scene) {
 	for _, scene := range scenes {
 		object := &unstructured.Unstructured{}
 		object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind(scene.kind))
-		key := client.ObjectKey{Namespace: namespace, Name: scene.name}
-		err := wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-			if err := s.kube.Get(ctx, key, object); err != nil {
-				return false, err
+		sandbox.Within(s, patience, func() string {
+			sandbox.Must(s, s.Kube.Get(s.Context(), client.ObjectKey{Namespace: s.Namespace, Name: scene.name}, object))
+			if seen, err := scene.isSeen(object); err != nil || !seen {
+				return fmt.Sprintf("%s of %s %s is not seen (%v); it has %v", scene.file, scene.kind, scene.name, err, object.Object["status"])
 			}
-			return scene.isSeen(object)
+			return ""
 		})
-		if err != nil {
-			return fmt.Errorf("waiting for %s of %s %s: %w; it has %v", scene.file, scene.kind, scene.name, err, object.Object["status"])
-		}
 		if scene.file == "" {
 			continue
 		}
-		if err := write(scene, object); err != nil {
-			return err
-		}
+		object.SetManagedFields(nil) // who wrote which field is of no use there
+		text, err := yaml.Marshal(object.Object)
+		sandbox.Must(s, err)
+		path := filepath.Join("config", "argocd", v1alpha1.GroupVersion.Group, scene.kind, "testdata", scene.file+".yaml")
+		sandbox.Must(s, os.MkdirAll(filepath.Dir(path), 0o755))
+		sandbox.Must(s, os.WriteFile(path, text, 0o644))
+		fmt.Println(path)
 	}
-	return nil
 }
 
 // isSeen reports whether an object is in the state of the scene.

@@ -85,14 +85,9 @@ func (c *ControlPlane) Apply(ctx context.Context, manifests Manifests) error {
 	return err
 }
 
-// Install applies config/default, see InstallFrom.
-func (c *ControlPlane) Install(ctx context.Context) (Deployment, error) {
-	return c.InstallFrom(ctx, "config/default")
-}
-
-// InstallFrom applies a kustomization without the Deployment, since the operator is to be a process here, and
+// Install applies a kustomization without the Deployment, since the operator is to be a process here, and
 // returns how that Deployment would run it.
-func (c *ControlPlane) InstallFrom(ctx context.Context, directory string) (Deployment, error) {
+func (c *ControlPlane) Install(ctx context.Context, directory string) (Deployment, error) {
 	manifests, err := Render(ctx, directory)
 	if err != nil {
 		return Deployment{}, err
@@ -144,12 +139,4 @@ func (c *ControlPlane) waitForPolicies(ctx context.Context) error {
 		return fmt.Errorf("the admission policies did not come into force: %w: %s", err, said)
 	}
 	return nil
-}
-
-// AllowSecrets lets the operator use the Secrets of a namespace, by the command that the documents name.
-func (c *ControlPlane) AllowSecrets(ctx context.Context, namespace string, operator Deployment) error {
-	const role = "clientbinding-operator-credentials"
-	_, err := c.Kubectl(ctx, "", "create", "rolebinding", role, "-n", namespace,
-		"--clusterrole="+role, "--serviceaccount="+operator.Namespace+":"+operator.ServiceAccount)
-	return err
 }

@@ -5,10 +5,21 @@ import (
 	"os"
 	"slices"
 	"sync"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // Sandbox is a directory and what was started in it.
 type Sandbox struct {
+	// What [Start] starts and installs.
+
+	Cluster *ControlPlane
+	// Kube acts as an administrator.
+	Kube client.Client
+	// Deployment is how the operator is deployed.
+	Deployment Deployment
+	Operator   *Operator
+
 	dir string
 
 	mu    sync.Mutex

@@ -12,6 +12,7 @@ import (
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // A binding may come before its user. It says so, and the user's creation is enough to make it Ready.
@@ -19,27 +20,27 @@ func TestUserComesLater(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, delossim.Config{Clients: []string{"cust_1"}})
 	n.connect(t)
-	binding := n.binding("early", "user_late", "cust_1", true)
+	binding := n.Binding("early", "user_late", "cust_1", true)
 	create(t, binding)
 
-	within(t, 20*time.Second, func() string {
+	sandbox.Within(t, 20*time.Second, func() string {
 		if err := kube.Get(t.Context(), client.ObjectKeyFromObject(binding), binding); err != nil {
 			t.Fatal(err)
 		}
-		problem := condition(binding, binding.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonUserNotFound)
+		problem := sandbox.NotReady(binding, binding.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonUserNotFound)
 		if problem != "" {
 			return problem
 		}
-		message := readyOf(binding.Status.Conditions).Message
+		message := sandbox.Ready(binding.Status.Conditions).Message
 		if !strings.Contains(message, `"user_late"`) || !strings.Contains(message, "Tried again within a minute") {
 			return "no user or no rhythm in: " + message
 		}
 		return ""
 	})
 
-	n.platform.AddUser(delossim.User{UUID: "user_late", Username: "late"})
+	n.Platform.AddUser(delossim.User{UUID: "user_late", Username: "late"})
 	// The user comes early, and the waits are as long as it has failed.
-	within(t, 30*time.Second, func() string { return n.bound(t, "early") })
+	sandbox.Within(t, 30*time.Second, func() string { return n.Unbound(t, "early") })
 }
 
 // When kubectl delete returns, Get user shows the access no longer, however late it shows a removal.
@@ -54,29 +55,29 @@ func TestDeleteReturnsWhenTheAccessIsGone(t *testing.T) {
 		Tokens:   []string{token},
 	})
 	n.connect(t)
-	create(t, n.binding("leaving", "user_1", "cust_1", true))
-	create(t, n.binding("staying", "user_1", "cust_2", false))
-	within(t, 30*time.Second, func() string { return first(n.bound(t, "leaving"), n.bound(t, "staying")) })
+	create(t, n.Binding("leaving", "user_1", "cust_1", true))
+	create(t, n.Binding("staying", "user_1", "cust_2", false))
+	sandbox.Within(t, 30*time.Second, func() string { return sandbox.First(n.Unbound(t, "leaving"), n.Unbound(t, "staying")) })
 
-	if _, err := cluster.Kubectl(t.Context(), "", "delete", "clientbinding", "leaving", "--namespace", n.namespace); err != nil {
+	if _, err := cluster.Kubectl(t.Context(), "", "delete", "clientbinding", "leaving", "--namespace", n.Namespace); err != nil {
 		t.Fatal(err)
 	}
 	shown := n.getUser(t, "user_1", token)
 	if strings.Contains(shown, "cust_1") || !strings.Contains(shown, "cust_2") {
 		t.Errorf("when kubectl delete returned, Get user showed %s", shown)
 	}
-	if problem := n.bound(t, "staying"); problem != "" {
+	if problem := n.Unbound(t, "staying"); problem != "" {
 		t.Error(problem)
 	}
-	if n.platform.Count(delossim.OpRefresh) == 0 {
-		t.Errorf("the session was not refreshed: %s", n.platform.Summary())
+	if n.Platform.Count(delossim.OpRefresh) == 0 {
+		t.Errorf("the session was not refreshed: %s", n.Platform.Summary())
 	}
 }
 
 // getUser is a Get user of its own, past the operator.
 func (n *tenant) getUser(t *testing.T, uuid, token string) string {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.platform.URL+"/v2/user/"+uuid, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.Platform.URL+"/v2/user/"+uuid, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // Objects that were stored under an older CRD are not validated again. Those that do not decode stall, each for itself; the
@@ -25,10 +26,10 @@ func TestObjectsStoredUnderAnOlderCRD(t *testing.T) {
 	n := newTenant(t, crowd())
 	runAlone(t)
 	n.connect(t)
-	victim := n.binding("victim", "user_0", "cust_1", true)
+	victim := n.Binding("victim", "user_0", "cust_1", true)
 	create(t, victim)
-	create(t, n.binding("neighbour", "user_1", "cust_1", false))
-	within(t, time.Minute, func() string { return first(n.bound(t, "victim"), n.bound(t, "neighbour")) })
+	create(t, n.Binding("neighbour", "user_1", "cust_1", false))
+	sandbox.Within(t, time.Minute, func() string { return sandbox.First(n.Unbound(t, "victim"), n.Unbound(t, "neighbour")) })
 	if err := operator.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -40,27 +41,27 @@ func TestObjectsStoredUnderAnOlderCRD(t *testing.T) {
 		"userUUID": "user_2", "cuid": "cust_1", "isOwner": false, "expiresAt": []any{},
 	}}}
 	list.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ClientBinding"))
-	list.SetNamespace(n.namespace)
+	list.SetNamespace(n.Namespace)
 	list.SetName("list")
 	create(t, list)
 	restore()
 
 	startAlone(t)
-	create(t, n.binding("new", "user_3", "cust_1", false))
-	within(t, 30*time.Second, func() string {
-		return first(n.bound(t, "new"), n.stalled(t, "victim", "spec.expiresAt"), n.stalled(t, "list", "spec.expiresAt"))
+	create(t, n.Binding("new", "user_3", "cust_1", false))
+	sandbox.Within(t, 30*time.Second, func() string {
+		return sandbox.First(n.Unbound(t, "new"), n.stalled(t, "victim", "spec.expiresAt"), n.stalled(t, "list", "spec.expiresAt"))
 	})
-	if related := n.platform.Relations("user_2"); len(related) > 0 {
+	if related := n.Platform.Relations("user_2"); len(related) > 0 {
 		t.Errorf("access was given by an object that cannot be read: %v", related)
 	}
 	for _, name := range []string{"victim", "list", "neighbour"} {
-		if err := kube.Delete(t.Context(), &v1alpha1.ClientBinding{ObjectMeta: n.meta(name)}); err != nil {
+		if err := kube.Delete(t.Context(), &v1alpha1.ClientBinding{ObjectMeta: n.Meta(name)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	within(t, 30*time.Second, func() string { return first(n.gone(t, "victim"), n.gone(t, "list"), n.gone(t, "neighbour")) })
+	sandbox.Within(t, 30*time.Second, func() string { return sandbox.First(n.gone(t, "victim"), n.gone(t, "list"), n.gone(t, "neighbour")) })
 	for _, user := range []string{"user_0", "user_1", "user_2"} {
-		if related := n.platform.Relations(user); len(related) > 0 {
+		if related := n.Platform.Relations(user); len(related) > 0 {
 			t.Errorf("%s still has %v", user, related)
 		}
 	}
@@ -70,13 +71,13 @@ func TestObjectsStoredUnderAnOlderCRD(t *testing.T) {
 func (n *tenant) stalled(t *testing.T, name, field string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: name}, binding); err != nil {
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
 		t.Fatal(err)
 	}
-	if problem := condition(binding, binding.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec); problem != "" {
+	if problem := sandbox.NotReady(binding, binding.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonInvalidSpec); problem != "" {
 		return name + ": " + problem
 	}
-	if message := readyOf(binding.Status.Conditions).Message; !strings.Contains(message, field) {
+	if message := sandbox.Ready(binding.Status.Conditions).Message; !strings.Contains(message, field) {
 		return name + ": no field in: " + message
 	}
 	return ""
@@ -103,8 +104,8 @@ func (n *tenant) relaxTimes(t *testing.T) (restore func()) {
 	}
 	const trial = `{"apiVersion":"access.delos.financial/v1alpha1","kind":"ClientBinding","metadata":{"name":"trial"},"spec":{"userUUID":"a","cuid":"b","isOwner":true,"expiresAt":"2027-12-31T17:00:00z"}}`
 	accepted := func(want bool) {
-		within(t, 30*time.Second, func() string {
-			_, err := cluster.Kubectl(t.Context(), trial, "create", "--dry-run=server", "--namespace", n.namespace, "-f", "-")
+		sandbox.Within(t, 30*time.Second, func() string {
+			_, err := cluster.Kubectl(t.Context(), trial, "create", "--dry-run=server", "--namespace", n.Namespace, "-f", "-")
 			if (err == nil) != want {
 				return fmt.Sprintf("want accepted=%t, got %v", want, err)
 			}
@@ -127,7 +128,7 @@ func patch(t *testing.T, object client.Object, content string, subresources ...s
 	named.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("ClientBinding"))
 	named.SetNamespace(object.GetNamespace())
 	named.SetName(object.GetName())
-	raw := client.RawPatch("application/merge-patch+json", []byte(content))
+	raw := sandbox.MergePatch("%s", content)
 	err := error(nil)
 	if len(subresources) > 0 {
 		err = kube.SubResource(subresources[0]).Patch(t.Context(), named, raw)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // waiting is how many bindings wait for a connection that cannot be used.
@@ -31,7 +32,7 @@ func crowd() delossim.Config {
 func (n *tenant) bindCrowd(t *testing.T) {
 	t.Helper()
 	for i := range waiting {
-		create(t, n.binding(fmt.Sprintf("binding-%d", i), fmt.Sprintf("user_%d", i), "cust_1", true))
+		create(t, n.Binding(fmt.Sprintf("binding-%d", i), fmt.Sprintf("user_%d", i), "cust_1", true))
 	}
 }
 
@@ -49,12 +50,12 @@ func (n *tenant) each(problem func(name string) string) string {
 func (n *tenant) waits(t *testing.T, name string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: name}, binding); err != nil {
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
 		t.Fatal(err)
 	}
-	problem := condition(binding, binding.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonConnectionNotReady)
-	message := readyOf(binding.Status.Conditions).Message
-	if want := "APIConnection " + n.namespace + "/default"; problem == "" && !strings.Contains(message, want) {
+	problem := sandbox.NotReady(binding, binding.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonConnectionNotReady)
+	message := sandbox.Ready(binding.Status.Conditions).Message
+	if want := "APIConnection " + n.Namespace + "/default"; problem == "" && !strings.Contains(message, want) {
 		problem = fmt.Sprintf("no %q in %q", want, message)
 	}
 	if problem != "" {
@@ -67,12 +68,12 @@ func (n *tenant) waits(t *testing.T, name string) string {
 func (n *tenant) tells(t *testing.T, reason string, words ...string) string {
 	t.Helper()
 	found := &v1alpha1.APIConnection{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName}, found); err != nil {
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: v1alpha1.DefaultConnectionName}, found); err != nil {
 		t.Fatal(err)
 	}
-	problem := condition(found, found.Status.Conditions, metav1.ConditionFalse, reason)
+	problem := sandbox.NotReady(found, found.Status.Conditions, metav1.ConditionFalse, reason)
 	for _, word := range words {
-		if message := readyOf(found.Status.Conditions).Message; problem == "" && !strings.Contains(message, word) {
+		if message := sandbox.Ready(found.Status.Conditions).Message; problem == "" && !strings.Contains(message, word) {
 			problem = fmt.Sprintf("no %q in %q", word, message)
 		}
 	}
@@ -83,7 +84,7 @@ func (n *tenant) tells(t *testing.T, reason string, words ...string) string {
 // the bindings name the connection. The right Secret is all it takes.
 func TestCredentials(t *testing.T) {
 	underDeployedOperator(t)
-	good := map[string]string{"login": login, "password": password}
+	good := map[string]string{"login": account.Login, "password": account.Password}
 	for name, test := range map[string]struct {
 		secret map[string]string // none if nil
 		reason string
@@ -91,7 +92,7 @@ func TestCredentials(t *testing.T) {
 		logins int
 	}{
 		"wrong password": {
-			secret: map[string]string{"login": login, "password": wrongPassword},
+			secret: map[string]string{"login": account.Login, "password": wrongPassword},
 			reason: v1alpha1.ReasonLoginRefused,
 			words:  []string{"password"},
 			logins: 1,
@@ -101,7 +102,7 @@ func TestCredentials(t *testing.T) {
 			words:  []string{"login", "password"},
 		},
 		"no password": {
-			secret: map[string]string{"login": login},
+			secret: map[string]string{"login": account.Login},
 			reason: v1alpha1.ReasonSecretInvalid,
 			words:  []string{"no key password"},
 		},
@@ -113,21 +114,21 @@ func TestCredentials(t *testing.T) {
 			if test.secret != nil {
 				create(t, secret)
 			}
-			create(t, n.connection(n.platform.URL))
+			create(t, n.connection(n.Platform.URL))
 			n.bindCrowd(t)
-			words := append([]string{n.namespace + "/" + secretName}, test.words...)
-			within(t, 20*time.Second, func() string {
-				return first(n.tells(t, test.reason, words...), n.each(func(name string) string { return n.waits(t, name) }))
+			words := append([]string{n.Namespace + "/" + secretName}, test.words...)
+			sandbox.Within(t, 20*time.Second, func() string {
+				return sandbox.First(n.tells(t, test.reason, words...), n.each(func(name string) string { return n.waits(t, name) }))
 			})
 			n.demoteCrowd(t)
-			within(t, 20*time.Second, func() string { return n.each(func(name string) string { return n.waits(t, name) }) })
-			if got := n.platform.Count(delossim.OpAny); got != test.logins {
-				t.Errorf("the platform was called %d times, want %d: %s", got, test.logins, n.platform.Summary())
+			sandbox.Within(t, 20*time.Second, func() string { return n.each(func(name string) string { return n.waits(t, name) }) })
+			if got := n.Platform.Count(delossim.OpAny); got != test.logins {
+				t.Errorf("the platform was called %d times, want %d: %s", got, test.logins, n.Platform.Summary())
 			}
 
 			n.putSecret(t, test.secret != nil, good)
-			within(t, 20*time.Second, func() string { return n.each(func(name string) string { return n.bound(t, name) }) })
-			if got := n.platform.Count(delossim.OpLogin); got != test.logins+1 {
+			sandbox.Within(t, 20*time.Second, func() string { return n.each(func(name string) string { return n.Unbound(t, name) }) })
+			if got := n.Platform.Count(delossim.OpLogin); got != test.logins+1 {
 				t.Errorf("%d logins, want %d", got, test.logins+1)
 			}
 		})
@@ -142,21 +143,21 @@ func TestRotationDuringARevocation(t *testing.T) {
 	n := newTenant(t, crowd())
 	n.connect(t)
 	n.bindCrowd(t)
-	within(t, 20*time.Second, func() string { return n.each(func(name string) string { return n.bound(t, name) }) })
+	sandbox.Within(t, 20*time.Second, func() string { return n.each(func(name string) string { return n.Unbound(t, name) }) })
 
-	n.platform.Inject(delossim.Fault{Op: delossim.OpLogin, Delay: 200 * time.Millisecond})
-	n.platform.SetPassword(login, next)
-	n.platform.RevokeSessions()
-	n.putSecret(t, true, map[string]string{"login": login, "password": next})
+	n.Platform.Inject(delossim.Fault{Op: delossim.OpLogin, Delay: 200 * time.Millisecond})
+	n.Platform.SetPassword(account.Login, next)
+	n.Platform.RevokeSessions()
+	n.putSecret(t, true, map[string]string{"login": account.Login, "password": next})
 	if problem := n.each(func(name string) string {
-		if err := kube.Delete(t.Context(), n.binding(name, "", "", true)); err != nil {
+		if err := kube.Delete(t.Context(), n.Binding(name, "", "", true)); err != nil {
 			return err.Error()
 		}
 		return ""
 	}); problem != "" {
 		t.Fatal(problem)
 	}
-	within(t, 20*time.Second, func() string {
+	sandbox.Within(t, 20*time.Second, func() string {
 		return n.each(func(name string) string { return n.absent(t, &v1alpha1.ClientBinding{}, name) })
 	})
 }
@@ -165,8 +166,8 @@ func TestRotationDuringARevocation(t *testing.T) {
 func (n *tenant) demoteCrowd(t *testing.T) {
 	t.Helper()
 	if problem := n.each(func(name string) string {
-		binding := n.binding(name, "", "", false)
-		patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"isOwner":false}}`))
+		binding := n.Binding(name, "", "", false)
+		patch := sandbox.MergePatch(`{"spec":{"isOwner":false}}`)
 		if err := kube.Patch(t.Context(), binding, patch); err != nil {
 			return err.Error()
 		}
@@ -197,14 +198,14 @@ func (n *tenant) putSecret(t *testing.T, exists bool, data map[string]string) {
 func TestNobodyAnswers(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, crowd())
-	address := strings.TrimPrefix(n.platform.URL, "http://")
-	if err := n.platform.Stop(); err != nil {
+	address := strings.TrimPrefix(n.Platform.URL, "http://")
+	if err := n.Platform.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	n.connect(t)
 	n.bindCrowd(t)
-	within(t, 20*time.Second, func() string {
-		return first(
+	sandbox.Within(t, 20*time.Second, func() string {
+		return sandbox.First(
 			n.tells(t, v1alpha1.ReasonAPIUnavailable, address+" refused the connection", "Tried again within a minute"),
 			n.each(func(name string) string { return n.waits(t, name) }),
 		)
@@ -215,8 +216,8 @@ func TestNobodyAnswers(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The platform is the same one; only the server before it is new.
-	server := &http.Server{Handler: n.platform}
+	server := &http.Server{Handler: n.Platform}
 	t.Cleanup(func() { _ = server.Close() })
 	go func() { _ = server.Serve(listener) }()
-	within(t, 30*time.Second, func() string { return n.each(func(name string) string { return n.bound(t, name) }) })
+	sandbox.Within(t, 30*time.Second, func() string { return n.each(func(name string) string { return n.Unbound(t, name) }) })
 }

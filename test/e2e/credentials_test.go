@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -12,13 +11,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // newTenantWithoutRights is a tenant whose Secrets the operator may not use.
 func newTenantWithoutRights(t *testing.T) *tenant {
 	t.Helper()
 	n := newTenant(t, crowd())
-	if err := kube.Delete(t.Context(), n.credentialsBinding()); err != nil {
+	if err := kube.Delete(t.Context(), n.CredentialsBinding()); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -30,11 +30,11 @@ func TestRightToTheSecretsOfANamespace(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenantWithoutRights(t)
 	n.connect(t)
-	create(t, n.binding("cb", "user_0", "cust_1", false))
-	command := "kubectl create rolebinding clientbinding-operator-credentials -n " + n.namespace +
+	create(t, n.Binding("cb", "user_0", "cust_1", false))
+	command := "kubectl create rolebinding clientbinding-operator-credentials -n " + n.Namespace +
 		" --clusterrole=clientbinding-operator-credentials --serviceaccount=clientbinding-system:clientbinding-operator"
-	within(t, 20*time.Second, func() string {
-		return first(n.tells(t, v1alpha1.ReasonSecretUnreadable, n.namespace+"/"+secretName, command), n.waits(t, "cb"))
+	sandbox.Within(t, 20*time.Second, func() string {
+		return sandbox.First(n.tells(t, v1alpha1.ReasonSecretUnreadable, n.Namespace+"/"+secretName, command), n.waits(t, "cb"))
 	})
 
 	n.administer(t, "ann")
@@ -42,7 +42,7 @@ func TestRightToTheSecretsOfANamespace(t *testing.T) {
 	if _, err := cluster.Kubectl(t.Context(), "", arguments...); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 15*time.Second, func() string { return n.bound(t, "cb") })
+	sandbox.Within(t, 15*time.Second, func() string { return n.Unbound(t, "cb") })
 }
 
 // administer gives a user the rights of the cluster's role admin in the namespace: of the roles that it aggregates, since
@@ -51,7 +51,7 @@ func (n *tenant) administer(t *testing.T, user string) {
 	t.Helper()
 	for _, role := range []string{"system:aggregate-to-admin", "system:aggregate-to-edit", "system:aggregate-to-view"} {
 		create(t, &rbacv1.RoleBinding{
-			ObjectMeta: n.meta(role),
+			ObjectMeta: n.Meta(role),
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 			Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
 		})
@@ -62,27 +62,27 @@ func (n *tenant) administer(t *testing.T, user string) {
 func TestRightToOneSecret(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenantWithoutRights(t)
-	role := &rbacv1.Role{ObjectMeta: n.meta("one-secret"), Rules: []rbacv1.PolicyRule{{
+	role := &rbacv1.Role{ObjectMeta: n.Meta("one-secret"), Rules: []rbacv1.PolicyRule{{
 		APIGroups: []string{""}, Resources: []string{"secrets"}, ResourceNames: []string{secretName}, Verbs: []string{"get", "list", "watch", "patch"},
 	}}}
-	binding := n.credentialsBinding()
+	binding := n.CredentialsBinding()
 	binding.Name, binding.RoleRef.Kind, binding.RoleRef.Name = role.Name, "Role", role.Name
 	create(t, role)
 	create(t, binding)
 	n.connect(t)
-	create(t, n.binding("cb", "user_0", "cust_1", false))
-	within(t, 20*time.Second, func() string { return n.bound(t, "cb") })
+	create(t, n.Binding("cb", "user_0", "cust_1", false))
+	sandbox.Within(t, 20*time.Second, func() string { return n.Unbound(t, "cb") })
 
-	n.putSecret(t, true, map[string]string{"login": login, "password": wrongPassword})
-	within(t, 20*time.Second, func() string { return n.tells(t, v1alpha1.ReasonLoginRefused) })
-	n.putSecret(t, true, map[string]string{"login": login, "password": password})
-	within(t, 20*time.Second, func() string { return n.bound(t, "cb") })
+	n.putSecret(t, true, map[string]string{"login": account.Login, "password": wrongPassword})
+	sandbox.Within(t, 20*time.Second, func() string { return n.tells(t, v1alpha1.ReasonLoginRefused) })
+	n.putSecret(t, true, map[string]string{"login": account.Login, "password": account.Password})
+	sandbox.Within(t, 20*time.Second, func() string { return n.Unbound(t, "cb") })
 
-	for _, object := range []client.Object{n.binding("cb", "", "", false), n.connection(n.platform.URL), n.secret(nil)} {
+	for _, object := range []client.Object{n.Binding("cb", "", "", false), n.connection(n.Platform.URL), n.secret(nil)} {
 		if err := kube.Delete(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
-		within(t, 20*time.Second, func() string { return n.remains(t, object) })
+		sandbox.Within(t, 20*time.Second, func() string { return n.remains(t, object) })
 	}
 }
 
@@ -98,7 +98,7 @@ func TestWhatAnAdministratorMayHandOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for role, want := range map[string]bool{credentialsRole: true, operatorName: false} {
-		binding := n.credentialsBinding()
+		binding := n.CredentialsBinding()
 		binding.Name, binding.RoleRef.Name = "by-beth-"+role, role
 		if err := beth.Create(t.Context(), binding); (err == nil) != want {
 			t.Errorf("binding %s: %v", role, err)
@@ -112,10 +112,10 @@ func TestRightThatIsTakenAway(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, crowd())
 	n.connect(t)
-	create(t, n.binding("cb", "user_0", "cust_1", false))
-	within(t, 20*time.Second, func() string { return n.bound(t, "cb") })
+	create(t, n.Binding("cb", "user_0", "cust_1", false))
+	sandbox.Within(t, 20*time.Second, func() string { return n.Unbound(t, "cb") })
 	// A RoleBinding in use stays when it is deleted, like a Secret; its subjects can be changed at any time.
-	binding := n.credentialsBinding()
+	binding := n.CredentialsBinding()
 	if err := kube.Get(t.Context(), client.ObjectKeyFromObject(binding), binding); err != nil {
 		t.Fatal(err)
 	}
@@ -124,29 +124,26 @@ func TestRightThatIsTakenAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := 0
-	within(t, 20*time.Second, func() string {
+	sandbox.Within(t, 20*time.Second, func() string {
 		asked++
-		patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"%d"}}}`, v1alpha1.RequestedAtAnnotation, asked)
-		if err := kube.Patch(t.Context(), n.connection(""), client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
-			t.Fatal(err)
-		}
+		n.Patch(t, n.connection(""), `{"metadata":{"annotations":{%q:"%d"}}}`, v1alpha1.RequestedAtAnnotation, asked)
 		return n.tells(t, v1alpha1.ReasonSecretUnreadable, "kubectl create rolebinding")
 	})
-	create(t, n.binding("second", "user_1", "cust_1", false))
-	within(t, 20*time.Second, func() string { return n.bound(t, "second") })
-	if err := kube.Delete(t.Context(), n.binding("cb", "", "", false)); err != nil {
+	create(t, n.Binding("second", "user_1", "cust_1", false))
+	sandbox.Within(t, 20*time.Second, func() string { return n.Unbound(t, "second") })
+	if err := kube.Delete(t.Context(), n.Binding("cb", "", "", false)); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 20*time.Second, func() string { return n.gone(t, "cb") })
-	binding.Subjects = n.credentialsBinding().Subjects
+	sandbox.Within(t, 20*time.Second, func() string { return n.gone(t, "cb") })
+	binding.Subjects = n.CredentialsBinding().Subjects
 	if err := kube.Update(t.Context(), binding); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 20*time.Second, func() string {
+	sandbox.Within(t, 20*time.Second, func() string {
 		found := &v1alpha1.APIConnection{}
-		if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName}, found); err != nil {
+		if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: v1alpha1.DefaultConnectionName}, found); err != nil {
 			return err.Error()
 		}
-		return condition(found, found.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonLoggedIn)
+		return sandbox.NotReady(found, found.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonLoggedIn)
 	})
 }

@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
@@ -32,8 +30,8 @@ type role struct {
 // newDirector has a role for every user and client of the tenant's platform.
 func newDirector(n *tenant, random *rand.Rand) *director {
 	d := &director{tenant: n, random: random}
-	for _, user := range n.platform.Users() {
-		for _, cuid := range n.platform.Clients() {
+	for _, user := range n.Platform.Users() {
+		for _, cuid := range n.Platform.Clients() {
 			d.roles = append(d.roles, &role{user: user.UUID, cuid: cuid})
 		}
 	}
@@ -67,14 +65,13 @@ func (d *director) play(t *testing.T, r *role) {
 	case r.name == "":
 		d.made++
 		r.name, r.isOwner = fmt.Sprintf("binding-%d", d.made), d.random.IntN(2) == 0
-		err = kube.Create(t.Context(), d.tenant.binding(r.name, r.user, r.cuid, r.isOwner))
+		err = kube.Create(t.Context(), d.tenant.Binding(r.name, r.user, r.cuid, r.isOwner))
 	case d.random.IntN(2) == 0:
 		r.leaving = true
-		err = kube.Delete(t.Context(), d.tenant.binding(r.name, r.user, r.cuid, r.isOwner))
+		err = kube.Delete(t.Context(), d.tenant.Binding(r.name, r.user, r.cuid, r.isOwner))
 	default:
 		r.isOwner = !r.isOwner
-		patch := fmt.Appendf(nil, `{"spec":{"isOwner":%t}}`, r.isOwner)
-		err = kube.Patch(t.Context(), d.tenant.binding(r.name, "", "", r.isOwner), client.RawPatch("application/merge-patch+json", patch))
+		d.tenant.Patch(t, d.tenant.Binding(r.name, "", "", r.isOwner), `{"spec":{"isOwner":%t}}`, r.isOwner)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +87,7 @@ func (d *director) unsettled(t *testing.T) string {
 		case r.leaving:
 			problem = d.tenant.gone(t, r.name)
 		case r.name != "":
-			problem = d.tenant.bound(t, r.name)
+			problem = d.tenant.Unbound(t, r.name)
 		}
 		if problem != "" {
 			return problem

@@ -11,6 +11,7 @@ import (
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // A dry run says what is there and what would be done, and changes nothing but statuses. Without the flag the same is done.
@@ -18,14 +19,14 @@ func TestDryRun(t *testing.T) {
 	before := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}, {UUID: "user_1"}}, Clients: []string{"cust_1"}})
 	before.connect(t)
 	runAlone(t)
-	leaving, ending := before.binding("leaving", "user_0", "cust_1", true), before.binding("ending", "user_1", "cust_1", false)
+	leaving, ending := before.Binding("leaving", "user_0", "cust_1", true), before.Binding("ending", "user_1", "cust_1", false)
 	create(t, leaving)
 	create(t, ending)
-	within(t, 30*time.Second, func() string { return first(before.bound(t, "leaving"), before.bound(t, "ending")) })
+	sandbox.Within(t, 30*time.Second, func() string { return sandbox.First(before.Unbound(t, "leaving"), before.Unbound(t, "ending")) })
 	if err := operator.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	made := before.platform.Count(delossim.OpRelate)
+	made := before.Platform.Count(delossim.OpRelate)
 	patch(t, ending, `{"spec":{"expiresAt":"`+time.Now().Add(time.Second).UTC().Format(time.RFC3339)+`"}}`)
 	if err := kube.Delete(t.Context(), leaving); err != nil {
 		t.Fatal(err)
@@ -41,11 +42,11 @@ func TestDryRun(t *testing.T) {
 	if err := operator.Start(t.Context(), verbose, "--leader-elect=false", "--dry-run"); err != nil {
 		t.Fatal(err)
 	}
-	create(t, n.binding("lacking", "user_0", "cust_1", true))
-	create(t, n.binding("there", "user_1", "cust_1", true))
-	create(t, n.binding("differing", "user_2", "cust_1", true))
-	within(t, 30*time.Second, func() string {
-		return first(
+	create(t, n.Binding("lacking", "user_0", "cust_1", true))
+	create(t, n.Binding("there", "user_1", "cust_1", true))
+	create(t, n.Binding("differing", "user_2", "cust_1", true))
+	sandbox.Within(t, 30*time.Second, func() string {
+		return sandbox.First(
 			n.says(t, "lacking", metav1.ConditionFalse, v1alpha1.ReasonDryRun),
 			n.says(t, "there", metav1.ConditionTrue, v1alpha1.ReasonUnclaimed),
 			n.says(t, "differing", metav1.ConditionFalse, v1alpha1.ReasonDryRun),
@@ -65,7 +66,7 @@ func TestDryRun(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
-	connection, secret := &v1alpha1.APIConnection{ObjectMeta: n.meta(v1alpha1.DefaultConnectionName)}, &corev1.Secret{ObjectMeta: n.meta(secretName)}
+	connection, secret := &v1alpha1.APIConnection{ObjectMeta: n.Meta(v1alpha1.DefaultConnectionName)}, &corev1.Secret{ObjectMeta: n.Meta(secretName)}
 	for _, object := range []client.Object{connection, secret} {
 		if err := kube.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
 			t.Fatal(err)
@@ -78,7 +79,7 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("the connection protects %v", connection.Status.ProtectedSecrets)
 	}
 	for platform, want := range map[*tenant][2]int{n: {0, 0}, before: {made, 0}} {
-		if got := [2]int{platform.platform.Count(delossim.OpRelate), platform.platform.Count(delossim.OpUnrelate)}; got != want {
+		if got := [2]int{platform.Platform.Count(delossim.OpRelate), platform.Platform.Count(delossim.OpUnrelate)}; got != want {
 			t.Errorf("grants and removals are %v, want %v", got, want)
 		}
 	}
@@ -87,10 +88,10 @@ func TestDryRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	startAlone(t)
-	within(t, 30*time.Second, func() string {
-		return first(n.bound(t, "lacking"), n.bound(t, "there"), n.bound(t, "differing"), before.gone(t, "leaving"), before.expired(t, "ending"))
+	sandbox.Within(t, 30*time.Second, func() string {
+		return sandbox.First(n.Unbound(t, "lacking"), n.Unbound(t, "there"), n.Unbound(t, "differing"), before.gone(t, "leaving"), before.expired(t, "ending"))
 	})
-	if related := before.platform.Relations("user_0"); len(related) > 0 {
+	if related := before.Platform.Relations("user_0"); len(related) > 0 {
 		t.Errorf("user_0 still has %v", related)
 	}
 }
@@ -110,7 +111,7 @@ func (n *tenant) memory(t *testing.T, name string) memory {
 func (n *tenant) read(t *testing.T, name string) *v1alpha1.ClientBinding {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: name}, binding); err != nil {
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
 		t.Fatal(err)
 	}
 	return binding
@@ -120,7 +121,7 @@ func (n *tenant) read(t *testing.T, name string) *v1alpha1.ClientBinding {
 func (n *tenant) says(t *testing.T, name string, status metav1.ConditionStatus, reason string) string {
 	t.Helper()
 	binding := n.read(t, name)
-	if problem := condition(binding, binding.Status.Conditions, status, reason); problem != "" {
+	if problem := sandbox.NotReady(binding, binding.Status.Conditions, status, reason); problem != "" {
 		return name + ": " + problem
 	}
 	return ""
@@ -130,7 +131,7 @@ func (n *tenant) says(t *testing.T, name string, status metav1.ConditionStatus, 
 func (n *tenant) counts(t *testing.T, want int32) string {
 	t.Helper()
 	connection := &v1alpha1.APIConnection{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName}, connection); err != nil {
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: v1alpha1.DefaultConnectionName}, connection); err != nil {
 		t.Fatal(err)
 	}
 	return cmp.Diff(&want, connection.Status.Bindings)

@@ -22,6 +22,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // A leader is frozen between the record of a grant and its call. Another one takes over, revokes, and lets the object go.
@@ -29,7 +30,7 @@ import (
 func TestFrozenLeader(t *testing.T) {
 	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}}, Clients: []string{"cust_0"}})
 	n.connect(t)
-	binding := n.binding("late", "user_0", "cust_0", true)
+	binding := n.Binding("late", "user_0", "cust_0", true)
 	recorded, name := make(chan struct{}), binding.Name
 	var first func() error
 	kubeconfig := beforeAPIServer(t, sync.OnceFunc(func() {
@@ -73,21 +74,21 @@ func TestFrozenLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The lease, and the time in which the call may still arrive.
-	within(t, 2*time.Minute, func() string { return n.gone(t, name) })
+	sandbox.Within(t, 2*time.Minute, func() string { return n.gone(t, name) })
 	if err := frozen.Thaw(); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 30*time.Second, func() string {
+	sandbox.Within(t, 30*time.Second, func() string {
 		if !frozen.Ended() {
 			return "the former leader goes on: " + frozen.LogEnd()
 		}
 		return ""
 	})
 
-	if got := n.platform.Count(delossim.OpRelate); got != 0 {
-		t.Errorf("%d grants were sent: %s", got, n.platform.Summary())
+	if got := n.Platform.Count(delossim.OpRelate); got != 0 {
+		t.Errorf("%d grants were sent: %s", got, n.Platform.Summary())
 	}
-	if diff := cmp.Diff(map[string]bool{}, n.platform.Relations("user_0")); diff != "" {
+	if diff := cmp.Diff(map[string]bool{}, n.Platform.Relations("user_0")); diff != "" {
 		t.Errorf("access (-want +got):\n%s", diff)
 	}
 }

@@ -16,39 +16,6 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// samples are those of config/samples as this tenant's: in its namespace, for its platform.
-func (n *tenant) samples(t *testing.T) sandbox.Manifests {
-	t.Helper()
-	rendered, err := sandbox.Render(t.Context(), "config/samples")
-	if err != nil {
-		t.Fatal(err)
-	}
-	set := func(object *unstructured.Unstructured, value string, path ...string) {
-		t.Helper()
-		if err := unstructured.SetNestedField(object.Object, value, path...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var own sandbox.Manifests
-	for _, object := range rendered {
-		switch object.GetKind() {
-		case "Namespace":
-			continue
-		case "APIConnection":
-			set(object, n.platform.URL, "spec", "url")
-		case "Secret":
-			set(object, login, "stringData", v1alpha1.SecretKeyLogin)
-			set(object, password, "stringData", v1alpha1.SecretKeyPassword)
-		}
-		object.SetNamespace(n.namespace)
-		if _, refers, _ := unstructured.NestedString(object.Object, "spec", "connectionRef", "namespace"); refers {
-			set(object, n.namespace, "spec", "connectionRef", "namespace")
-		}
-		own = append(own, object)
-	}
-	return own
-}
-
 // text is how kubectl is given manifests.
 func text(t *testing.T, manifests sandbox.Manifests) string {
 	t.Helper()
@@ -110,12 +77,12 @@ func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			n := newTenant(t, delossim.Examples())
-			samples := n.samples(t)
+			samples := n.Samples(t)
 			input := text(t, samples)
 			if _, err := cluster.Kubectl(t.Context(), input, append([]string{"apply", "-f", "-"}, flags...)...); err != nil {
 				t.Fatal(err)
 			}
-			within(t, 20*time.Second, func() string {
+			sandbox.Within(t, 20*time.Second, func() string {
 				for _, sample := range samples {
 					object := live(t, sample)
 					if !ours(sample) {
@@ -127,7 +94,7 @@ func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 					if sample.GetKind() != "ClientBinding" || object.GetName() == wrong {
 						continue
 					}
-					if problem := n.bound(t, object.GetName()); problem != "" {
+					if problem := n.Unbound(t, object.GetName()); problem != "" {
 						return problem
 					}
 				}
@@ -176,7 +143,7 @@ func TestFluxWaitsForTheAccess(t *testing.T) {
 	config.Settings.Lag = time.Second
 	n := newTenant(t, config)
 	var bindings sandbox.Manifests
-	for _, sample := range n.samples(t) {
+	for _, sample := range n.Samples(t) {
 		// As Flux does.
 		if err := kube.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(sample.DeepCopy()), client.FieldOwner("kustomize-controller"), client.ForceOwnership); err != nil {
 			t.Fatal(err)
@@ -185,16 +152,16 @@ func TestFluxWaitsForTheAccess(t *testing.T) {
 			bindings = append(bindings, sample)
 		}
 		if sample.GetKind() == "APIConnection" {
-			within(t, 20*time.Second, func() string { return not("Current", statusOf(t, sample)) })
+			sandbox.Within(t, 20*time.Second, func() string { return not("Current", statusOf(t, sample)) })
 		}
 	}
-	within(t, 20*time.Second, func() string {
+	sandbox.Within(t, 20*time.Second, func() string {
 		for _, binding := range bindings {
 			if binding.GetName() == wrong {
 				continue
 			}
 			computed := statusOf(t, binding)
-			if problem := n.bound(t, binding.GetName()); computed == "Current" && problem != "" {
+			if problem := n.Unbound(t, binding.GetName()); computed == "Current" && problem != "" {
 				t.Fatalf("Flux would be done, but %s", problem)
 			}
 			if problem := not("Current", computed); problem != "" {
@@ -219,7 +186,7 @@ func TestFluxWaitsForTheAccess(t *testing.T) {
 	if computed := statusOf(t, leaving); computed != "Terminating" {
 		t.Errorf("a binding that is being revoked is %s", computed)
 	}
-	within(t, 20*time.Second, func() string { return n.gone(t, leaving.GetName()) })
+	sandbox.Within(t, 20*time.Second, func() string { return n.gone(t, leaving.GetName()) })
 }
 
 func not(want, got string) string {

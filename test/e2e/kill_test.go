@@ -16,6 +16,7 @@ import (
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // The operator may die at any moment: whatever it was doing, its successor brings about what is declared.
@@ -39,7 +40,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	deadline := time.Now().Add(2 * time.Minute)
 	for turn := 0; !a.done(); turn++ {
 		if time.Now().After(deadline) {
-			t.Fatalf("not done: %s; the platform was asked %s", a, n.platform.Summary())
+			t.Fatalf("not done: %s; the platform was asked %s", a, n.Platform.Summary())
 		}
 		d.act(t)
 		select {
@@ -55,9 +56,9 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	within(t, time.Minute, func() string { return d.unsettled(t) })
+	sandbox.Within(t, time.Minute, func() string { return d.unsettled(t) })
 	for user, want := range d.declared() {
-		if got := n.platform.Relations(user); !maps.Equal(got, want) {
+		if got := n.Platform.Relations(user); !maps.Equal(got, want) {
 			t.Errorf("%s has %v, declared is %v", user, got, want)
 		}
 	}
@@ -80,19 +81,16 @@ func TestKilledInTheMiddleOfAnExpiry(t *testing.T) {
 		{op: delossim.OpUnrelate, then: delossim.OpUser},
 		{op: delossim.OpUnrelate, then: delossim.OpUser, after: 10 * time.Millisecond},
 	} {
-		binding := n.binding(fmt.Sprintf("temporary-%d", i), fmt.Sprintf("user_%d", i), "cust_0", true)
+		binding := n.Binding(fmt.Sprintf("temporary-%d", i), fmt.Sprintf("user_%d", i), "cust_0", true)
 		create(t, binding)
-		within(t, time.Minute, func() string { return n.bound(t, binding.Name) })
+		sandbox.Within(t, time.Minute, func() string { return n.Unbound(t, binding.Name) })
 		a.aim(moment)
 		end := time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339)
-		patch := fmt.Appendf(nil, `{"spec":{"expiresAt":%q}}`, end)
-		if err := kube.Patch(t.Context(), binding, client.RawPatch("application/merge-patch+json", patch)); err != nil {
-			t.Fatal(err)
-		}
+		n.Patch(t, binding, `{"spec":{"expiresAt":%q}}`, end)
 		k := a.wait(t)
 		t.Logf("killed %s after %s %s", k.after, k.call.Method, k.call.Path)
 		startAlone(t)
-		within(t, time.Minute, func() string { return n.expired(t, binding.Name) })
+		sandbox.Within(t, time.Minute, func() string { return n.expired(t, binding.Name) })
 	}
 }
 
@@ -103,7 +101,7 @@ func TestKilledBetweenIntentAndResult(t *testing.T) {
 	runAlone(t)
 	n.connect(t)
 	a.aim(target{op: delossim.OpRelate})
-	create(t, n.binding("granted", "user_0", "cust_0", true))
+	create(t, n.Binding("granted", "user_0", "cust_0", true))
 
 	k := a.wait(t)
 
@@ -130,11 +128,11 @@ func TestKilledBetweenIntentAndResult(t *testing.T) {
 func (n *tenant) expired(t *testing.T, name string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: name}, binding); err != nil {
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
 		t.Fatal(err)
 	}
-	problem := condition(binding, binding.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonExpired)
-	switch relations := n.platform.Relations(binding.Spec.UserUUID); {
+	problem := sandbox.NotReady(binding, binding.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonExpired)
+	switch relations := n.Platform.Relations(binding.Spec.UserUUID); {
 	case problem != "":
 		return name + ": " + problem
 	case len(relations) > 0:

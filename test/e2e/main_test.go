@@ -6,21 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/signal"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
-	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
@@ -33,68 +25,16 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	ctrl.SetLogger(logr.Discard())
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code, err := run(ctx, m)
-	stop()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func run(ctx context.Context, m *testing.M) (code int, err error) {
-	assets := os.Getenv("KUBEBUILDER_ASSETS")
-	if assets == "" {
-		return 1, errors.New("these tests need a control plane: run `make test`, or set KUBEBUILDER_ASSETS to what `make controlplane` prints")
-	}
-	if box, err = sandbox.New(); err != nil {
-		return 1, err
-	}
-	defer func() { err = errors.Join(err, box.Close()) }()
-	if err := prepare(ctx, assets); err != nil {
-		return 1, err
-	}
-	// Tests know nothing of signals: they end here and now, and leave nothing behind.
-	stopWaiting := context.AfterFunc(ctx, func() {
-		fmt.Fprintln(os.Stderr, "e2e:", errors.Join(errors.New("interrupted"), box.Close()))
-		os.Exit(1)
+	sandbox.Main("e2e", func(c *sandbox.Command) {
+		// A namespace is to go when it is deleted.
+		box = sandbox.Start(c, sandbox.Options{Controllers: true, BuildFlags: []string{"-race"}})
+		cluster, operator, kube = box.Cluster, box.Operator, box.Kube
+		var err error
+		metricsAddress, err = sandbox.FreeAddress(c.Context())
+		sandbox.Must(c, err)
+		c.RunTests(m)
+		sandbox.Must(c, checkLog())
 	})
-	defer stopWaiting()
-	code = m.Run()
-	return code, checkLog()
-}
-
-func prepare(ctx context.Context, assets string) (err error) {
-	if cluster, err = box.StartControlPlane(ctx, assets); err != nil {
-		return err
-	}
-	// A namespace is to go when it is deleted.
-	if err := box.StartControllers(ctx, cluster); err != nil {
-		return err
-	}
-	deployment, err := cluster.Install(ctx)
-	if err != nil {
-		return err
-	}
-	if operator, err = box.BuildOperator(ctx, cluster, deployment, "-race"); err != nil {
-		return err
-	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	metricsAddress = listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return err
-	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return err
-	}
-	kube, err = client.New(cluster.Config, client.Options{Scheme: scheme})
-	return err
 }
 
 // deployed starts the operator as it is deployed, for all tests that run in parallel.
@@ -132,14 +72,14 @@ func checkLog() error {
 	}
 	var errs []error
 	for text, meaning := range map[string]string{
-		"is forbidden":  "its role lacks a right",
-		"DATA RACE":     "a data race",
-		"panic":         "a panic",
-		password:        "the password",
-		wrongPassword:   "the wrong password",
-		"eyJ":           "a token (JWT)",
-		"Bearer ":       "an Authorization header",
-		"/auth/refresh": "the URL that holds the refresh token",
+		"is forbidden":   "its role lacks a right",
+		"DATA RACE":      "a data race",
+		"panic":          "a panic",
+		account.Password: "the password",
+		wrongPassword:    "the wrong password",
+		"eyJ":            "a token (JWT)",
+		"Bearer ":        "an Authorization header",
+		"/auth/refresh":  "the URL that holds the refresh token",
 	} {
 		if line := lineWith(log, text); line != "" {
 			errs = append(errs, fmt.Errorf("the operator's log has %s: %s", meaning, line))

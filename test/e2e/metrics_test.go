@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // The metrics are for those whom the API server knows and who may read them, by the roles that are shipped.
@@ -20,7 +22,7 @@ func TestMetricsNeedALogin(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, crowd())
 	// It makes a certificate first.
-	within(t, 20*time.Second, func() string {
+	sandbox.Within(t, 20*time.Second, func() string {
 		connection, err := new(net.Dialer).DialContext(t.Context(), "tcp", metricsAddress)
 		if err != nil {
 			return err.Error()
@@ -47,7 +49,7 @@ func TestMetricsNeedALogin(t *testing.T) {
 // account makes a ServiceAccount and returns a token of it.
 func (n *tenant) account(t *testing.T, name string) string {
 	t.Helper()
-	account := &corev1.ServiceAccount{ObjectMeta: n.meta(name)}
+	account := &corev1.ServiceAccount{ObjectMeta: n.Meta(name)}
 	create(t, account)
 	request := &authenticationv1.TokenRequest{}
 	if err := kube.SubResource("token").Create(t.Context(), account, request); err != nil {
@@ -61,9 +63,9 @@ func (n *tenant) metricsReader(t *testing.T) string {
 	t.Helper()
 	token := n.account(t, "prometheus")
 	create(t, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: n.namespace + "-prometheus"},
+		ObjectMeta: metav1.ObjectMeta{Name: n.Namespace + "-prometheus"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "clientbinding-operator-metrics-reader"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: n.namespace, Name: "prometheus"}},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: n.Namespace, Name: "prometheus"}},
 	})
 	return token
 }

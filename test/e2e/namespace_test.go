@@ -14,6 +14,7 @@ import (
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // population is how many bindings a namespace holds that is deleted.
@@ -29,7 +30,7 @@ func TestNamespaceIsDeleted(t *testing.T) {
 	n := newTenant(t, populated())
 	n.populate(t)
 	n.deleteNamespace(t)
-	within(t, emptied, func() string { return first(n.left(t), n.namespaceGone(t)) })
+	sandbox.Within(t, emptied, func() string { return sandbox.First(n.left(t), n.namespaceGone(t)) })
 }
 
 // The same when the operator dies half-way: its successor finds the credentials still there.
@@ -43,16 +44,16 @@ func TestNamespaceIsDeletedAndTheOperatorKilled(t *testing.T) {
 	a.aim(target{op: delossim.OpUnrelate, skip: population / 2})
 	n.deleteNamespace(t)
 	k := a.wait(t)
-	if left := n.related(); left == 0 || left >= population {
+	if left := n.Platform.RelationCount(); left == 0 || left >= population {
 		t.Errorf("killed after %s %s, when %d of %d relations were left: that is not half-way", k.call.Method, k.call.Path, left, population)
 	}
 	// Dead, it revokes nothing; what it has to revoke, and with what, must outlive the namespace's controller, which
 	// has asked for the deletion of everything by then.
-	within(t, emptied, func() string {
-		return first(n.deleting(t, &v1alpha1.APIConnection{}, v1alpha1.DefaultConnectionName), n.deleting(t, &corev1.Secret{}, secretName))
+	sandbox.Within(t, emptied, func() string {
+		return sandbox.First(n.deleting(t, &v1alpha1.APIConnection{}, v1alpha1.DefaultConnectionName), n.deleting(t, &corev1.Secret{}, secretName))
 	})
 	startAlone(t)
-	within(t, emptied, func() string { return first(n.left(t), n.namespaceGone(t)) })
+	sandbox.Within(t, emptied, func() string { return sandbox.First(n.left(t), n.namespaceGone(t)) })
 }
 
 // A connection and its Secret that are deleted while bindings need them stay until the last one is gone, so that
@@ -62,11 +63,11 @@ func TestConnectionStaysWhileItIsInUse(t *testing.T) {
 	n := newTenant(t, crowd())
 	n.connect(t)
 	n.bindCrowd(t)
-	within(t, 30*time.Second, func() string { return n.each(func(name string) string { return n.bound(t, name) }) })
+	sandbox.Within(t, 30*time.Second, func() string { return n.each(func(name string) string { return n.Unbound(t, name) }) })
 	inUse := func() string {
-		return first(n.deleting(t, &v1alpha1.APIConnection{}, v1alpha1.DefaultConnectionName), n.deleting(t, &corev1.Secret{}, secretName))
+		return sandbox.First(n.deleting(t, &v1alpha1.APIConnection{}, v1alpha1.DefaultConnectionName), n.deleting(t, &corev1.Secret{}, secretName))
 	}
-	for _, object := range []client.Object{n.connection(n.platform.URL), n.secret(nil)} {
+	for _, object := range []client.Object{n.connection(n.Platform.URL), n.secret(nil)} {
 		if err := kube.Delete(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
@@ -76,16 +77,16 @@ func TestConnectionStaysWhileItIsInUse(t *testing.T) {
 			t.Fatalf("%d bindings are left: %s", waiting-i, problem)
 		}
 		name := fmt.Sprintf("binding-%d", i)
-		if err := kube.Delete(t.Context(), n.binding(name, "", "", true)); err != nil {
+		if err := kube.Delete(t.Context(), n.Binding(name, "", "", true)); err != nil {
 			t.Fatal(err)
 		}
-		within(t, 30*time.Second, func() string { return n.gone(t, name) })
-		if left := n.related(); left != waiting-i-1 {
+		sandbox.Within(t, 30*time.Second, func() string { return n.gone(t, name) })
+		if left := n.Platform.RelationCount(); left != waiting-i-1 {
 			t.Fatalf("%s is gone, and %d relations are left instead of %d", name, left, waiting-i-1)
 		}
 	}
-	within(t, 30*time.Second, func() string {
-		return first(n.absent(t, &v1alpha1.APIConnection{}, v1alpha1.DefaultConnectionName), n.absent(t, &corev1.Secret{}, secretName))
+	sandbox.Within(t, 30*time.Second, func() string {
+		return sandbox.First(n.absent(t, &v1alpha1.APIConnection{}, v1alpha1.DefaultConnectionName), n.absent(t, &corev1.Secret{}, secretName))
 	})
 }
 
@@ -96,22 +97,22 @@ func TestAccessIsGivenUpInADeletedNamespace(t *testing.T) {
 	n := newTenant(t, crowd())
 	n.connect(t)
 	n.bindCrowd(t)
-	within(t, 30*time.Second, func() string { return n.each(func(name string) string { return n.bound(t, name) }) })
-	if err := n.platform.Stop(); err != nil {
+	sandbox.Within(t, 30*time.Second, func() string { return n.each(func(name string) string { return n.Unbound(t, name) }) })
+	if err := n.Platform.Stop(); err != nil {
 		t.Fatal(err)
 	}
 	n.deleteNamespace(t)
-	within(t, time.Minute, func() string { return n.each(func(name string) string { return n.blocked(t, name) }) })
+	sandbox.Within(t, time.Minute, func() string { return n.each(func(name string) string { return n.blocked(t, name) }) })
 
 	for i := range waiting {
 		name := fmt.Sprintf("binding-%d", i)
-		if _, err := cluster.Kubectl(t.Context(), "", "patch", "clientbinding", name, "--namespace", n.namespace,
+		if _, err := cluster.Kubectl(t.Context(), "", "patch", "clientbinding", name, "--namespace", n.Namespace,
 			"--type=merge", "--patch", `{"spec":{"deletionPolicy":"Orphan"}}`); err != nil {
 			t.Fatal(err)
 		}
 	}
-	within(t, emptied, func() string { return n.namespaceGone(t) })
-	if left := n.related(); left != waiting {
+	sandbox.Within(t, emptied, func() string { return n.namespaceGone(t) })
+	if left := n.Platform.RelationCount(); left != waiting {
 		t.Errorf("%d relations are left on a platform that nobody could reach, want %d", left, waiting)
 	}
 	if problem := n.each(func(name string) string { return n.audited(t, name, "rphan") }); problem != "" {
@@ -133,11 +134,11 @@ func (n *tenant) populate(t *testing.T) {
 	t.Helper()
 	n.connect(t)
 	for i := range population {
-		create(t, n.binding(fmt.Sprintf("binding-%d", i), fmt.Sprintf("user_%d", i), "cust_1", i%2 == 0))
+		create(t, n.Binding(fmt.Sprintf("binding-%d", i), fmt.Sprintf("user_%d", i), "cust_1", i%2 == 0))
 	}
-	within(t, time.Minute, func() string {
+	sandbox.Within(t, time.Minute, func() string {
 		for i := range population {
-			if problem := n.bound(t, fmt.Sprintf("binding-%d", i)); problem != "" {
+			if problem := n.Unbound(t, fmt.Sprintf("binding-%d", i)); problem != "" {
 				return problem
 			}
 		}
@@ -148,25 +149,16 @@ func (n *tenant) populate(t *testing.T) {
 // deleteNamespace asks for it and does not wait.
 func (n *tenant) deleteNamespace(t *testing.T) {
 	t.Helper()
-	if err := kube.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n.namespace}}); err != nil {
+	if err := kube.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n.Namespace}}); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// related counts the relations of all users on the platform.
-func (n *tenant) related() int {
-	count := 0
-	for _, user := range n.platform.Users() {
-		count += len(user.Relations)
-	}
-	return count
 }
 
 // left says what the platform still has. That it has a relation whose binding is gone fails the test.
 func (n *tenant) left(t *testing.T) string {
 	t.Helper()
 	bindings := &v1alpha1.ClientBindingList{}
-	if err := kube.List(t.Context(), bindings, client.InNamespace(n.namespace)); err != nil {
+	if err := kube.List(t.Context(), bindings, client.InNamespace(n.Namespace)); err != nil {
 		t.Fatal(err)
 	}
 	// The list is older than what the platform is asked for: a relation that is still there has its binding in it.
@@ -175,7 +167,7 @@ func (n *tenant) left(t *testing.T) string {
 		declared[binding.Spec.UserUUID] = true
 	}
 	related := 0
-	for _, user := range n.platform.Users() {
+	for _, user := range n.Platform.Users() {
 		if len(user.Relations) == 0 {
 			continue
 		}
@@ -186,7 +178,7 @@ func (n *tenant) left(t *testing.T) string {
 	}
 	if related > 0 {
 		return fmt.Sprintf("%d relations are left, and %d bindings, the first %s", related, len(bindings.Items),
-			describe(readyOf(bindings.Items[0].Status.Conditions)))
+			sandbox.Describe(sandbox.Ready(bindings.Items[0].Status.Conditions)))
 	}
 	return ""
 }
@@ -195,7 +187,7 @@ func (n *tenant) left(t *testing.T) string {
 func (n *tenant) namespaceGone(t *testing.T) string {
 	t.Helper()
 	namespace := &corev1.Namespace{}
-	err := kube.Get(t.Context(), client.ObjectKey{Name: n.namespace}, namespace)
+	err := kube.Get(t.Context(), client.ObjectKey{Name: n.Namespace}, namespace)
 	if apierrors.IsNotFound(err) {
 		return ""
 	}
@@ -212,7 +204,7 @@ func (n *tenant) namespaceGone(t *testing.T) string {
 // deleting says in which way an object is not there, waiting for its end; "" when it is.
 func (n *tenant) deleting(t *testing.T, object client.Object, name string) string {
 	t.Helper()
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: name}, object); err != nil {
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, object); err != nil {
 		return err.Error()
 	}
 	if object.GetDeletionTimestamp().IsZero() {
@@ -224,7 +216,7 @@ func (n *tenant) deleting(t *testing.T, object client.Object, name string) strin
 // absent says that an object is there; "" when it is not.
 func (n *tenant) absent(t *testing.T, object client.Object, name string) string {
 	t.Helper()
-	err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: name}, object)
+	err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, object)
 	if apierrors.IsNotFound(err) {
 		return ""
 	}
@@ -235,10 +227,10 @@ func (n *tenant) absent(t *testing.T, object client.Object, name string) string 
 func (n *tenant) blocked(t *testing.T, name string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: name}, binding); err != nil {
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
 		t.Fatal(err)
 	}
-	return condition(binding, binding.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonRevocationBlocked)
+	return sandbox.NotReady(binding, binding.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonRevocationBlocked)
 }
 
 // audited says that the log has no line of the audit that is about a binding and contains a text.
@@ -253,7 +245,7 @@ func (n *tenant) audited(t *testing.T, name, text string) string {
 		if json.Unmarshal([]byte(line), &entry) != nil || !entry.Audit {
 			continue
 		}
-		if strings.Contains(line, `"`+n.namespace+"/"+name+`"`) && strings.Contains(line, text) {
+		if strings.Contains(line, `"`+n.Namespace+"/"+name+`"`) && strings.Contains(line, text) {
 			return ""
 		}
 	}

@@ -22,94 +22,68 @@ import (
 // restricted is an operator that serves some namespaces only, on a control plane of its own: there is nothing but
 // config/namespaced from which it could have rights.
 type restricted struct {
-	box      *sandbox.Sandbox
-	kube     client.Client
-	cluster  *sandbox.ControlPlane
-	operator *sandbox.Operator
+	*sandbox.Sandbox
+
 	platform *sandbox.Simulator
 }
 
 // newRestricted starts the operator for the namespaces team-a and platform. There is also a namespace elsewhere.
 func newRestricted(t *testing.T) *restricted {
 	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	own, err := sandbox.New()
-	must(err)
-	t.Cleanup(func() {
-		if err := own.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	r := &restricted{box: own}
-	r.cluster, err = own.StartControlPlane(t.Context(), cluster.Assets)
-	must(err)
-	r.kube, err = client.New(r.cluster.Config, client.Options{Scheme: kube.Scheme()})
-	must(err)
-	for _, name := range []string{"team-a", "platform", "elsewhere"} {
-		must(r.kube.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"division": "bank"}}}))
-	}
-	deployment, err := r.cluster.InstallFrom(t.Context(), "config/namespaced")
-	must(err)
+	r := &restricted{Sandbox: sandbox.Start(t, sandbox.Options{
+		Assets: cluster.Assets,
+		Before: func(own *sandbox.Sandbox) {
+			for _, name := range []string{"team-a", "platform", "elsewhere"} {
+				own.Create(t, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"division": "bank"}}})
+			}
+		},
+		Kustomization: "config/namespaced",
+		BuildFlags:    []string{"-race"},
+	})}
 	// What the directory of a second namespace would say.
 	rights, err := sandbox.Render(t.Context(), "config/namespaced/tenant")
-	must(err)
+	sandbox.Must(t, err)
 	for _, right := range rights {
 		right.SetNamespace("platform")
 	}
-	must(r.cluster.Apply(t.Context(), rights))
-	r.platform, err = own.StartSimulator(t.Context(), delossim.Config{
-		Accounts: []delossim.Account{account},
-		Users:    []delossim.User{{UUID: "john"}, {UUID: "maria"}, {UUID: "vera"}},
-		Clients:  []string{"acme"},
+	sandbox.Must(t, r.Cluster.Apply(t.Context(), rights))
+	r.platform = r.NewPlatform(t, delossim.Config{
+		Users:   []delossim.User{{UUID: "john"}, {UUID: "maria"}, {UUID: "vera"}},
+		Clients: []string{"acme"},
 	})
-	must(err)
-	r.operator, err = own.BuildOperator(t.Context(), r.cluster, deployment, "-race")
-	must(err)
-	must(r.operator.Start(t.Context(), verbose, "--namespaces=team-a,platform"))
+	sandbox.Must(t, r.Operator.Start(t.Context(), verbose, "--namespaces=team-a,platform"))
 	return r
-}
-
-func (r *restricted) create(t *testing.T, object client.Object) {
-	t.Helper()
-	if err := r.kube.Create(t.Context(), object); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // connect makes a connection for the division "bank", with its Secret.
 func (r *restricted) connect(t *testing.T, namespace string) {
 	t.Helper()
-	n := &tenant{namespace: namespace}
-	r.create(t, n.secret(map[string]string{"login": login, "password": password}))
+	n := &tenant{&sandbox.Tenant{Namespace: namespace}}
+	r.Create(t, n.Secret(secretName, account))
 	connection := n.connection(r.platform.URL)
 	connection.Spec.Allowed = &v1alpha1.Allowed{Namespaces: &v1alpha1.AllowedNamespaces{
 		From:     v1alpha1.NamespacesSelector,
 		Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"division": "bank"}},
 	}}
-	r.create(t, connection)
+	r.Create(t, connection)
 }
 
 // bind declares that a user is related to Acme through the connection of a namespace.
 func (r *restricted) bind(t *testing.T, namespace, user, through string) {
 	t.Helper()
-	binding := (&tenant{namespace: namespace}).binding(user, user, "acme", false)
+	binding := (&sandbox.Tenant{Namespace: namespace}).Binding(user, user, "acme", false)
 	binding.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: v1alpha1.DefaultConnectionName, Namespace: through}
-	r.create(t, binding)
+	r.Create(t, binding)
 }
 
 // is says in which way a binding's Ready is not for the reason that is wanted; "" when it is.
 func (r *restricted) is(t *testing.T, user string, status metav1.ConditionStatus, reason string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := r.kube.Get(t.Context(), client.ObjectKey{Namespace: "team-a", Name: user}, binding); err != nil {
+	if err := r.Kube.Get(t.Context(), client.ObjectKey{Namespace: "team-a", Name: user}, binding); err != nil {
 		t.Fatal(err)
 	}
-	return condition(binding, binding.Status.Conditions, status, reason)
+	return sandbox.NotReady(binding, binding.Status.Conditions, status, reason)
 }
 
 // Under rights in two namespaces the operator serves these, finds nothing in others, and reads the labels of its
@@ -123,15 +97,15 @@ func TestNamespacedInstallation(t *testing.T) {
 	r.bind(t, "team-a", "john", "platform")
 	r.bind(t, "team-a", "maria", "elsewhere")
 
-	within(t, 30*time.Second, func() string {
-		return first(
+	sandbox.Within(t, 30*time.Second, func() string {
+		return sandbox.First(
 			r.is(t, "john", metav1.ConditionTrue, v1alpha1.ReasonBound),
 			r.is(t, "maria", metav1.ConditionFalse, v1alpha1.ReasonNotAllowed),
 		)
 	})
 
 	r.mayNot(t)
-	log, err := r.operator.Log()
+	log, err := r.Operator.Log()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +116,7 @@ func TestNamespacedInstallation(t *testing.T) {
 		}
 	}
 	unseen := &v1alpha1.ClientBinding{}
-	if err := r.kube.Get(t.Context(), client.ObjectKey{Namespace: "elsewhere", Name: "vera"}, unseen); err != nil {
+	if err := r.Kube.Get(t.Context(), client.ObjectKey{Namespace: "elsewhere", Name: "vera"}, unseen); err != nil {
 		t.Fatal(err)
 	}
 	if unseen.Status.Conditions != nil || unseen.Finalizers != nil {
@@ -151,16 +125,16 @@ func TestNamespacedInstallation(t *testing.T) {
 
 	r.withoutLabels(t)
 
-	if err := r.kube.DeleteAllOf(t.Context(), &v1alpha1.ClientBinding{}, client.InNamespace("team-a")); err != nil {
+	if err := r.Kube.DeleteAllOf(t.Context(), &v1alpha1.ClientBinding{}, client.InNamespace("team-a")); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 30*time.Second, func() string {
+	sandbox.Within(t, 30*time.Second, func() string {
 		left := &v1alpha1.ClientBindingList{}
-		if err := r.kube.List(t.Context(), left, client.InNamespace("team-a")); err != nil {
+		if err := r.Kube.List(t.Context(), left, client.InNamespace("team-a")); err != nil {
 			t.Fatal(err)
 		}
 		if len(left.Items) > 0 {
-			return left.Items[0].Name + ": still there: " + describe(readyOf(left.Items[0].Status.Conditions))
+			return left.Items[0].Name + ": still there: " + sandbox.Describe(sandbox.Ready(left.Items[0].Status.Conditions))
 		}
 		return ""
 	})
@@ -199,7 +173,7 @@ func (r *restricted) may(t *testing.T, asked authorizationv1.ResourceAttributes)
 		Groups:             []string{"system:serviceaccounts", "system:authenticated"},
 		ResourceAttributes: &asked,
 	}}
-	r.create(t, review)
+	r.Create(t, review)
 	return review.Status.Allowed
 }
 
@@ -207,21 +181,18 @@ func (r *restricted) may(t *testing.T, asked authorizationv1.ResourceAttributes)
 func (r *restricted) withoutLabels(t *testing.T) {
 	t.Helper()
 	binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Name: "clientbinding-operator-labels"}}
-	if err := r.kube.Delete(t.Context(), binding); err != nil {
+	if err := r.Kube.Delete(t.Context(), binding); err != nil {
 		t.Fatal(err)
 	}
 	// The API server goes by the deletion a moment later only.
 	asked := 0
-	within(t, 30*time.Second, func() string {
+	sandbox.Within(t, 30*time.Second, func() string {
 		asked++
-		ask := client.RawPatch("application/merge-patch+json",
-			fmt.Appendf(nil, `{"metadata":{"annotations":{%q:"%d"}}}`, v1alpha1.RequestedAtAnnotation, asked))
-		if err := r.kube.Patch(t.Context(), (&tenant{namespace: "team-a"}).binding("john", "john", "acme", false), ask); err != nil {
-			t.Fatal(err)
-		}
+		john := (&sandbox.Tenant{Namespace: "team-a"}).Binding("john", "john", "acme", false)
+		r.Patch(t, john, `{"metadata":{"annotations":{%q:"%d"}}}`, v1alpha1.RequestedAtAnnotation, asked)
 		return r.is(t, "john", metav1.ConditionFalse, v1alpha1.ReasonNotAllowed)
 	})
-	log, err := r.operator.Log()
+	log, err := r.Operator.Log()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,31 +205,31 @@ func (r *restricted) withoutLabels(t *testing.T) {
 // bindings. The way out of docs/operations.md, rights for the whole cluster, lets the operator finish, without a restart.
 func TestNamespaceThatLostItsRightsFirst(t *testing.T) {
 	r := newRestricted(t)
-	if err := r.box.StartControllers(t.Context(), r.cluster); err != nil {
+	if err := r.Sandbox.StartControllers(t.Context(), r.Cluster); err != nil {
 		t.Fatal(err)
 	}
 	r.connect(t, "team-a")
 	r.bind(t, "team-a", "john", "team-a")
-	within(t, 30*time.Second, func() string { return r.is(t, "john", metav1.ConditionTrue, v1alpha1.ReasonBound) })
+	sandbox.Within(t, 30*time.Second, func() string { return r.is(t, "john", metav1.ConditionTrue, v1alpha1.ReasonBound) })
 
 	// Which goes first is chance in a deleted namespace, and here it is not.
 	rights := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Name: "clientbinding-operator"}}
-	if err := r.kube.Delete(t.Context(), rights); err != nil {
+	if err := r.Kube.Delete(t.Context(), rights); err != nil {
 		t.Fatal(err)
 	}
 	release := authorizationv1.ResourceAttributes{Namespace: "team-a", Verb: "patch", Group: v1alpha1.GroupVersion.Group, Resource: "clientbindings"}
-	within(t, 30*time.Second, func() string {
+	sandbox.Within(t, 30*time.Second, func() string {
 		if r.may(t, release) {
 			return "the operator still may release bindings"
 		}
 		return ""
 	})
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "team-a"}}
-	if err := r.kube.Delete(t.Context(), namespace); err != nil {
+	if err := r.Kube.Delete(t.Context(), namespace); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 30*time.Second, func() string {
-		if err := r.kube.Get(t.Context(), client.ObjectKeyFromObject(namespace), namespace); err != nil {
+	sandbox.Within(t, 30*time.Second, func() string {
+		if err := r.Kube.Get(t.Context(), client.ObjectKeyFromObject(namespace), namespace); err != nil {
 			t.Fatal(err)
 		}
 		for _, condition := range namespace.Status.Conditions {
@@ -269,12 +240,12 @@ func TestNamespaceThatLostItsRightsFirst(t *testing.T) {
 		return "the namespace does not say yet what it waits for"
 	})
 	for _, file := range []string{"role.yaml", "role_binding.yaml"} {
-		if _, err := r.cluster.Kubectl(t.Context(), "", "apply", "-f", filepath.Join("..", "..", "config", "rbac", file)); err != nil {
+		if _, err := r.Cluster.Kubectl(t.Context(), "", "apply", "-f", filepath.Join("..", "..", "config", "rbac", file)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	within(t, time.Minute, func() string {
-		err := r.kube.Get(t.Context(), client.ObjectKeyFromObject(namespace), namespace)
+	sandbox.Within(t, time.Minute, func() string {
+		err := r.Kube.Get(t.Context(), client.ObjectKeyFromObject(namespace), namespace)
 		if apierrors.IsNotFound(err) {
 			return ""
 		}

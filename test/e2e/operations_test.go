@@ -27,6 +27,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/controller"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // procedure is what docs/operations.md says to type, and as whom.
@@ -130,24 +131,24 @@ var special = map[string]struct {
 	after func(*testing.T, *tenant) string
 }{
 	"kubectl create rolebinding": {before: func(t *testing.T, n *tenant) {
-		given := &rbacv1.RoleBinding{ObjectMeta: n.meta(controller.CredentialsRole)}
-		free := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))
+		given := &rbacv1.RoleBinding{ObjectMeta: n.Meta(controller.CredentialsRole)}
+		free := sandbox.MergePatch(`{"metadata":{"finalizers":null}}`)
 		if err := errors.Join(kube.Patch(t.Context(), given, free), client.IgnoreNotFound(kube.Delete(t.Context(), given))); err != nil {
 			t.Fatal(err)
 		}
 	}},
 	"kubectl replace": {
-		before: func(_ *testing.T, n *tenant) { n.platform.AddAccount(successor) },
+		before: func(_ *testing.T, n *tenant) { n.Platform.AddAccount(successor) },
 		after: func(t *testing.T, n *tenant) string {
 			secret := &corev1.Secret{}
-			if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: secretName}, secret); err != nil {
+			if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: secretName}, secret); err != nil {
 				t.Fatal(err)
 			}
-			return first(cmp.Diff([]string{v1alpha1.InUseFinalizer}, secret.Finalizers), n.uses(t, secret))
+			return sandbox.First(cmp.Diff([]string{v1alpha1.InUseFinalizer}, secret.Finalizers), n.uses(t, secret))
 		},
 	},
 	`"deletionPolicy":"Orphan"`: {after: func(t *testing.T, n *tenant) string {
-		if _, related := n.platform.Relations(john)[acme]; !related {
+		if _, related := n.Platform.Relations(john)[acme]; !related {
 			t.Fatal("the access was revoked")
 		}
 		return n.gone(t, named)
@@ -175,38 +176,35 @@ var special = map[string]struct {
 func (n *tenant) hold(t *testing.T) {
 	t.Helper()
 	n.brake(t, `{"max":0,"per":"1h"}`)
-	if err := kube.Delete(t.Context(), n.binding(named, "", "", false)); err != nil {
+	if err := kube.Delete(t.Context(), n.Binding(named, "", "", false)); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 20*time.Second, func() string {
+	sandbox.Within(t, 20*time.Second, func() string {
 		found := &v1alpha1.ClientBinding{}
-		if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: named}, found); err != nil {
+		if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: named}, found); err != nil {
 			t.Fatal(err)
 		}
-		return condition(found, found.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonRevocationHeld)
+		return sandbox.NotReady(found, found.Status.Conditions, metav1.ConditionFalse, v1alpha1.ReasonRevocationHeld)
 	})
 }
 
 // brake sets the revocations of the connection, and waits until the operator has seen it.
 func (n *tenant) brake(t *testing.T, revocations string) {
 	t.Helper()
-	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"revocations":`+revocations+`}}`))
 	connection := n.connection("")
-	if err := kube.Patch(t.Context(), connection, patch); err != nil {
-		t.Fatal(err)
-	}
-	within(t, 20*time.Second, func() string {
+	n.Patch(t, connection, `{"spec":{"revocations":%s}}`, revocations)
+	sandbox.Within(t, 20*time.Second, func() string {
 		if err := kube.Get(t.Context(), client.ObjectKeyFromObject(connection), connection); err != nil {
 			t.Fatal(err)
 		}
-		return condition(connection, connection.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonLoggedIn)
+		return sandbox.NotReady(connection, connection.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonLoggedIn)
 	})
 }
 
 // TestOperationsByTheBook types what docs/operations.md says, with the rights that it says this takes and no others.
 func TestOperationsByTheBook(t *testing.T) {
 	runAlone(t)
-	within(t, 30*time.Second, func() string { // until Kubernetes' own roles have their rights
+	sandbox.Within(t, 30*time.Second, func() string { // until Kubernetes' own roles have their rights
 		if len(rulesOfRole(t, "edit")) == 0 {
 			return "the ClusterRole edit is empty"
 		}
@@ -227,8 +225,8 @@ func TestOperationsByTheBook(t *testing.T) {
 		t.Run(fmt.Sprintf("%d %s", i, p.heading), func(t *testing.T) {
 			n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: john}}, Clients: []string{acme}})
 			n.connect(t)
-			create(t, n.binding(named, john, acme, false))
-			within(t, 20*time.Second, func() string { return n.bound(t, named) })
+			create(t, n.Binding(named, john, acme, false))
+			sandbox.Within(t, 20*time.Second, func() string { return n.Unbound(t, named) })
 			t.Cleanup(func() { n.leave(t) })
 			for part, about := range special {
 				if strings.Contains(p.script, part) {
@@ -236,7 +234,7 @@ func TestOperationsByTheBook(t *testing.T) {
 						about.before(t, n)
 					}
 					if about.after != nil {
-						defer within(t, 20*time.Second, func() string { return about.after(t, n) })
+						defer sandbox.Within(t, 20*time.Second, func() string { return about.after(t, n) })
 					}
 				}
 			}
@@ -252,13 +250,13 @@ func TestOperationsByTheBook(t *testing.T) {
 func (n *tenant) leave(t *testing.T) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
-	patch := client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"revocations":null}}`))
+	patch := sandbox.MergePatch(`{"spec":{"revocations":null}}`)
 	err := kube.Patch(ctx, n.connection(""), patch)
-	if err = errors.Join(err, client.IgnoreNotFound(kube.Delete(ctx, n.binding(named, "", "", false)))); err != nil {
+	if err = errors.Join(err, client.IgnoreNotFound(kube.Delete(ctx, n.Binding(named, "", "", false)))); err != nil {
 		t.Error(err)
 	}
 	err = wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, 20*time.Second, true, func(ctx context.Context) (bool, error) {
-		err := kube.Get(ctx, client.ObjectKey{Namespace: n.namespace, Name: named}, &v1alpha1.ClientBinding{})
+		err := kube.Get(ctx, client.ObjectKey{Namespace: n.Namespace, Name: named}, &v1alpha1.ClientBinding{})
 		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 	})
 	if err != nil {
@@ -271,8 +269,8 @@ func (n *tenant) play(t *testing.T, p procedure) {
 	t.Helper()
 	directory := t.TempDir()
 	kubeconfig := filepath.Join(directory, "kubeconfig")
-	create(t, &corev1.ServiceAccount{ObjectMeta: n.meta("on-call")})
-	if err := cluster.ServiceAccountKubeconfig(t.Context(), n.namespace, "on-call", kubeconfig); err != nil {
+	create(t, &corev1.ServiceAccount{ObjectMeta: n.Meta("on-call")})
+	if err := cluster.ServiceAccountKubeconfig(t.Context(), n.Namespace, "on-call", kubeconfig); err != nil {
 		t.Fatal(err)
 	}
 	for _, role := range p.roles {
@@ -291,7 +289,7 @@ func (n *tenant) play(t *testing.T, p procedure) {
 
 	script := p.script
 	for placeholder, value := range map[string]string{
-		"NS": n.namespace, "NAME": named, "CLIENT": acme, "USER": serviceAccount(n.namespace, "lead"),
+		"NS": n.Namespace, "NAME": named, "CLIENT": acme, "USER": serviceAccount(n.Namespace, "lead"),
 	} {
 		// With a colon it is the heading of a column.
 		script = regexp.MustCompile(`\b`+placeholder+`\b([^:]|$)`).ReplaceAllString(script, value+"$1")
@@ -313,13 +311,13 @@ func serviceAccount(namespace, name string) string {
 func (n *tenant) bind(t *testing.T, name, role, where string) {
 	t.Helper()
 	reference := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}
-	subjects := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: n.namespace, Name: name}}
+	subjects := []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: n.Namespace, Name: name}}
 	meta := metav1.ObjectMeta{GenerateName: "by-the-book-", Namespace: where}
 	var binding client.Object = &rbacv1.RoleBinding{ObjectMeta: meta, RoleRef: reference, Subjects: subjects}
 	switch where {
 	case "NS":
-		meta.Namespace = n.namespace
-		binding.SetNamespace(n.namespace)
+		meta.Namespace = n.Namespace
+		binding.SetNamespace(n.Namespace)
 	case "all namespaces":
 		meta.Namespace = ""
 		binding = &rbacv1.ClusterRoleBinding{ObjectMeta: meta, RoleRef: reference, Subjects: subjects}
@@ -336,9 +334,9 @@ func (n *tenant) bind(t *testing.T, name, role, where string) {
 		t.Fatalf("the ClusterRole %s has no rules", role)
 	}
 	resource, subresource, _ := strings.Cut(rules[i].Resources[0], "/")
-	within(t, 10*time.Second, func() string {
+	sandbox.Within(t, 10*time.Second, func() string {
 		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User: serviceAccount(n.namespace, name),
+			User: serviceAccount(n.Namespace, name),
 			ResourceAttributes: &authorizationv1.ResourceAttributes{
 				Namespace: meta.Namespace, Verb: rules[i].Verbs[0], Group: rules[i].APIGroups[0], Resource: resource, Subresource: subresource,
 			},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/controller"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // TestPoliciesAreLookedAt: under the role that is shipped the operator finds all policies that are shipped, and what was done
@@ -99,8 +100,8 @@ func TestMissingPoliciesAreTold(t *testing.T) {
 		n.connect(t)
 		const want = "Access may be given by people who lack the verb grant: apply config/policy and config/policy-requester as they are shipped. " +
 			"ValidatingAdmissionPolicy clientbinding-operator-grants: its binding is missing"
-		within(t, time.Minute, func() string { return n.told(t, metav1.ConditionFalse, "NotEnforced", want) })
-		within(t, time.Minute, func() string {
+		sandbox.Within(t, time.Minute, func() string { return n.told(t, metav1.ConditionFalse, "NotEnforced", want) })
+		sandbox.Within(t, time.Minute, func() string {
 			log, err := operator.Log()
 			if err != nil {
 				t.Fatal(err)
@@ -113,7 +114,7 @@ func TestMissingPoliciesAreTold(t *testing.T) {
 	})
 	t.Run("put back", func(t *testing.T) {
 		runAlone(t)
-		within(t, time.Minute, func() string {
+		sandbox.Within(t, time.Minute, func() string {
 			return n.told(t, metav1.ConditionTrue, "Enforced", "The shipped admission policies are installed and enforced")
 		})
 	})
@@ -123,7 +124,7 @@ func TestMissingPoliciesAreTold(t *testing.T) {
 func (n *tenant) told(t *testing.T, status metav1.ConditionStatus, reason, message string) string {
 	t.Helper()
 	connection := &v1alpha1.APIConnection{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName}, connection); err != nil {
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: v1alpha1.DefaultConnectionName}, connection); err != nil {
 		t.Fatal(err)
 	}
 	if !meta.IsStatusConditionTrue(connection.Status.Conditions, v1alpha1.ConditionReady) {

@@ -14,28 +14,29 @@ import (
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // secretManager acts as an account that may write the Secrets of the namespace, and nothing else.
 func (n *tenant) secretManager(t *testing.T) client.Client {
 	t.Helper()
 	const name = "secret-manager"
-	create(t, &rbacv1.Role{ObjectMeta: n.meta(name), Rules: []rbacv1.PolicyRule{{
+	create(t, &rbacv1.Role{ObjectMeta: n.Meta(name), Rules: []rbacv1.PolicyRule{{
 		APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get", "list", "watch", "create", "update", "patch", "delete"},
 	}}})
 	create(t, &rbacv1.RoleBinding{
-		ObjectMeta: n.meta(name),
+		ObjectMeta: n.Meta(name),
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: name},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: n.namespace, Name: name}},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: n.Namespace, Name: name}},
 	})
 	config := rest.CopyConfig(cluster.Config)
-	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + n.namespace + ":" + name, Groups: []string{"system:authenticated"}}
+	config.Impersonate = rest.ImpersonationConfig{UserName: "system:serviceaccount:" + n.Namespace + ":" + name, Groups: []string{"system:authenticated"}}
 	as, err := client.New(config, client.Options{Scheme: kube.Scheme()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	within(t, 10*time.Second, func() string {
-		if err := as.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: secretName}, &corev1.Secret{}); err != nil {
+	sandbox.Within(t, 10*time.Second, func() string {
+		if err := as.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: secretName}, &corev1.Secret{}); err != nil {
 			return err.Error()
 		}
 		return ""
@@ -52,13 +53,13 @@ func TestObjectsAreWrittenAsAWhole(t *testing.T) {
 	user, cuid := crowd().Users[0].UUID, crowd().Clients[0]
 	n.connect(t)
 	manager := n.secretManager(t)
-	create(t, n.binding("cb", user, cuid, false))
-	within(t, 20*time.Second, func() string { return n.bound(t, "cb") })
+	create(t, n.Binding("cb", user, cuid, false))
+	sandbox.Within(t, 20*time.Second, func() string { return n.Unbound(t, "cb") })
 	secret := func(of delossim.Account) *corev1.Secret {
-		return n.secret(map[string]string{"login": of.Login, "password": of.Password})
+		return n.Secret(secretName, of)
 	}
 
-	n.platform.AddAccount(successor)
+	n.Platform.AddAccount(successor)
 	written := secret(successor)
 	if err := manager.Update(t.Context(), written); err != nil {
 		t.Fatal(err)
@@ -66,10 +67,10 @@ func TestObjectsAreWrittenAsAWhole(t *testing.T) {
 	if diff := cmp.Diff([]string{v1alpha1.InUseFinalizer}, written.Finalizers); diff != "" {
 		t.Errorf("finalizers: -want +got:\n%s", diff)
 	}
-	within(t, 20*time.Second, func() string { return n.uses(t, written) })
+	sandbox.Within(t, 20*time.Second, func() string { return n.uses(t, written) })
 
 	written = secret(account)
-	connection, binding := n.connection(n.platform.URL), n.binding("cb", user, cuid, true)
+	connection, binding := n.connection(n.Platform.URL), n.Binding("cb", user, cuid, true)
 	for _, object := range []client.Object{written, connection, binding} {
 		present := object.DeepCopyObject().(client.Object)
 		var wanted []string
@@ -86,15 +87,15 @@ func TestObjectsAreWrittenAsAWhole(t *testing.T) {
 		if len(wanted) != 1 || len(object.GetFinalizers()) != 0 {
 			t.Errorf("%T: the finalizers were %v, and are %v after the writing", object, wanted, object.GetFinalizers())
 		}
-		within(t, 20*time.Second, func() string {
+		sandbox.Within(t, 20*time.Second, func() string {
 			if err := kube.Get(t.Context(), client.ObjectKeyFromObject(object), present); err != nil {
 				return err.Error()
 			}
 			return cmp.Diff(wanted, present.GetFinalizers())
 		})
 	}
-	within(t, 20*time.Second, func() string { return n.bound(t, "cb") })
-	if got := n.platform.Count(delossim.OpLogin); got != 3 {
+	sandbox.Within(t, 20*time.Second, func() string { return n.Unbound(t, "cb") })
+	if got := n.Platform.Count(delossim.OpLogin); got != 3 {
 		t.Errorf("%d logins, want 3", got)
 	}
 }
@@ -103,12 +104,12 @@ func TestObjectsAreWrittenAsAWhole(t *testing.T) {
 func (n *tenant) uses(t *testing.T, written *corev1.Secret) string {
 	t.Helper()
 	found := &v1alpha1.APIConnection{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName}, found); err != nil {
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: v1alpha1.DefaultConnectionName}, found); err != nil {
 		t.Fatal(err)
 	}
 	version := string(written.UID) + "/" + written.ResourceVersion
-	return first(
-		condition(found, found.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonLoggedIn),
+	return sandbox.First(
+		sandbox.NotReady(found, found.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonLoggedIn),
 		cmp.Diff(version, found.Status.CredentialsVersion),
 	)
 }

@@ -58,7 +58,7 @@ func (r right) refusal() string {
 // rights are all that the operator's roles give it, as they are installed.
 func rights(t *testing.T) []right {
 	t.Helper()
-	somewhere := newTenant(t, crowd()).namespace
+	somewhere := newTenant(t, crowd()).Namespace
 	var found []right
 	for _, role := range []client.Object{
 		&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: operatorName}},
@@ -115,7 +115,7 @@ func (r right) drop(t *testing.T) {
 	}
 	r.write(t, *rules)
 	t.Cleanup(func() { r.write(t, *rulesOf(r.of)) })
-	within(t, 10*time.Second, func() string {
+	sandbox.Within(t, 10*time.Second, func() string {
 		if r.held(t) {
 			return "the operator still may " + r.String()
 		}
@@ -212,7 +212,7 @@ func leadThrough(t *testing.T, aside *sandbox.Operator, watch func(log string) s
 	n := newTenant(t, crowd())
 	user, cuid := crowd().Users[0].UUID, crowd().Clients[0]
 	n.connect(t)
-	create(t, n.binding("cb", user, cuid, false))
+	create(t, n.Binding("cb", user, cuid, false))
 	t.Cleanup(func() {
 		// Or it would set the finalizer again.
 		if err := aside.Kill(); err != nil {
@@ -221,7 +221,7 @@ func leadThrough(t *testing.T, aside *sandbox.Operator, watch func(log string) s
 		n.forget(t, "cb")
 	})
 	until := func(problem func() string) (over bool) {
-		within(t, 30*time.Second, func() string {
+		sandbox.Within(t, 30*time.Second, func() string {
 			log, err := aside.Log()
 			if err != nil {
 				return err.Error()
@@ -234,13 +234,15 @@ func leadThrough(t *testing.T, aside *sandbox.Operator, watch func(log string) s
 		})
 		return seen != ""
 	}
-	if until(func() string { return n.bound(t, "cb") }) {
+	if until(func() string { return n.Unbound(t, "cb") }) {
 		return seen
 	}
 	for round := range 2 {
-		n.platform.RemoveRelation(user, cuid)
+		n.Platform.RemoveRelation(user, cuid)
 		n.ask(t, "cb", fmt.Sprintf("round %d", round))
-		if until(func() string { return first(n.asked(t, "cb", fmt.Sprintf("round %d", round)), n.bound(t, "cb")) }) {
+		if until(func() string {
+			return sandbox.First(n.asked(t, "cb", fmt.Sprintf("round %d", round)), n.Unbound(t, "cb"))
+		}) {
 			return seen
 		}
 	}
@@ -254,7 +256,7 @@ func leadThrough(t *testing.T, aside *sandbox.Operator, watch func(log string) s
 		return seen
 	}
 	// The binding last: the others wait for it, and are let go while they are being deleted.
-	all := []client.Object{n.secret(nil), n.connection(n.platform.URL), n.binding("cb", user, cuid, false)}
+	all := []client.Object{n.secret(nil), n.connection(n.Platform.URL), n.Binding("cb", user, cuid, false)}
 	for _, object := range all {
 		if err := kube.Delete(t.Context(), object); err != nil {
 			t.Fatal(err)
@@ -274,8 +276,8 @@ func leadThrough(t *testing.T, aside *sandbox.Operator, watch func(log string) s
 // its platform, and would find the relation held.
 func (n *tenant) forget(t *testing.T, name string) {
 	t.Helper()
-	ctx, left := context.WithoutCancel(t.Context()), &v1alpha1.ClientBinding{ObjectMeta: n.meta(name)}
-	err := kube.Patch(ctx, left, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`)))
+	ctx, left := context.WithoutCancel(t.Context()), &v1alpha1.ClientBinding{ObjectMeta: n.Meta(name)}
+	err := kube.Patch(ctx, left, sandbox.MergePatch(`{"metadata":{"finalizers":null}}`))
 	if err == nil {
 		err = kube.Delete(ctx, left)
 	}
@@ -287,17 +289,13 @@ func (n *tenant) forget(t *testing.T, name string) {
 // ask asks for a look at a binding, and asked says whether it was taken.
 func (n *tenant) ask(t *testing.T, name, request string) {
 	t.Helper()
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.RequestedAtAnnotation, request)
-	binding := &v1alpha1.ClientBinding{ObjectMeta: n.meta(name)}
-	if err := kube.Patch(t.Context(), binding, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
-		t.Fatal(err)
-	}
+	n.Patch(t, n.Binding(name, "", "", false), `{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.RequestedAtAnnotation, request)
 }
 
 func (n *tenant) asked(t *testing.T, name, request string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.namespace, Name: name}, binding); err != nil {
+	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
 		t.Fatal(err)
 	}
 	if got := binding.Status.LastHandledRequestedAt; got != request {

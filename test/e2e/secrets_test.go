@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // echo stands before a platform and answers every third call with an error that repeats all the secrets that it
@@ -104,15 +105,15 @@ func TestNoSecretIsShown(t *testing.T) {
 	config := crowd()
 	config.Settings.AccessTTL = time.Second
 	n := newTenant(t, config)
-	front := &echo{platform: n.platform, secrets: map[string]bool{}}
+	front := &echo{platform: n.Platform, secrets: map[string]bool{}}
 	server := httptest.NewServer(front)
 	t.Cleanup(server.Close)
-	create(t, n.secret(map[string]string{"login": login, "password": password}))
+	create(t, n.Secret(secretName, account))
 	connection := n.connection(server.URL)
 	connection.Spec.Interval = &metav1.Duration{Duration: time.Second}
 	create(t, connection)
 	n.bindCrowd(t)
-	within(t, 40*time.Second, func() string {
+	sandbox.Within(t, 40*time.Second, func() string {
 		if calls, secrets := front.seen(); calls < 60 || secrets < 10 {
 			return fmt.Sprintf("%d calls with %d secrets so far", calls, secrets)
 		}
@@ -156,7 +157,7 @@ func (n *tenant) shown(t *testing.T) map[string]string {
 
 func (n *tenant) listed(t *testing.T, list client.ObjectList) string {
 	t.Helper()
-	if err := kube.List(t.Context(), list, client.InNamespace(n.namespace)); err != nil {
+	if err := kube.List(t.Context(), list, client.InNamespace(n.Namespace)); err != nil {
 		t.Fatal(err)
 	}
 	text, err := json.Marshal(list)

@@ -1,0 +1,125 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// T is a test, as *testing.T, or a [Command]. What is given one ends it when it cannot go on.
+type T interface {
+	Helper()
+	// Context ends with the test or the program, also by a signal.
+	Context() context.Context
+	// Cleanup registers what is called at the end, the last first.
+	Cleanup(call func())
+	Error(args ...any)
+	Fatal(args ...any)
+	Failed() bool
+}
+
+// Must ends a test or a program if there is an error.
+func Must(t T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Command is a program, or the TestMain of a package, that fails and cleans up as a test does.
+type Command struct {
+	name     string
+	context  func() context.Context
+	problems []string
+	// cleaning holds up whoever else would clean up.
+	cleaning sync.Mutex
+	cleanups []func()
+}
+
+// Main runs a program and ends the process. However it ends, by a failure, a panic or a signal, it cleans up first; a
+// second signal does not cut that short.
+func Main(name string, run func(*Command)) {
+	ctrl.SetLogger(logr.Discard()) // what goes wrong is returned as an error
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	c := &Command{name: name, context: func() context.Context { return ctx }}
+	c.run(run)
+	code := 0
+	switch {
+	case len(c.problems) == 0:
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, name+": interrupted")
+		code = 130
+	default:
+		fmt.Fprintln(os.Stderr, name+": "+strings.Join(c.problems, "\n"))
+		code = 1
+	}
+	stop()
+	os.Exit(code)
+}
+
+// ended is the panic by which a program ends that cannot go on.
+type ended struct{}
+
+func (c *Command) run(run func(*Command)) {
+	defer c.cleanUp()
+	defer func() {
+		if cause := recover(); cause != nil && cause != any(ended{}) {
+			panic(cause)
+		}
+	}()
+	run(c)
+}
+
+func (c *Command) cleanUp() {
+	c.cleaning.Lock()
+	defer c.cleaning.Unlock()
+	for _, call := range slices.Backward(c.cleanups) {
+		call()
+	}
+	c.cleanups = nil
+}
+
+// RunTests runs the tests of a package. Tests know nothing of signals: at one they end here and now, and leave nothing
+// behind.
+func (c *Command) RunTests(m interface{ Run() int }) {
+	stopWaiting := context.AfterFunc(c.Context(), func() {
+		c.cleanUp()
+		fmt.Fprintln(os.Stderr, c.name+": interrupted")
+		os.Exit(130)
+	})
+	defer stopWaiting()
+	if m.Run() != 0 {
+		c.Error("tests failed")
+	}
+}
+
+// Helper is there for [T].
+func (c *Command) Helper() {}
+
+// Context ends at a signal.
+func (c *Command) Context() context.Context { return c.context() }
+
+// Cleanup registers what is called before the process ends, the last first.
+func (c *Command) Cleanup(call func()) { c.cleanups = append(c.cleanups, call) }
+
+// Error has the program fail, and go on.
+func (c *Command) Error(args ...any) {
+	c.problems = append(c.problems, strings.TrimSuffix(fmt.Sprintln(args...), "\n"))
+}
+
+// Fatal has the program fail and end. It is for the goroutine of the program alone.
+func (c *Command) Fatal(args ...any) {
+	c.Error(args...)
+	panic(ended{})
+}
+
+// Failed reports whether something was wrong. That it was interrupted is no failure.
+func (c *Command) Failed() bool { return len(c.problems) > 0 && c.Context().Err() == nil }

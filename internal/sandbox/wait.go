@@ -1,0 +1,49 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// pollEvery is how often something that is waited for is looked at.
+const pollEvery = 50 * time.Millisecond
+
+// Await waits until there is no problem any more. It returns the last one, and an error if that is still there when the
+// time is up.
+func Await(ctx context.Context, limit time.Duration, problem func() string) (last string, err error) {
+	return last, wait.PollUntilContextTimeout(ctx, pollEvery, limit, true, func(context.Context) (bool, error) {
+		last = problem()
+		return last == "", nil
+	})
+}
+
+// Within waits until there is no problem any more, and ends a test or a program if there still is one when the time is up.
+func Within(t T, limit time.Duration, problem func() string) {
+	t.Helper()
+	if last, err := Await(t.Context(), limit, problem); err != nil {
+		t.Fatal(fmt.Sprintf("after %s: %s (%v)", limit, last, err))
+	}
+}
+
+// First returns the first problem that there is.
+func First(problems ...string) string {
+	for _, problem := range problems {
+		if problem != "" {
+			return problem
+		}
+	}
+	return ""
+}
+
+// Pause lets time pass.
+func Pause(t T, d time.Duration) {
+	t.Helper()
+	select {
+	case <-time.After(d):
+	case <-t.Context().Done():
+		t.Fatal(t.Context().Err())
+	}
+}

@@ -3,12 +3,19 @@
 
 IMAGE_NAME := ghcr.io/delos-financial/clientbinding-operator
 VERSION    ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT     ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 IMG        ?= $(IMAGE_NAME):$(VERSION)
+PLATFORMS  ?= linux/amd64,linux/arm64
+LDFLAGS    := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+# Of the commit and not of now, so that the same commit makes the same files.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 
 TOOL           := go tool -modfile=hack/tools/generate/go.mod
 CONTROLLER_GEN := $(TOOL) controller-gen
 KUSTOMIZE      := $(TOOL) kustomize
 GOLANGCI_LINT  := bin/golangci-lint
+HELM           := bin/helm
 
 # What the tests need beside an API server: the controllers that empty a deleted namespace. Nobody offers it
 # for download; it is built once.
@@ -25,7 +32,7 @@ help: ## List the targets
 		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: generate
-generate: need-go ## Write the deepcopy code, CRDs and roles from the Go code, Argo CD's forms from the scripts
+generate: need-go ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart
 	$(CONTROLLER_GEN) object paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	go run ./hack/crds config/crd/bases/*.yaml
@@ -34,13 +41,14 @@ generate: need-go ## Write the deepcopy code, CRDs and roles from the Go code, A
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
 		output:rbac:artifacts:config=config/namespaced/tenant
 	go run ./hack/customizations config/argocd
+	go run ./hack/chart charts/clientbinding-operator
 
 # Compares with the files as they were and not with the last commit, so that it is of use before one.
 .PHONY: check-generated
 check-generated: need-go ## Fail, with a diff, if `make generate` or `go mod tidy` changes anything
-	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R api config "$$before" && \
+	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R api config charts "$$before" && \
 	$(MAKE) --no-print-directory generate || exit 1; \
-	for dir in api config; do \
+	for dir in api config charts; do \
 		diff -ruN "$$before/$$dir" "$$dir" || stale=yes; \
 	done; \
 	if [ "$$stale" ]; then echo "Generated files were out of date; they are written now, commit them." >&2; exit 1; fi
@@ -113,12 +121,38 @@ controlplane: need-go ## Find, download or build the control plane of the tests;
 
 .PHONY: build
 build: need-go ## Build the operator into bin/
-	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/clientbinding-operator .
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/clientbinding-operator .
+
+.PHONY: image
+image: bin/image ## Build the image IMG without a container engine into dist/image.tar (PLATFORMS=linux/amd64 PUSH=1)
+	bin/image --image=$(IMG) --platforms=$(PLATFORMS) --commit=$(COMMIT) --time=$(SOURCE_DATE_EPOCH) --ldflags="$(LDFLAGS)" \
+		--archive=dist/image.tar $(if $(PUSH),--push)
+
+bin/image: hack/tools/image/main.go hack/tools/image/go.mod hack/tools/image/go.sum | need-go
+	go build -C hack/tools/image -buildvcs=false -o $(CURDIR)/$@ .
+
+# Cold this takes minutes. The flags are those of the build of the control plane: what was compiled for the one is of use to the other.
+$(HELM): hack/tools/helm/go.mod hack/tools/helm/go.sum | need-go
+	@echo "Building Helm, which takes some minutes the first time"
+	CGO_ENABLED=0 go build -C hack/tools/helm -trimpath -ldflags "-s -w" -o $(CURDIR)/$@ helm.sh/helm/v4/cmd/helm
+	@touch $@
+
+# The engine is the first one that works: a client of Docker without its daemon does not.
+ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
 
 .PHONY: docker-build
-docker-build: ## Build the image IMG
-	@$(call need,docker,install a container engine or set IMG to an image that exists)
-	docker build --build-arg VERSION=$(VERSION) --tag $(IMG) .
+docker-build: need-engine ## Build the image IMG from the Dockerfile, with Docker, Podman or Buildah (ENGINE=…)
+	$(ENGINE) build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg SOURCE_DATE_EPOCH --tag $(IMG) .
+
+.PHONY: docker-push
+docker-push: need-engine ## Push the image IMG that docker-build has built
+	$(ENGINE) push $(IMG)
+
+.PHONY: docker-buildx
+docker-buildx: ## Build the image IMG for all PLATFORMS from the Dockerfile, with Docker's buildx, and push it
+	@$(call need,docker,or use `make image PUSH=1`, which needs no container engine)
+	docker buildx build --platform $(PLATFORMS) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg SOURCE_DATE_EPOCH \
+		--tag $(IMG) --push .
 
 .PHONY: clean
 clean: ## Remove what was built here; the caches stay
@@ -167,12 +201,14 @@ no-bindings: need-kubectl
 # need says what is missing and how to get it.
 need = command -v $(1) >/dev/null || { echo "make needs $(1): $(2)" >&2; exit 1; }
 
-.PHONY: need-go need-cc need-kubectl need-redis
+.PHONY: need-go need-cc need-kubectl need-redis need-engine
 need-go:
 	@$(call need,go,see https://go.dev/dl for the version that go.mod asks for)
 	@$(call need,git,install it with the package manager of your system)
 need-cc: need-go
 	@$(call need,$(firstword $(shell go env CC 2>/dev/null) cc),the race detector needs a C compiler; on Debian: apt-get install gcc libc6-dev)
+need-engine:
+	@$(if $(ENGINE),,echo "make needs docker, podman or buildah; \`make image\` needs none" >&2; exit 1)
 need-redis:
 	@$(call need,redis-server,Argo CD keeps its cache in it; on Debian: apt-get install redis-server)
 need-kubectl:

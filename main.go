@@ -47,9 +47,6 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/watchhealth"
 )
 
-// version is set by the build.
-var version = "dev"
-
 const name = "clientbinding-operator"
 
 // firstLook is how long the operator waits at its start for what the API server says of the admission policies.
@@ -73,6 +70,7 @@ type settings struct {
 	defaultConnection string
 	namespaces        string
 	connections       reconcilers.Connections
+	version           bool
 	logging           zap.Options
 }
 
@@ -93,6 +91,7 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", connection.DocumentedHost, "Comma-separated globs of the hosts, or host:port, to which APIConnections may lead, such as *.example.com; * for any. The default is the staging platform: name the production platform here. Through a proxy, and for addresses of this machine or of its network only, a glob has to name the host or its domain.")
 	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection that ClientBindings use which name none; when empty, it is the one called default in their own namespace.")
 	flags.StringVar(&s.namespaces, "namespaces", "", "Comma-separated names of the namespaces that the operator serves. It then needs no rights in others; see config/namespaced. All when the flag is not given.")
+	flags.BoolVar(&s.version, "version", false, "Print version, commit and version of Go, and end.")
 	s.logging.BindFlags(flags)
 	clusterconfig.RegisterFlags(flags)
 	if err := flags.Parse(arguments); err != nil {
@@ -142,6 +141,10 @@ func main() {
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
+	if s.version {
+		fmt.Println(thisBuild())
+		return
+	}
 	if err == nil {
 		ctrl.SetLogger(newLogger(s.logging))
 		err = run(ctrl.SetupSignalHandler(), s)
@@ -165,11 +168,14 @@ func newLogger(options zap.Options) logr.Logger {
 }
 
 func run(ctx context.Context, s settings) error {
+	build := thisBuild()
+	ctrl.Log.Info("starting", "version", build.Version, "commit", build.Commit, "go", build.Go,
+		"allowedAPIHosts", s.allowedHosts, "dryRun", s.dryRun)
 	config, err := clusterconfig.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster (see --kubeconfig): %w", err)
 	}
-	config.UserAgent = name + "/" + version
+	config.UserAgent = userAgent(build)
 	settings := options(s)
 	watches, err := watchhealth.New(settings.Scheme, time.Now, watchedKinds(s)...)
 	if err != nil {
@@ -196,7 +202,6 @@ func run(ctx context.Context, s settings) error {
 	); err != nil {
 		return err
 	}
-	ctrl.Log.Info("starting", "version", version, "allowedAPIHosts", s.allowedHosts, "dryRun", s.dryRun)
 	if open := connection.OpenHostGlobs(s.hosts()); len(open) > 0 {
 		ctrl.Log.Info("WARNING: --allowed-api-hosts allows hosts of any domain: credentials can be sent to any host that an APIConnection leads to",
 			"open", open)
@@ -299,7 +304,7 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings, policies *recon
 	pool := connection.NewPool(connection.Options{
 		AllowHTTPLoopback: s.allowHTTPLoopback,
 		AllowedHosts:      s.hosts(),
-		UserAgent:         name + "/" + version,
+		UserAgent:         userAgent(thisBuild()),
 		Proxy:             http.ProxyFromEnvironment,
 		Now:               time.Now,
 		Metrics:           measured,
@@ -324,7 +329,7 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings, policies *recon
 	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
 		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
 	}, time.Now))
-	metricsregistry.Registry.MustRegister(metrics.NewPolicies(policies.Found))
+	metricsregistry.Registry.MustRegister(metrics.NewPolicies(policies.Found), metrics.NewBuild(thisBuild()))
 	return errors.Join(
 		bindings.SetupWithManager(ctx, mgr, controller.TypedOptions[connection.Relation]{MaxConcurrentReconciles: s.concurrent}),
 		connections.SetupWithManager(mgr, secrets.Changes(), controller.Options{MaxConcurrentReconciles: connectionWorkers}),

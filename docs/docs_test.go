@@ -69,7 +69,7 @@ func TestEveryAuditKeyIsExplained(t *testing.T) {
 func TestEveryMetricIsExplained(t *testing.T) {
 	registry := &names{}
 	metrics.New(registry)
-	registry.MustRegister(metrics.NewRevocations(nil, nil), metrics.NewWatches(nil, nil), metrics.NewPolicies(nil))
+	registry.MustRegister(metrics.NewRevocations(nil, nil), metrics.NewWatches(nil, nil), metrics.NewPolicies(nil), metrics.NewBuild(metrics.Build{}))
 	compare(t, "metric", registry.found, firstColumn(t, "docs/metrics.md", "metric"))
 }
 

@@ -1,0 +1,84 @@
+// Chart writes the parts of the Helm chart that follow from other files: from config/ the CRDs, roles, admission policies and alerts, where
+// what a value of the chart can change becomes a template, and from values.yaml the table of values. The other templates are
+// written by hand.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
+)
+
+const (
+	header = "{{- /* Generated from config/ by `make generate`. */}}\n"
+	// team is the namespace that config/namespaced serves as an example.
+	team     = "team-a"
+	system   = "clientbinding-system"
+	operator = "clientbinding-operator"
+)
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: chart CHART")
+		os.Exit(2)
+	}
+	if err := run(context.Background(), os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "chart:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, chart string) error {
+	files := map[string]string{}
+	for _, directory := range []string{"config/default", "config/namespaced", "config/examples/prometheus"} {
+		objects, err := sandbox.Render(ctx, directory)
+		if err != nil {
+			return err
+		}
+		for _, object := range objects {
+			file, condition := place(directory, object)
+			if file == "" {
+				continue
+			}
+			text, err := template(object)
+			if err != nil {
+				return err
+			}
+			files[file] += when(condition, text)
+		}
+	}
+	files["namespaces.yaml"] = "{{- range .Values.namespaces }}\n" + files["namespaces.yaml"] + "{{- end }}\n"
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(chart, "templates", name), []byte(header+text), 0o600); err != nil {
+			return err
+		}
+	}
+	if err := copyCRDs(chart); err != nil {
+		return err
+	}
+	return writeTable(chart)
+}
+
+// copyCRDs copies the CRDs, which are no templates: Helm installs them before everything else.
+func copyCRDs(chart string) error {
+	crds, err := filepath.Glob("config/crd/bases/*.yaml")
+	if err != nil {
+		return err
+	}
+	for _, path := range crds {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Join(chart, "crds"), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(chart, "crds", filepath.Base(path)), content, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+// place says into which file of the chart an object goes that kustomize built from a directory, and under which condition it is
+// installed. The file is "" for objects that are written by hand or in another file already.
+func place(directory string, object *unstructured.Unstructured) (file, condition string) {
+	kind, name := object.GetKind(), object.GetName()
+	const enforced = `ne .Values.policies.enforcement "Off"`
+	switch {
+	case directory == "config/namespaced":
+		if object.GetNamespace() == team {
+			return "namespaces.yaml", ""
+		}
+		return "", ""
+	case directory != "config/default":
+		if kind == "PrometheusRule" {
+			return "prometheus_rule.yaml", ".Values.prometheusRule.enabled"
+		}
+		return "", ""
+	case strings.HasPrefix(kind, "ClusterRole") && name == operator:
+		// In their place are those of namespaces.yaml.
+		return "rbac.yaml", "not .Values.namespaces"
+	case strings.Contains(kind, "Role"), kind == "ServiceAccount":
+		return "rbac.yaml", ""
+	case strings.HasPrefix(kind, "Mutating"):
+		return "policies.yaml", ".Values.policies." + strings.TrimPrefix(name, operator+"-")
+	case strings.HasPrefix(kind, "Validating") && name == operator+"-requester":
+		return "policies.yaml", "and .Values.policies.requester (" + enforced + ")"
+	case strings.HasPrefix(kind, "Validating"):
+		return "policies.yaml", enforced
+	default:
+		return "", ""
+	}
+}
+
+// when puts a condition around a document.
+func when(condition, text string) string {
+	if condition == "" {
+		return "---\n" + text
+	}
+	return "{{- if " + condition + " }}\n---\n" + text + "{{- end }}\n"
+}
+
+// terms are the settings of the policy clientbinding-operator-grants, with what their CEL expressions are made from.
+var terms = map[string]string{
+	"standardNeedsGrant":      `{{ .Values.policies.terms.standardNeedsGrant }}`,
+	"ownerNeedsJustification": `{{ .Values.policies.terms.ownerNeedsJustification }}`,
+	"longestOwner":            `duration('{{ .Values.policies.terms.longestOwner }}')`,
+	"longestTemporary":        `duration('{{ .Values.policies.terms.longestTemporary }}')`,
+}
+
+// changes are what becomes a template wherever it stands.
+var changes = strings.NewReplacer(
+	"\n    app.kubernetes.io/part-of: clientbinding-operator\n",
+	"\n    app.kubernetes.io/part-of: clientbinding-operator\n    {{- include \"clientbinding-operator.labels\" $ | nindent 4 }}\n",
+	"namespace: "+system+"\n", "namespace: {{ $.Release.Namespace }}\n",
+	"namespace: "+team+"\n", "namespace: {{ . }}\n",
+	"validationActions:\n  - Deny\n", "validationActions: {{ include \"clientbinding-operator.validationActions\" $ }}\n",
+)
+
+// template turns an object of config/ into a template.
+func template(object *unstructured.Unstructured) (string, error) {
+	object.SetLabels(map[string]string{"app.kubernetes.io/name": operator, "app.kubernetes.io/part-of": operator})
+	plain, err := yaml.Marshal(object.Object)
+	if err != nil {
+		return "", err
+	}
+	text := changes.Replace(strings.ReplaceAll(string(plain), "{{", `{{ "{{" }}`))
+	switch kind, name := object.GetKind(), object.GetName(); {
+	case kind == "RoleBinding" && name == operator+"-credentials":
+		// The operator protects it while there is access to revoke with it.
+		text = strings.Replace(text, "metadata:\n", "metadata:\n  annotations:\n    helm.sh/resource-policy: keep\n", 1)
+	case kind == "ValidatingAdmissionPolicy" && name == operator+"-grants":
+		return setTerms(text)
+	case kind == "PrometheusRule":
+		text = strings.Replace(text, "$ | nindent 4 }}\n", "$ | nindent 4 }}\n    {{- with .Values.prometheusRule.labels }}\n    {{- toYaml . | nindent 4 }}\n    {{- end }}\n", 1)
+	case kind == "ServiceAccount":
+		text = strings.Replace(text, "metadata:\n", "metadata:\n  {{- with .Values.serviceAccount.annotations }}\n  annotations:\n    {{- toYaml . | nindent 4 }}\n  {{- end }}\n", 1)
+	}
+	return text, nil
+}
+
+// setTerms puts templates in the place of the policy's settings.
+func setTerms(policy string) (string, error) {
+	lines := strings.SplitAfter(policy, "\n")
+	found := 0
+	for i := 1; i < len(lines); i++ {
+		if expression, is := terms[strings.TrimSpace(strings.TrimPrefix(lines[i], "    name: "))]; is {
+			lines[i-1] = "  - expression: " + strconv.Quote(expression) + "\n"
+			found++
+		}
+	}
+	if found != len(terms) {
+		return "", fmt.Errorf("the policy has %d of the %d settings that the chart has", found, len(terms))
+	}
+	return strings.Join(lines, ""), nil
+}

@@ -1,0 +1,292 @@
+// Image builds the operator's image with ko, without a container engine: the static binary on a base that is made here. The base has
+// a user without rights and the certificate authorities of Mozilla, as golang.org/x/crypto ships them. So the same commit gives
+// the same image, on every machine with the same version of Go.
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/google/ko/pkg/build"
+	"golang.org/x/crypto/x509roots/fallback/bundle"
+)
+
+const (
+	module = "github.com/delos-financial/clientbinding-operator"
+	// user is a number, so that Kubernetes can check runAsNonRoot.
+	user = "65532:65532"
+	// most is the compressed size in bytes that the image may have on one platform.
+	most = 25_000_000
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "image:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	directory := flag.String("directory", ".", "Directory of the operator's module.")
+	image := flag.String("image", "", "Name and tag of the image.")
+	commit := flag.String("commit", "", "Commit that is built.")
+	seconds := flag.Int64("time", 0, "Time of the commit, in seconds since 1970.")
+	ldflags := flag.String("ldflags", "", "Flags for the linker.")
+	platforms := flag.String("platforms", "linux/amd64,linux/arm64", "Platforms, separated by commas.")
+	archive := flag.String("archive", "", "File for an OCI archive, as `ctr images import`, `docker load` and `podman load` take it.")
+	push := flag.Bool("push", false, "Push the image to its registry, with the credentials of `docker login`.")
+	flag.Parse()
+
+	tag, err := name.NewTag(*image)
+	if err != nil {
+		return err
+	}
+	labels := map[string]string{
+		"org.opencontainers.image.title":       "clientbinding-operator",
+		"org.opencontainers.image.description": "Makes access to client accounts on the Delos Financial platform declarative.",
+		"org.opencontainers.image.vendor":      "Delos Financial",
+		"org.opencontainers.image.licenses":    "Apache-2.0",
+		"org.opencontainers.image.source":      "https://" + module,
+		"org.opencontainers.image.version":     tag.TagStr(),
+		"org.opencontainers.image.revision":    *commit,
+	}
+	index, err := assemble(ctx, *directory, *ldflags, strings.Split(*platforms, ","), labels, time.Unix(*seconds, 0).UTC())
+	if err != nil {
+		return err
+	}
+	if err := checkSize(index); err != nil {
+		return err
+	}
+	if *archive != "" {
+		if err := save(*archive, tag, index); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "saved in", *archive)
+	}
+	if *push {
+		if err := remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
+			return err
+		}
+		fmt.Fprintln(os.Stderr, "pushed")
+	}
+	digest, err := index.Digest()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s@%s\n", tag, digest)
+	return nil
+}
+
+// assemble builds the operator for the platforms and puts it into images.
+func assemble(ctx context.Context, directory, ldflags string, platforms []string, labels map[string]string, created time.Time) (v1.ImageIndex, error) {
+	bases, err := baseImages(platforms)
+	if err != nil {
+		return nil, err
+	}
+	options := []build.Option{
+		build.WithBaseImages(func(context.Context, string) (name.Reference, build.Result, error) {
+			return name.MustParseReference("scratch"), bases, nil
+		}),
+		build.WithPlatforms(platforms...),
+		build.WithTrimpath(true),
+		build.WithDefaultFlags([]string{"-buildvcs=false"}),
+		build.WithLdflags(strings.Fields(ldflags)),
+		build.WithCreationTime(v1.Time{Time: created}),
+		build.WithKoDataCreationTime(v1.Time{Time: created}),
+		build.WithUser(user),
+		// The software bill of materials is made once for a release, see `make release`.
+		build.WithDisabledSBOM(),
+	}
+	for key, value := range labels {
+		options = append(options, build.WithLabel(key, value), build.WithAnnotation(key, value))
+	}
+	builder, err := build.NewGo(ctx, directory, options...)
+	if err != nil {
+		return nil, err
+	}
+	built, err := builder.Build(ctx, build.StrictScheme+module)
+	if err != nil {
+		return nil, err
+	}
+	switch result := built.(type) {
+	case v1.ImageIndex:
+		return result, nil
+	case v1.Image: // of a single platform
+		return mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{Add: result}), nil
+	default:
+		return nil, fmt.Errorf("ko built a %T", built)
+	}
+}
+
+// baseImages returns for each platform an image with a user and certificate authorities.
+func baseImages(platforms []string) (v1.ImageIndex, error) {
+	files, err := layer([]file{
+		{"etc/passwd", []byte("nonroot:x:65532:65532:nonroot:/:/sbin/nologin\n")},
+		{"etc/group", []byte("nonroot:x:65532:\n")},
+		{"etc/ssl/certs/ca-certificates.crt", authorities()},
+	})
+	if err != nil {
+		return nil, err
+	}
+	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
+	for _, text := range platforms {
+		platform, err := v1.ParsePlatform(text)
+		if err != nil {
+			return nil, err
+		}
+		image, err := mutate.ConfigFile(mutate.MediaType(empty.Image, types.OCIManifestSchema1), &v1.ConfigFile{
+			OS: platform.OS, Architecture: platform.Architecture, Variant: platform.Variant,
+			RootFS: v1.RootFS{Type: "layers"},
+		})
+		if err != nil {
+			return nil, err
+		}
+		image, err = mutate.Append(mutate.ConfigMediaType(image, types.OCIConfigJSON), mutate.Addendum{
+			Layer: files, History: v1.History{CreatedBy: "hack/tools/image", Comment: "user and certificate authorities"},
+		})
+		if err != nil {
+			return nil, err
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: platform}})
+	}
+	return index, nil
+}
+
+// authorities returns Mozilla's certificate authorities in PEM, but for those that are trusted with constraints, which PEM cannot say.
+func authorities() []byte {
+	var out bytes.Buffer
+	for root := range bundle.Roots() {
+		if root.Constraint == nil {
+			_ = pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate}) // A Buffer takes all.
+		}
+	}
+	return out.Bytes()
+}
+
+type file struct {
+	path    string
+	content []byte
+}
+
+// layer returns a layer with the files, which everyone may read.
+func layer(files []file) (v1.Layer, error) {
+	var content bytes.Buffer
+	archive := tar.NewWriter(&content)
+	for _, file := range files {
+		header := &tar.Header{Name: file.path, Mode: 0o444, Size: int64(len(file.content)), Typeflag: tar.TypeReg}
+		if err := archive.WriteHeader(header); err != nil {
+			return nil, err
+		}
+		if _, err := archive.Write(file.content); err != nil {
+			return nil, err
+		}
+	}
+	if err := archive.Close(); err != nil {
+		return nil, err
+	}
+	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content.Bytes())), nil
+	}, tarball.WithMediaType(types.OCILayer))
+}
+
+// checkSize prints the compressed size of the image on each platform, and fails if one is too large.
+func checkSize(index v1.ImageIndex) error {
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, descriptor := range manifest.Manifests {
+		image, err := index.Image(descriptor.Digest)
+		if err != nil {
+			return err
+		}
+		contents, err := image.Manifest()
+		if err != nil {
+			return err
+		}
+		size := descriptor.Size + contents.Config.Size
+		for _, layer := range contents.Layers {
+			size += layer.Size
+		}
+		fmt.Fprintf(os.Stderr, "%s: %.1f MB compressed\n", descriptor.Platform, float64(size)/1e6)
+		if size > most {
+			failed = append(failed, fmt.Errorf("the image for %s has %d bytes compressed: %d is the limit", descriptor.Platform, size, most))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// save writes an OCI archive with the image, under its full name.
+func save(path string, tag name.Tag, index v1.ImageIndex) error {
+	directory, err := os.MkdirTemp("", "image-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(directory)
+	named := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: index, Descriptor: v1.Descriptor{Annotations: map[string]string{
+		"io.containerd.image.name":          tag.Name(),
+		"org.opencontainers.image.ref.name": tag.Name(),
+	}}})
+	if _, err := layout.Write(directory, named); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	out, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	archive := tar.NewWriter(out)
+	if err := errors.Join(addDirectory(archive, directory), archive.Close()); err != nil {
+		return err
+	}
+	return out.Close()
+}
+
+// addDirectory adds all files in a directory, in the order of their names and without their times.
+func addDirectory(archive *tar.Writer, directory string) error {
+	return filepath.WalkDir(directory, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(directory, path)
+		if err != nil {
+			return err
+		}
+		header := &tar.Header{Name: filepath.ToSlash(relative), Mode: 0o644, Size: int64(len(content)), Typeflag: tar.TypeReg}
+		if err := archive.WriteHeader(header); err != nil {
+			return err
+		}
+		_, err = archive.Write(content)
+		return err
+	})
+}

@@ -1,3 +1,4 @@
+// Builds CoreDNS with the plugins that a cluster for tests needs. See internal/sandbox/node.
 module github.com/delos-financial/clientbinding-operator/hack/tools/coredns
 
 go 1.26.0

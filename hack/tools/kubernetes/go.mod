@@ -1,5 +1,5 @@
-// Builds a real Kubernetes control plane (etcd, kube-apiserver, kube-controller-manager,
-// kubectl) from source, where no prebuilt one can be downloaded. See hack/controlplane.
+// Builds a real Kubernetes control plane (etcd, kube-apiserver, kube-controller-manager, kubectl),
+// and what runs pods (kube-scheduler, kubelet, kube-proxy), from source, where no prebuilt one can be downloaded. See hack/controlplane.
 module github.com/delos-financial/clientbinding-operator/hack/tools/kubernetes
 
 go 1.26.0

@@ -137,22 +137,28 @@ func (s *settings) parseConnections(flags *flag.FlagSet) (err error) {
 func (s settings) hosts() []string { return strings.Split(s.allowedHosts, ",") }
 
 func main() {
-	s, err := parseFlags(os.Args[1:], os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if s.version {
-		fmt.Println(thisBuild())
-		return
-	}
-	if err == nil {
-		ctrl.SetLogger(newLogger(s.logging))
-		err = run(ctrl.SetupSignalHandler(), s)
-	}
-	if err != nil {
+	err := command(ctrl.SetupSignalHandler(), os.Args[1:])
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		os.Exit(1)
 	}
+}
+
+// command does what the arguments say.
+func command(ctx context.Context, arguments []string) error {
+	if len(arguments) > 0 && arguments[0] == "trial" {
+		return try(ctx, arguments[1:], os.Stdout, os.Stderr)
+	}
+	s, err := parseFlags(arguments, os.Stderr)
+	if err != nil {
+		return err
+	}
+	if s.version {
+		fmt.Println(thisBuild())
+		return nil
+	}
+	ctrl.SetLogger(newLogger(s.logging))
+	return run(ctx, s)
 }
 
 // newLogger returns a logger that leaves out no line: that of controller-runtime drops most of many that are alike within

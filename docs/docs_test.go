@@ -73,6 +73,19 @@ func TestEveryMetricIsExplained(t *testing.T) {
 	compare(t, "metric", registry.found, firstColumn(t, "docs/metrics.md", "metric"))
 }
 
+// TestEveryAlertIsExplained compares the table of alerts with the rules.
+func TestEveryAlertIsExplained(t *testing.T) {
+	rules, err := os.ReadFile(filepath.Join(root, "config/prometheus/prometheus_rule.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var alerts []string
+	for _, match := range regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(string(rules), -1) {
+		alerts = append(alerts, match[1])
+	}
+	compare(t, "alert", alerts, firstColumn(t, "docs/metrics.md", "alert"))
+}
+
 // names collects the names of metrics that are registered.
 type names struct {
 	prometheus.Registerer

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
@@ -62,7 +63,8 @@ func run(ctx context.Context, chart string) error {
 	return writeTable(chart)
 }
 
-// copyCRDs copies the CRDs, which are no templates: Helm installs them before everything else.
+// copyCRDs copies the CRDs, which are no templates: Helm installs them before everything else, and never deletes them. The annotation
+// is for tools such as Argo CD, which would delete them with the application.
 func copyCRDs(chart string) error {
 	crds, err := filepath.Glob("config/crd/bases/*.yaml")
 	if err != nil {
@@ -76,7 +78,8 @@ func copyCRDs(chart string) error {
 		if err := os.MkdirAll(filepath.Join(chart, "crds"), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(chart, "crds", filepath.Base(path)), content, 0o600); err != nil {
+		text := strings.Replace(string(content), "\nmetadata:\n  annotations:\n", "\nmetadata:\n  annotations:\n    helm.sh/resource-policy: keep\n", 1)
+		if err := os.WriteFile(filepath.Join(chart, "crds", filepath.Base(path)), []byte(text), 0o600); err != nil {
 			return err
 		}
 	}

@@ -3,8 +3,6 @@
 package cluster
 
 import (
-	"maps"
-	"slices"
 	"testing"
 	"time"
 
@@ -86,10 +84,10 @@ func TestReinstall(t *testing.T) {
 	}
 	install(t)
 	// One more shows that the new operator works.
-	sandbox.Must(t, kube.Patch(t.Context(), n.Binding("user-0", "", "", false), sandbox.MergePatch(
+	sandbox.Must(t, kube.Patch(t.Context(), n.bindingOf(0), sandbox.MergePatch(
 		`{"metadata": {"annotations": {"access.delos.financial/requestedAt": "now"}}}`)))
 	sandbox.Within(t, time.Minute, func() string {
-		binding := n.Binding("user-0", "", "", false)
+		binding := n.bindingOf(0)
 		sandbox.Must(t, kube.Get(t.Context(), client.ObjectKeyFromObject(binding), binding))
 		if binding.Status.LastHandledReconcileAt != "now" {
 			return "the new operator has not looked at user-0"
@@ -140,13 +138,7 @@ func TestUpgradeAndBack(t *testing.T) {
 	sandbox.Within(t, time.Minute, func() string { return cmp.Diff(want, n.platform.writes(t)) })
 }
 
-// bindingOf is the binding of a user of a crowd.
-func (n *tenant) bindingOf(user int) *v1alpha1.ClientBinding {
-	id := userID(user)
-	return n.Binding(bindingName(user), id, crowdClient, false)
-}
-
-// Whoever deletes a team's namespace takes away its access.
+// To delete a team's namespace takes away its access.
 func TestDeletedNamespace(t *testing.T) {
 	install(t)
 	n := newTenant(t, crowd(10))
@@ -166,6 +158,3 @@ func TestHelmTest(t *testing.T) {
 	install(t)
 	t.Log(run(t, helm("test", "--timeout=2m")...))
 }
-
-// sorted are the keys of a map.
-func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -128,20 +128,33 @@ func (n *tenant) connect(t *testing.T) {
 	n.Create(t, n.CredentialsBinding(), n.Secret(sandbox.CredentialsName, sandbox.Account), connection)
 }
 
-// crowd is what count users and one client need, and the bindings of a tenant for them.
+// crowdClient is the client to which the users of a crowd have access.
+const crowdClient = "cust_0"
+
+func userID(user int) string { return fmt.Sprintf("user_%d", user) }
+
+// relation is how platform.relations and platform.writes call the access of a user of a crowd.
+func relation(user int) string { return userID(user) + " " + crowdClient }
+
+// crowd is a platform with count users and one client.
 func crowd(count int) delossim.Config {
-	config := delossim.Config{Clients: []string{"cust_0"}}
-	for i := range count {
-		config.Users = append(config.Users, delossim.User{UUID: fmt.Sprintf("user_%d", i)})
+	config := delossim.Config{Clients: []string{crowdClient}}
+	for user := range count {
+		config.Users = append(config.Users, delossim.User{UUID: userID(user)})
 	}
 	return config
 }
 
-// bind declares that the users from first to before end have access to the client.
+// bindingOf is the binding of a user of a crowd.
+func (n *tenant) bindingOf(user int) *v1alpha1.ClientBinding {
+	return n.Binding(fmt.Sprintf("user-%d", user), userID(user), crowdClient, false)
+}
+
+// bind declares access for the users from first to before end.
 func (n *tenant) bind(t *testing.T, first, end int) {
 	t.Helper()
-	for i := first; i < end; i++ {
-		n.Create(t, n.Binding(fmt.Sprintf("user-%d", i), fmt.Sprintf("user_%d", i), "cust_0", false))
+	for user := first; user < end; user++ {
+		n.Create(t, n.bindingOf(user))
 	}
 }
 

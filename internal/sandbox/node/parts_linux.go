@@ -193,7 +193,7 @@ func (n *parts) startControlPlane(ctx context.Context) error {
 	}
 	return n.start(ctx, filepath.Join(n.Assets, "kube-apiserver"), n.apiServerReady,
 		"--etcd-servers=http://127.0.0.1:2379", "--cert-dir="+n.dir, "--bind-address=0.0.0.0", "--secure-port=6443",
-		"--advertise-address="+nodeAddress, "--service-cluster-ip-range="+services, "--authorization-mode=RBAC",
+		"--advertise-address="+nodeAddress, "--kubelet-preferred-address-types=InternalIP", "--service-cluster-ip-range="+services, "--authorization-mode=RBAC",
 		"--token-auth-file="+n.file("tokens.csv"), "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
 		"--service-account-key-file="+n.file("accounts.key"), "--service-account-signing-key-file="+n.file("accounts.key"))
 }

@@ -89,7 +89,7 @@ func TestReinstall(t *testing.T) {
 	sandbox.Within(t, time.Minute, func() string {
 		binding := n.bindingOf(0)
 		sandbox.Must(t, kube.Get(t.Context(), client.ObjectKeyFromObject(binding), binding))
-		if binding.Status.LastHandledReconcileAt != "now" {
+		if binding.Status.LastHandledRequestedAt != "now" {
 			return "the new operator has not looked at user-0"
 		}
 		return n.allReady(t, count)
@@ -153,8 +153,15 @@ func TestDeletedNamespace(t *testing.T) {
 	}
 }
 
-// `helm test` says that what was installed works.
+// `helm test` says that what was installed works: it gives access and takes it away.
 func TestHelmTest(t *testing.T) {
 	install(t)
-	t.Log(run(t, helm("test", "--timeout=2m")...))
+	n := newTenant(t, crowd(1))
+	n.connect(t)
+	install(t, "trial.connection="+n.Namespace+"/default", "trial.user="+userID(0), "trial.cuid="+crowdClient)
+	t.Log(run(t, helm("test", "--logs", "--timeout=2m")...))
+	if diff := cmp.Diff(map[string]int{"PUT " + relation(0): 1, "DELETE " + relation(0): 1}, n.platform.writes(t)); diff != "" {
+		t.Errorf("writes (-want +got):\n%s", diff)
+	}
+	install(t)
 }

@@ -110,6 +110,11 @@ e2e-argocd: need-go need-redis ## Try config/argocd and the operator with the re
 	@go build -buildvcs=false -o bin/e2e-argocd ./hack/e2e-argocd
 	@bin/e2e-argocd $(if $(SHOW),--show)
 
+# Without Docker it needs root, containerd and what belongs to it; the tests say what is missing.
+.PHONY: test-e2e
+test-e2e: need-go ## Try image and chart in a cluster that runs pods: kind, or without Docker one of its own (RUN=TestUpgrade)
+	go test -tags e2e -count=1 -timeout 30m -p 1 ./internal/sandbox/node ./test/cluster $(if $(RUN),-run '$(RUN)')
+
 .PHONY: bench
 bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: in three; SCENARIOS="rate …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench

@@ -21,7 +21,7 @@ import (
 )
 
 // monitoring is where the Prometheus operator's CRDs are from.
-const monitoring = "github.com/prometheus-operator/prometheus-operator@v0.95.2"
+const monitoring = "github.com/prometheus-operator/prometheus-operator@v0.92.0"
 
 // What a switch adds or leaves out is as said, the API server takes it, and access is given and taken away all the same.
 func TestSwitches(t *testing.T) {

@@ -104,11 +104,10 @@ demo: need-go ## See it work: API server, simulated API, operator and samples (O
 # compiled for the one is of use to the other; vet would read all of Argo CD, for minutes. That module needs a newer
 # Go, which is fetched like a module.
 .PHONY: e2e-argocd
-e2e-argocd: need-go need-redis ## Try config/argocd and the operator with the real Argo CD (cold, it is built in minutes)
+e2e-argocd: need-go need-redis ## Try config/argocd and the operator with the real Argo CD (RUN=TestRemoval: one test; cold, it is built in minutes)
 	@argocd=$$(go run ./hack/argocd) && echo "Argo CD is in $$argocd"
 	CGO_ENABLED=0 GOTOOLCHAIN=auto GOWORK=off go -C hack/tools/argocd test -mod=readonly -vet=off -trimpath -count=1 ./...
-	@go build -buildvcs=false -o bin/e2e-argocd ./hack/e2e-argocd
-	@bin/e2e-argocd $(if $(SHOW),--show)
+	go test -tags argocd ./test/argocd -count=1 -v -timeout 30m $(if $(RUN),-run '$(RUN)') $(if $(SHOW),-args -show)
 
 # Without Docker it needs root, containerd and what belongs to it; the tests say what is missing.
 .PHONY: test-e2e

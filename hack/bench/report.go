@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
@@ -12,19 +10,13 @@ import (
 
 // report tells what was measured and checked.
 type report struct {
-	out io.Writer
 	// failed: at least one check did.
 	failed bool
 }
 
-// heading sets a scenario apart.
-func (r *report) heading(text string) {
-	fmt.Fprintf(r.out, "\n%s\n%s\n", text, strings.Repeat("-", len(text)))
-}
-
 // measured tells a number that is not judged.
-func (r *report) measured(what string, value any) {
-	fmt.Fprintf(r.out, "        %s: %v\n", what, value)
+func (*report) measured(what string, value any) {
+	fmt.Printf("        %s: %v\n", what, value)
 }
 
 // check tells a number, what it has to be, and whether it is.
@@ -34,7 +26,7 @@ func (r *report) check(ok bool, what string, value any, wanted string) {
 		verdict = "FAILED"
 		r.failed = true
 	}
-	fmt.Fprintf(r.out, "%-6s  %s: %v (wanted: %s)\n", verdict, what, value, wanted)
+	fmt.Printf("%-6s  %s: %v (wanted: %s)\n", verdict, what, value, wanted)
 }
 
 func (r *report) exactly(what string, got, want int) {

@@ -30,7 +30,7 @@ func (s *stage) play(scenario scenario, size sizes) (passed bool) {
 	defer t.close()
 	sandbox.Must(s, s.Operator.Start(s.Context()))
 	defer func() { sandbox.Must(s, s.Operator.Stop()) }()
-	t.heading(scenario.name + ": " + scenario.about)
+	(&sandbox.Report{Out: os.Stdout}).Heading(scenario.name + ": " + scenario.about)
 	began := time.Now()
 	if !t.perform(scenario) {
 		fmt.Printf("The operator's log ends with\n%s\n", s.Operator.LogEnd())
@@ -59,7 +59,7 @@ func (s *stage) newTrial(size sizes) *trial {
 	t := &trial{
 		T:      s,
 		Tenant: s.NewTenant(s, "bench-", delossim.Config{Clients: []string{cuid}}),
-		report: &report{out: os.Stdout},
+		report: &report{},
 		sizes:  size,
 	}
 	s.former = t

@@ -67,23 +67,16 @@ func quote(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
+// on is a call of kubectl about a binding.
+func on(binding v1alpha1.ClientBinding, verb string, flags ...string) action {
+	return append(kubectl{verb, "clientbinding", binding.Name, "--namespace", binding.Namespace}, flags...)
+}
+
 func promote(binding v1alpha1.ClientBinding) action {
-	return kubectl{"patch", "clientbinding", binding.Name, "--namespace", binding.Namespace,
-		"--type=merge", "--patch", `{"spec":{"isOwner":true}}`}
+	return on(binding, "patch", "--type=merge", "--patch", `{"spec":{"isOwner":true}}`)
 }
 
-func remove(binding v1alpha1.ClientBinding) action {
-	return kubectl{"delete", "clientbinding", binding.Name, "--namespace", binding.Namespace}
-}
-
-func changeUser(binding v1alpha1.ClientBinding) action {
-	return kubectl{"patch", "clientbinding", binding.Name, "--namespace", binding.Namespace,
-		"--type=merge", "--patch", `{"spec":{"userUUID":"user_nobody"}}`}
-}
-
-func tellAbout(binding v1alpha1.ClientBinding) action {
-	return kubectl{"describe", "clientbinding", binding.Name, "--namespace", binding.Namespace}
-}
+func remove(binding v1alpha1.ClientBinding) action { return on(binding, "delete") }
 
 func (s *stage) createUser(uuid string) action {
 	return call{http.MethodPost, s.Platform.AdminURL + "/users", fmt.Sprintf(`{"uuid": %q, "username": "late.arrival"}`, uuid)}

@@ -42,34 +42,17 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Assets returns the directory of the control plane's binaries: KUBEBUILDER_ASSETS if that is set, else the one
-// that hack/controlplane finds, downloads or builds. What that has to say goes to progress. Extra binaries, such as
-// [ControllerManager], have to be asked for: they are built where they are missing.
-func Assets(ctx context.Context, progress io.Writer, extra ...string) (string, error) {
+// Go runs the go command at the top of this repository and returns what it printed. What it has to say besides goes to
+// progress or, without one, into the error.
+func Go(ctx context.Context, progress io.Writer, args ...string) (string, error) {
 	root, err := ModuleRoot(ctx)
 	if err != nil {
 		return "", err
 	}
-	cmd := command(ctx, "go", "run", "./hack/controlplane", "--with="+strings.Join(extra, ","))
+	cmd := command(ctx, "go", args...)
 	cmd.Dir, cmd.Stderr = root, progress
-	dir, err := run(ctx, cmd)
-	return strings.TrimSpace(dir), err
-}
-
-// Render returns the manifests of a kustomization of this repository, such as config/default, as
-// `make deploy` applies them.
-func Render(ctx context.Context, path string) (Manifests, error) {
-	root, err := ModuleRoot(ctx)
-	if err != nil {
-		return nil, err
-	}
-	cmd := command(ctx, "go", "tool", "-modfile=hack/tools/generate/go.mod", "kustomize", "build", path)
-	cmd.Dir = root
-	text, err := run(ctx, cmd)
-	if err != nil {
-		return nil, err
-	}
-	return parseManifests(text)
+	out, err := run(ctx, cmd)
+	return strings.TrimSpace(out), err
 }
 
 // ModuleRoot is the top directory of this repository; tests run in the directories of their packages.
@@ -79,4 +62,21 @@ func ModuleRoot(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return filepath.Dir(strings.TrimSpace(file)), nil
+}
+
+// Assets returns the directory of the control plane's binaries: KUBEBUILDER_ASSETS if that is set, else the one
+// that hack/controlplane finds, downloads or builds. What that has to say goes to progress. Extra binaries, such as
+// [ControllerManager], have to be asked for: they are built where they are missing.
+func Assets(ctx context.Context, progress io.Writer, extra ...string) (string, error) {
+	return Go(ctx, progress, "run", "./hack/controlplane", "--with="+strings.Join(extra, ","))
+}
+
+// Render returns the manifests of a kustomization of this repository, such as config/default, as
+// `make deploy` applies them.
+func Render(ctx context.Context, path string) (Manifests, error) {
+	text, err := Go(ctx, nil, "tool", "-modfile=hack/tools/generate/go.mod", "kustomize", "build", path)
+	if err != nil {
+		return nil, err
+	}
+	return parseManifests(text)
 }

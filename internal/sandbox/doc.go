@@ -2,15 +2,11 @@
 // simulated Delos platform, and the operator as a process of its own, with no more rights than it ships with.
 // Everything listens on loopback and keeps its files in one temporary directory.
 //
-// It is for tests and tools, never for the operator itself. A caller starts the parts it needs; Close stops
-// them all, in reverse order, however far it came:
+// It is for tests and tools, never for the operator itself. Both start it alike, and it ends with them:
 //
-//	box, err := sandbox.New()
-//	defer box.Close()
-//	cluster, err := box.StartControlPlane(ctx, assets)
-//	err = box.StartControllers(ctx, cluster) // for namespaces that end
-//	deployment, err := cluster.Install(ctx)
-//	platform, err := box.StartSimulator(ctx, config)
-//	operator, err := box.BuildOperator(ctx, cluster, deployment)
-//	err = operator.Start(ctx)
+//	box := sandbox.Start(t, sandbox.Options{})
+//	tenant := box.NewTenant(t, "team-a", delossim.Examples())
+//	sandbox.Must(t, box.Operator.Start(t.Context()))
+//
+// In a test t is its *testing.T; in a program, or the TestMain of a package, it is what [Main] hands over.
 package sandbox

@@ -17,10 +17,6 @@ type Operator struct {
 // BuildOperator builds the operator from source, and prepares it to run as its ServiceAccount with the flags of
 // its Deployment. The flags of go build, such as -race, are added to those it needs.
 func (s *Sandbox) BuildOperator(ctx context.Context, cluster *ControlPlane, deployment Deployment, flags ...string) (*Operator, error) {
-	root, err := ModuleRoot(ctx)
-	if err != nil {
-		return nil, err
-	}
 	o := &Operator{
 		process: process{
 			LogFile:    filepath.Join(s.dir, "operator.log"),
@@ -30,9 +26,7 @@ func (s *Sandbox) BuildOperator(ctx context.Context, cluster *ControlPlane, depl
 		},
 		args: append(slices.Clone(deployment.Args), "--leader-election-namespace="+deployment.Namespace, "--allow-http-loopback", "--allowed-api-hosts=127.0.0.1"),
 	}
-	build := command(ctx, "go", append(append([]string{"build", "-buildvcs=false", "-o", o.binary}, flags...), ".")...)
-	build.Dir = root
-	if _, err := run(ctx, build); err != nil {
+	if _, err := Go(ctx, nil, append(append([]string{"build", "-buildvcs=false", "-o", o.binary}, flags...), ".")...); err != nil {
 		return nil, err
 	}
 	s.onClose(o.Stop)

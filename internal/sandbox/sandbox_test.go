@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
@@ -80,6 +83,50 @@ func TestSimulatorAnswersUntilItIsStopped(t *testing.T) {
 		t.Error("it still answers")
 	}
 }
+
+func TestCommandCleansUpHoweverItEnds(t *testing.T) {
+	for name, test := range map[string]struct {
+		end       func(*Command)
+		problems  []string
+		panicking any
+	}{
+		"by itself":     {end: func(*Command) {}},
+		"by an error":   {end: func(c *Command) { c.Error("wrong", 1) }, problems: []string{"wrong 1"}},
+		"by a failure":  {end: func(c *Command) { Must(c, errors.New("broken")); panic("it went on") }, problems: []string{"broken"}},
+		"by its tests":  {end: func(c *Command) { c.RunTests(failing{}) }, problems: []string{"tests failed"}},
+		"by a panic":    {end: func(*Command) { panic("lost") }, panicking: "lost"},
+		"out of a step": {end: func(c *Command) { (&Report{Out: io.Discard}).Step("a step", func() { c.Fatal("here") }) }, problems: []string{"here"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := &Command{context: t.Context}
+			var cleaned []int
+			func() {
+				defer func() {
+					if cause := recover(); cause != test.panicking {
+						t.Errorf("panicked with %v, want %v", cause, test.panicking)
+					}
+				}()
+				c.run(func(c *Command) {
+					for i := range 2 {
+						c.Cleanup(func() { cleaned = append(cleaned, i) })
+					}
+					test.end(c)
+				})
+			}()
+			if diff := cmp.Diff([]int{1, 0}, cleaned); diff != "" {
+				t.Errorf("cleaned up (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.problems, c.problems); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// failing are tests that fail.
+type failing struct{}
+
+func (failing) Run() int { return 1 }
 
 // script is an operator that is a shell script.
 func script(t *testing.T, text string) *Operator {

@@ -192,6 +192,29 @@ func Describe(ready metav1.Condition) string {
 	return fmt.Sprintf("%s/%s of generation %d: %s", ready.Status, ready.Reason, ready.ObservedGeneration, ready.Message)
 }
 
+// operatorManager is as whom the operator writes.
+const operatorManager = "clientbinding-operator"
+
+// SpecWritten says in which way an object's spec is not as it was first applied, or is in part the operator's, which has
+// written the object but none of its spec; "" when all is well.
+func SpecWritten(object *unstructured.Unstructured) string {
+	what := object.GetKind() + " " + object.GetName()
+	if object.GetGeneration() != 1 {
+		return fmt.Sprintf("%s has generation %d", what, object.GetGeneration())
+	}
+	problem := what + " was not written by the operator"
+	for _, entry := range object.GetManagedFields() {
+		if entry.Manager != operatorManager {
+			continue
+		}
+		if strings.Contains(entry.FieldsV1.GetRawString(), `"f:spec"`) {
+			return fmt.Sprintf("%s: the operator owns %s", what, entry.FieldsV1.GetRawString())
+		}
+		problem = ""
+	}
+	return problem
+}
+
 // RelationCount is how many relations all users have.
 func (s *Simulator) RelationCount() int {
 	count := 0

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,29 +109,16 @@ func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 				if !ours(sample) {
 					continue
 				}
-				if object.GetGeneration() != 1 {
-					t.Errorf("%s %s has generation %d", object.GetKind(), object.GetName(), object.GetGeneration())
-				}
-				var managers []string
-				for _, entry := range object.GetManagedFields() {
-					managers = append(managers, entry.Manager)
-					if entry.Manager == operatorManager && strings.Contains(entry.FieldsV1.GetRawString(), `"f:spec"`) {
-						t.Errorf("%s %s: the operator owns %s", object.GetKind(), object.GetName(), entry.FieldsV1.GetRawString())
-					}
-				}
-				if !slices.Contains(managers, operatorManager) {
-					t.Errorf("%s %s was written by %v only", object.GetKind(), object.GetName(), managers)
+				if problem := sandbox.SpecWritten(object); problem != "" {
+					t.Error(problem)
 				}
 			}
 		})
 	}
 }
 
-const (
-	operatorManager = "clientbinding-operator"
-	// wrong is the sample that cannot work.
-	wrong = "nobody-uses-cust-789xyz"
-)
+// wrong is the sample that cannot work.
+const wrong = "nobody-uses-cust-789xyz"
 
 // A Flux Kustomization with `wait: true` needs nothing else: by the library that it waits with, samples are in
 // progress until their access was read back, one that cannot work is never done, and what is deleted is there until

@@ -63,17 +63,8 @@ func deleteKind(ctx context.Context, name string, progress io.Writer) error {
 }
 
 func runKind(ctx context.Context, progress io.Writer, args ...string) error {
-	root, err := sandbox.ModuleRoot(ctx)
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"tool", "-modfile=hack/tools/kind/go.mod", "kind"}, args...)...) //nolint:gosec // its arguments are this package's
-	cmd.Dir, cmd.Stdout, cmd.Stderr = root, progress, progress
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("kind %s: %w", args[0], err)
-	}
-	return nil
+	_, err := sandbox.Go(ctx, progress, append([]string{"tool", "-modfile=hack/tools/kind/go.mod", "kind"}, args...)...)
+	return err
 }
 
 func kubeconfigOf(name string) string { return filepath.Join(directory(name), "kubeconfig") }

@@ -1,4 +1,6 @@
-package main
+//go:build argocd
+
+package argocd
 
 import (
 	"context"
@@ -11,21 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errToldAlready: the process in a network of its own has said what went wrong.
-var errToldAlready = errors.New("failed")
-
 // goodbye is how long the process in a network of its own may take to clean up.
 const goodbye = time.Minute
 
-// isolate runs this program again in a network namespace of its own, where nothing but its own parts reaches what it
+// isolate runs these tests again in a network namespace of its own, where nothing but its own parts reaches what it
 // opens. Where the system does not let it, it reports false and why.
-func isolate(ctx context.Context, found parts) (isolated bool, err error) {
+func isolate(ctx context.Context) (isolated bool, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return false, err
 	}
-	cmd := exec.CommandContext(ctx, self, os.Args[1:]...) //nolint:gosec // it is this program, as it was called
-	cmd.Env = append(os.Environ(), found.environment()...)
+	cmd := exec.CommandContext(ctx, self, os.Args[1:]...)
+	cmd.Env = append(os.Environ(), ownNetwork+"=true")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	// Asked to end it cleans up; a Ctrl-C in the terminal reaches it by way of this process alone.
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -41,14 +40,7 @@ func isolate(ctx context.Context, found parts) (isolated bool, err error) {
 	if err := cmd.Start(); err != nil {
 		return false, err
 	}
-	err = cmd.Wait()
-	if ctx.Err() != nil {
-		return true, ctx.Err()
-	}
-	if err != nil {
-		return true, errToldAlready
-	}
-	return true, nil
+	return true, errors.Join(cmd.Wait(), ctx.Err())
 }
 
 // loopbackUp makes a new network namespace usable: nothing in it is up at first.

@@ -1,16 +1,14 @@
-//go:build !linux
+//go:build argocd && !linux
 
-package main
+package argocd
 
 import (
 	"context"
 	"errors"
 )
 
-var errToldAlready = errors.New("failed")
-
 // isolate is never done here.
-func isolate(context.Context, parts) (bool, error) {
+func isolate(context.Context) (bool, error) {
 	return false, errors.New("only Linux has network namespaces")
 }
 

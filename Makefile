@@ -7,6 +7,8 @@ COMMIT     ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 IMG        ?= $(IMAGE_NAME):$(VERSION)
 PLATFORMS  ?= linux/amd64,linux/arm64
 LDFLAGS    := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+# Helm wants a semantic version, which a commit without a tag has not.
+CHART_VERSION := $(if $(filter v%,$(VERSION)),$(VERSION:v%=%),0.0.0-g$(VERSION))
 
 # Of the commit and not of now, so that the same commit makes the same files.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
@@ -32,16 +34,19 @@ help: ## List the targets
 		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: generate
-generate: need-go ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart
+generate: manifests ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart
 	$(CONTROLLER_GEN) object paths=./api/...
+	go run ./hack/customizations config/argocd
+	go run ./hack/chart charts/clientbinding-operator
+
+.PHONY: manifests
+manifests: need-go ## Write the CRDs and roles alone
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	go run ./hack/crds config/crd/bases/*.yaml
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
 		output:rbac:artifacts:config=config/rbac
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
 		output:rbac:artifacts:config=config/namespaced/tenant
-	go run ./hack/customizations config/argocd
-	go run ./hack/chart charts/clientbinding-operator
 
 # Compares with the files as they were and not with the last commit, so that it is of use before one.
 .PHONY: check-generated
@@ -53,6 +58,14 @@ check-generated: need-go ## Fail, with a diff, if `make generate` or `go mod tid
 	done; \
 	if [ "$$stale" ]; then echo "Generated files were out of date; they are written now, commit them." >&2; exit 1; fi
 	go mod tidy -diff
+
+.PHONY: fmt
+fmt: need-go ## Format the Go code
+	go fmt ./...
+
+.PHONY: vet
+vet: need-go ## Look for usual mistakes, quickly; lint does this and more
+	go vet ./...
 
 .PHONY: lint
 lint: need-go $(GOLANGCI_LINT) ## Check style, mistakes, API conventions and who imports whom
@@ -70,6 +83,12 @@ test: need-go need-cc ## Run all tests with the race detector, against a real AP
 	@assets=$$(go run ./hack/controlplane --with=$(CONTROLLERS)) || exit 1; \
 	echo "KUBEBUILDER_ASSETS=$$assets go test -race -timeout 30m ./..."; \
 	KUBEBUILDER_ASSETS="$$assets" go test -race -timeout 30m ./...
+
+# The flags are those of the build of Helm. vet would read all of Helm.
+.PHONY: test-chart
+test-chart: need-go ## Try the chart with Helm's own packages: what it renders, and what Helm does with it on a real API server
+	@assets=$$(go run ./hack/controlplane) || exit 1; \
+	KUBEBUILDER_ASSETS="$$assets" CGO_ENABLED=0 GOWORK=off go -C hack/tools/helm test -mod=readonly -vet=off -trimpath -count=1 ./...
 
 FUZZTIME ?= 5s
 
@@ -114,6 +133,10 @@ e2e-argocd: need-go need-redis ## Try config/argocd and the operator with the re
 test-e2e: need-go ## Try image and chart in a cluster that runs pods: kind, or without Docker one of its own (RUN=TestUpgrade)
 	go test -tags e2e -count=1 -timeout 30m -p 1 ./internal/sandbox/node ./test/cluster $(if $(RUN),-run '$(RUN)')
 
+.PHONY: measure
+measure: need-go ## Write the tables of docs/high-availability.md anew, in ten minutes; with bench and explore it is for each night
+	go test -tags e2e,measure -count=1 -v -timeout 30m ./test/cluster -run 'TestAvailability|TestMemory' -args -update
+
 .PHONY: bench
 bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: in three; SCENARIOS="rate …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench
@@ -129,8 +152,10 @@ build: need-go ## Build the operator into bin/
 
 .PHONY: image
 image: bin/image ## Build the image IMG without a container engine into dist/image.tar (PLATFORMS=linux/amd64 PUSH=1)
+	@mkdir -p dist
 	bin/image --image=$(IMG) --platforms=$(PLATFORMS) --commit=$(COMMIT) --time=$(SOURCE_DATE_EPOCH) --ldflags="$(LDFLAGS)" \
-		--archive=dist/image.tar $(if $(PUSH),--push)
+		--archive=dist/image.tar $(if $(PUSH),--push) >dist/image.txt
+	@cat dist/image.txt
 
 bin/image: hack/tools/image/main.go hack/tools/image/go.mod hack/tools/image/go.sum | need-go
 	go build -C hack/tools/image -buildvcs=false -o $(CURDIR)/$@ .
@@ -157,6 +182,43 @@ docker-buildx: ## Build the image IMG for all PLATFORMS from the Dockerfile, wit
 	@$(call need,docker,or use `make image PUSH=1`, which needs no container engine)
 	docker buildx build --platform $(PLATFORMS) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) --build-arg SOURCE_DATE_EPOCH \
 		--tag $(IMG) --push .
+
+.PHONY: build-installer
+build-installer: need-go dist/deploy/kustomization.yaml ## Write dist/install.yaml: CRDs and operator, with the image IMG
+	$(KUSTOMIZE) build dist/deploy >dist/install.yaml
+
+.PHONY: chart
+chart: $(HELM) ## Package the chart into dist/, for the image with the tag VERSION
+	$(HELM) package charts/clientbinding-operator --version $(CHART_VERSION) --app-version $(VERSION) --destination dist
+
+##@ Release
+
+RELEASE_TOOL := go tool -modfile=hack/tools/release/go.mod
+# The plugin and the operator, each with a bill of materials of its own.
+PLUGIN := $(wildcard cmd/kubectl-clientbindings)
+
+# Publishing is the matter of a CI: it needs a tag, the rights to registry and repository, and an identity for cosign.
+.PHONY: release
+release: clean-release image build-installer chart ## Put all that a release has into dist/; publishes nothing (cold, its tools are built in minutes)
+	go run ./hack/licences . $(addprefix ./,$(PLUGIN)) >dist/licences.txt
+	for main in . $(PLUGIN); do \
+		name=$$(basename "$$(go list "./$$main")") && \
+		$(RELEASE_TOOL) cyclonedx-gomod app -json -licenses -noserial -main "$$main" -output "dist/$$name.cdx.json" . || exit 1; \
+	done
+	VERSION=$(VERSION) $(if $(PLUGIN),PLUGIN=1) $(RELEASE_TOOL) goreleaser release --clean $(if $(PUBLISH),,--snapshot --skip=sign)
+
+.PHONY: publish
+publish: ## For a CI, on a tag: make a release, push image and chart, sign them, and put the rest on the page of the release
+	@$(call need,cosign,see https://docs.sigstore.dev)
+	$(MAKE) release PUBLISH=1 PUSH=1
+	cosign sign --yes "$$(cat dist/image.txt)"
+	$(HELM) push dist/clientbinding-operator-$(CHART_VERSION).tgz oci://$(dir $(IMAGE_NAME))charts
+
+.PHONY: clean-release
+clean-release:
+	rm -f dist/*.tgz dist/*.cdx.json
+
+##@ Clean up
 
 .PHONY: clean
 clean: ## Remove what was built here; the caches stay

@@ -28,7 +28,7 @@ func TestTrial(t *testing.T) {
 		defer done()
 		var text bytes.Buffer
 		err := (&trial.Trial{
-			Kube: kube, Connection: types.NamespacedName{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName},
+			Kube: kube, Connection: types.NamespacedName{Namespace: n.Namespace, Name: v1alpha1.DefaultConnectionName},
 			User: user, CUID: "cust_1", Out: &text, Now: time.Now,
 		}).Run(limit)
 		if err != nil {
@@ -36,7 +36,7 @@ func TestTrial(t *testing.T) {
 		}
 		return text.String(), failed
 	}
-	loggedIn := "The Delos API accepts the credentials of the APIConnection " + n.namespace + "/default\n"
+	loggedIn := "The Delos API accepts the credentials of the APIConnection " + n.Namespace + "/default\n"
 
 	out, failed := try("user_new")
 	want := loggedIn + "User user_new was given standard access to client cust_1, and the API shows it\n" +
@@ -71,10 +71,10 @@ func TestTrialOfRefusedCredentials(t *testing.T) {
 	var out bytes.Buffer
 
 	err := (&trial.Trial{
-		Kube: kube, Connection: types.NamespacedName{Namespace: n.namespace, Name: v1alpha1.DefaultConnectionName}, Out: &out, Now: time.Now,
+		Kube: kube, Connection: types.NamespacedName{Namespace: n.Namespace, Name: v1alpha1.DefaultConnectionName}, Out: &out, Now: time.Now,
 	}).Run(limit)
 
-	want := "the APIConnection " + n.namespace + "/default is not Ready: " + v1alpha1.ReasonLoginRefused + ": "
+	want := "the APIConnection " + n.Namespace + "/default is not Ready: " + v1alpha1.ReasonLoginRefused + ": "
 	if err == nil || !strings.HasPrefix(err.Error(), want) || out.Len() > 0 {
 		t.Errorf("got %v and %q, want %s", err, out.String(), want)
 	}

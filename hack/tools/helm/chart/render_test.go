@@ -145,9 +145,9 @@ func relative(t *testing.T, from, to string) string {
 	return path
 }
 
-// comparable leaves out what may be different: the labels and annotations that tell who installed an object, and the namespace, which Helm
+// normalized leaves out what may be different: the labels and annotations that tell who installed an object, and the namespace, which Helm
 // does not make.
-func comparable(t *testing.T, found objects) objects {
+func normalized(t *testing.T, found objects) objects {
 	t.Helper()
 	delete(found, "Namespace /"+system)
 	for _, object := range found {
@@ -183,7 +183,7 @@ func TestChartInstallsWhatKustomizeDoes(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			want, got := comparable(t, built(t, test.resource, test.components...)), comparable(t, installed(t, test.values))
+			want, got := normalized(t, built(t, test.resource, test.components...)), normalized(t, installed(t, test.values))
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-kustomize +chart:\n%s", diff)
 			}

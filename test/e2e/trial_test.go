@@ -51,11 +51,11 @@ func TestTrial(t *testing.T) {
 		t.Errorf("a relation that is there: -want +got:\n%s", diff)
 	}
 
-	got := []map[string]bool{n.platform.Relations("user_new"), n.platform.Relations("user_there")}
+	got := []map[string]bool{n.Platform.Relations("user_new"), n.Platform.Relations("user_there")}
 	if diff := cmp.Diff([]map[string]bool{{}, {"cust_1": false}}, got); diff != "" {
 		t.Errorf("relations afterwards: -want +got:\n%s", diff)
 	}
-	if grants, removals := n.platform.Count(delossim.OpRelate), n.platform.Count(delossim.OpUnrelate); grants != 1 || removals != 1 {
+	if grants, removals := n.Platform.Count(delossim.OpRelate), n.Platform.Count(delossim.OpUnrelate); grants != 1 || removals != 1 {
 		t.Errorf("%d grants and %d removals, want one of each", grants, removals)
 	}
 }
@@ -64,8 +64,8 @@ func TestTrial(t *testing.T) {
 func TestTrialOfRefusedCredentials(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, delossim.Config{})
-	create(t, n.secret(map[string]string{"login": login, "password": wrongPassword}))
-	create(t, n.connection(n.platform.URL))
+	create(t, n.secret(map[string]string{"login": account.Login, "password": wrongPassword}))
+	create(t, n.connection(n.Platform.URL))
 	limit, done := context.WithTimeout(t.Context(), 10*time.Second)
 	defer done()
 	var out bytes.Buffer

@@ -137,7 +137,7 @@ func (s *settings) parseConnections(flags *flag.FlagSet) (err error) {
 func (s settings) hosts() []string { return strings.Split(s.allowedHosts, ",") }
 
 func main() {
-	err := command(ctrl.SetupSignalHandler(), os.Args[1:])
+	err := command(ctrl.SetupSignalHandler(), os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		os.Exit(1)
@@ -145,17 +145,17 @@ func main() {
 }
 
 // command does what the arguments say.
-func command(ctx context.Context, arguments []string) error {
+func command(ctx context.Context, arguments []string, out, usage io.Writer) error {
 	if len(arguments) > 0 && arguments[0] == "trial" {
-		return try(ctx, arguments[1:], os.Stdout, os.Stderr)
+		return try(ctx, arguments[1:], out, usage)
 	}
-	s, err := parseFlags(arguments, os.Stderr)
+	s, err := parseFlags(arguments, usage)
 	if err != nil {
 		return err
 	}
 	if s.version {
-		fmt.Println(thisBuild())
-		return nil
+		_, err = fmt.Fprintln(out, thisBuild())
+		return err
 	}
 	ctrl.SetLogger(newLogger(s.logging))
 	return run(ctx, s)

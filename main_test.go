@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -63,6 +64,33 @@ func TestBadFlags(t *testing.T) {
 	} {
 		t.Run(argument, func(t *testing.T) {
 			_, err := parseFlags([]string{argument}, io.Discard)
+			if err == nil || err.Error() != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		})
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var out bytes.Buffer
+	if err := command(t.Context(), []string{"--version"}, &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("clientbinding-operator dev (commit unknown, "+runtime.Version()+")\n", out.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestBadTrials(t *testing.T) {
+	for arguments, want := range map[string]string{
+		"":                   "--connection is missing",
+		"--connection=delos": `--connection: "delos" is no namespace/name of an APIConnection, as in platform/delos`,
+		"--connection=platform/delos --user=user_1":     "--user and --cuid belong together",
+		"--connection=platform/delos --cuid=cust_1":     "--user and --cuid belong together",
+		"--connection=platform/delos --userUUID=user_1": "flag provided but not defined: -userUUID",
+	} {
+		t.Run(arguments, func(t *testing.T) {
+			err := command(t.Context(), append([]string{"trial"}, strings.Fields(arguments)...), io.Discard, io.Discard)
 			if err == nil || err.Error() != want {
 				t.Errorf("got %v, want %s", err, want)
 			}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 
@@ -68,7 +69,12 @@ var changes = strings.NewReplacer(
 
 // template turns an object of config/ into a template.
 func template(object *unstructured.Unstructured) (string, error) {
-	object.SetLabels(map[string]string{"app.kubernetes.io/name": operator, "app.kubernetes.io/part-of": operator})
+	labels := object.GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	maps.Copy(labels, map[string]string{"app.kubernetes.io/name": operator, "app.kubernetes.io/part-of": operator})
+	object.SetLabels(labels)
 	plain, err := yaml.Marshal(object.Object)
 	if err != nil {
 		return "", err

@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	goruntime "runtime"
 	"strings"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
@@ -110,4 +113,22 @@ func (n *tenant) metrics(t *testing.T) string {
 		t.Errorf("the metrics have no calls of the API: %d\n%.500s", status, text)
 	}
 	return text
+}
+
+// What the operator was built from is told to the platform and to those who run it.
+func TestBuildIsTold(t *testing.T) {
+	underDeployedOperator(t)
+	n := newTenant(t, crowd())
+	n.connect(t)
+	want := "clientbinding-operator/dev (commit unknown; " + goruntime.Version() + ")"
+	sandbox.Within(t, 20*time.Second, func() string {
+		logins := n.Platform.Calls(delossim.OpLogin)
+		if len(logins) == 0 || logins[0].UserAgent != want {
+			return fmt.Sprintf("the logins are %+v, want one by %s", logins, want)
+		}
+		return ""
+	})
+	if want := `clientbinding_build_info{commit="unknown",go="` + goruntime.Version() + `",version="dev"} 1`; !strings.Contains(n.metrics(t), want) {
+		t.Errorf("the metrics do not have %s", want)
+	}
 }

@@ -145,22 +145,34 @@ func relative(t *testing.T, from, to string) string {
 	return path
 }
 
-// normalized leaves out what may be different: the labels and annotations that tell who installed an object, and the namespace, which Helm
-// does not make.
-func normalized(t *testing.T, found objects) objects {
+// normalized returns the objects as texts, without what may be different: the labels and annotations that tell who installed an object, and
+// the namespace, which Helm does not make.
+func normalized(t *testing.T, found objects) map[string]string {
 	t.Helper()
-	delete(found, "Namespace /"+system)
-	for _, object := range found {
-		labels, annotations := object.GetLabels(), object.GetAnnotations()
-		for _, key := range []string{"name", "part-of", "instance", "managed-by", "version"} {
-			delete(labels, "app.kubernetes.io/"+key)
+	texts := map[string]string{}
+	for key, object := range found {
+		if key == "Namespace /"+system {
+			continue
 		}
-		delete(labels, "helm.sh/chart")
-		delete(annotations, "helm.sh/resource-policy")
-		object.SetLabels(labels)
-		object.SetAnnotations(annotations)
+		for _, label := range []string{
+			"app.kubernetes.io/name", "app.kubernetes.io/part-of", "app.kubernetes.io/instance", "app.kubernetes.io/managed-by",
+			"app.kubernetes.io/version", "helm.sh/chart",
+		} {
+			unstructured.RemoveNestedField(object.Object, "metadata", "labels", label)
+		}
+		unstructured.RemoveNestedField(object.Object, "metadata", "annotations", "helm.sh/resource-policy")
+		for _, field := range []string{"labels", "annotations"} {
+			if rest, _, _ := unstructured.NestedMap(object.Object, "metadata", field); len(rest) == 0 {
+				unstructured.RemoveNestedField(object.Object, "metadata", field)
+			}
+		}
+		text, err := yaml.Marshal(object.Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[key] = string(text)
 	}
-	return found
+	return texts
 }
 
 func TestChartInstallsWhatKustomizeDoes(t *testing.T) {

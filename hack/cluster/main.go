@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string) error {
 		return errors.New(usage)
 	}
 	if args[0] == node.InitCommand {
-		return node.Init(args[1:])
+		return node.Init(ctx, args[1:])
 	}
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
 	name := flags.String("name", "dev", "`name` of the cluster; several can be up")

@@ -28,9 +28,15 @@ func TestNotReadyWithoutCRDs(t *testing.T) {
 	restricted(t)
 	run(t, helm("install", append([]string{chart, "--skip-crds", "--set", "crds.upgrade=false"}, flags(nil)...)...)...)
 	for _, pod := range runningPods(t) {
-		status, text := get(t, "http://"+forward(t, &pod, 8081)+"/readyz", "")
+		var status int
+		sandbox.Within(t, time.Minute, func() (problem string) {
+			// It does not listen from the first moment.
+			var err error
+			status, _, err = tryGet(t, "http://"+forward(t, &pod, 8081)+"/readyz", "")
+			return sayError(err)
+		})
 		if status != http.StatusInternalServerError {
-			t.Errorf("/readyz of %s says %d %s", pod.Name, status, text)
+			t.Errorf("/readyz of %s says %d", pod.Name, status)
 		}
 	}
 	if ready := readyPods(t, systemNamespace, operatorLabels); len(ready) != 0 {
@@ -47,7 +53,7 @@ func runningPods(t *testing.T) []corev1.Pod {
 		sandbox.Must(t, kube.List(t.Context(), &list, client.InNamespace(systemNamespace), client.MatchingLabels(operatorLabels)))
 		running := 0
 		for _, pod := range list.Items {
-			if statuses := pod.Status.ContainerStatuses; len(statuses) == 1 && statuses[0].State.Running != nil && time.Since(statuses[0].State.Running.StartedAt.Time) > time.Second {
+			if statuses := pod.Status.ContainerStatuses; len(statuses) == 1 && statuses[0].State.Running != nil {
 				running++
 			}
 		}

@@ -44,7 +44,7 @@ func TestSwitches(t *testing.T) {
 		}},
 		{name: "connections", values: []string{
 			"connections[0].namespace=" + n.Namespace, "connections[0].name=another", "connections[0].spec.url=" + n.platform.URL,
-			"connections[0].spec.credentials.secretRef.name=" + sandbox.CredentialsName,
+			"connections[0].spec.credentials.secretRef.name=" + sandbox.CredentialsName, "connections[0].spec.caBundle=" + n.platform.CABundle,
 		}, added: []string{"APIConnection " + n.Namespace + "/another"}},
 		{name: "one replica without what is for more", values: []string{
 			"replicas=1", "podDisruptionBudget.enabled=false", "priorityClass.create=false", "priorityClass.name=", "networkPolicy.enabled=false",

@@ -49,7 +49,7 @@ func startBare(ctx context.Context, name string, progress io.Writer, stays bool)
 	if err := removeRest(name); err != nil {
 		return nil, err
 	}
-	programs, err := build(ctx, name)
+	programs, err := build(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func removed(directory *os.File) bool {
 }
 
 // build compiles what runs on the node besides the control plane's programs, and returns the directory.
-func build(ctx context.Context, name string) (string, error) {
+func build(ctx context.Context) (string, error) {
 	root, err := sandbox.ModuleRoot(ctx)
 	if err != nil {
 		return "", err
@@ -136,7 +136,7 @@ func build(ctx context.Context, name string) (string, error) {
 		initProgram: {"", "./hack/cluster"}, pauseProgram: {"", "./hack/cluster/pause"}, dnsProgram: {"hack/tools/coredns", "."},
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-C", filepath.Join(root, in[0]), "-buildvcs=false", "-trimpath", "-ldflags=-s -w",
-			"-o", filepath.Join(programs, program), in[1]) //nolint:gosec // its arguments are this package's
+			"-o", filepath.Join(programs, program), in[1])
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("building %s: %w\n%s", program, err, out)
@@ -162,7 +162,7 @@ func launch(ctx context.Context, lock *os.File, s settings, stays bool) (init in
 		return 0, err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(filepath.Join(s.Programs, initProgram), s.args(stays)...) //nolint:noctx,gosec // it outlives the context of its start
+	cmd := exec.Command(filepath.Join(s.Programs, initProgram), s.args(stays)...) //nolint:noctx // it outlives the context of its start
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setsid:     true, // a Ctrl-C is for the caller alone
 		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,

@@ -45,7 +45,7 @@ func start(ctx context.Context, name string, progress io.Writer, stays bool) (*C
 // Open returns a cluster that Up has started.
 func Open(ctx context.Context, name string) (*Cluster, error) {
 	if dockerRuns(ctx) {
-		return openKind(name)
+		return openKind(ctx, name)
 	}
 	return openBare(name)
 }
@@ -103,7 +103,7 @@ func (c *Cluster) containerd(ctx context.Context, input io.Reader, args ...strin
 // Run runs a command on the node and returns its output.
 func (c *Cluster) Run(ctx context.Context, input io.Reader, args ...string) (string, error) {
 	args = append(append([]string{}, c.enter...), args...)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...) //nolint:gosec // a command of the tests
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdin = input
 	out, err := cmd.Output()
 	var failed *exec.ExitError

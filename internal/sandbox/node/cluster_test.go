@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"os"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 		if _, err := Start(context.Background(), name, os.Stderr); err != nil {
 			panic(err)
 		}
-		os.Stdout.WriteString("up\n")
+		fmt.Println("up")
 		select {}
 	}
 	os.Exit(m.Run())

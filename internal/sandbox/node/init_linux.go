@@ -45,7 +45,7 @@ func (s settings) args(stays bool) []string {
 
 // Init is the init process of a cluster, and starts and ends all others. It returns when the cluster is to end: when
 // its standard input is closed, or its first process has ended. The kernel then ends what is left.
-func Init(args []string) error {
+func Init(ctx context.Context, args []string) error {
 	var s settings
 	flags := flag.NewFlagSet(InitCommand, flag.ContinueOnError)
 	flags.StringVar(&s.Name, "name", "", "")
@@ -59,13 +59,13 @@ func Init(args []string) error {
 	if os.Getpid() == 1 {
 		return first()
 	}
-	ctx := context.Background()
 	if err := s.run(ctx); err != nil {
 		return err
 	}
 	fmt.Println(readyLine)
 	if *stays {
-		select {}
+		<-ctx.Done()
+		return nil
 	}
 	_, err := io.Copy(io.Discard, os.Stdin)
 	return err
@@ -121,11 +121,11 @@ func connect(ctx context.Context, outside net.Conn) {
 		return // the caller sees that it was closed
 	}
 	defer func() { _ = inside.Close() }()
-	ended := make(chan error, 2)
+	ended := make(chan bool, 2)
 	for _, pair := range [][2]net.Conn{{outside, inside}, {inside, outside}} {
 		go func() {
-			_, err := io.Copy(pair[0], pair[1])
-			ended <- err
+			_, _ = io.Copy(pair[0], pair[1]) // both callers see that it ended
+			ended <- true
 		}()
 	}
 	<-ended

@@ -40,18 +40,18 @@ func startKind(ctx context.Context, name string, progress io.Writer) (_ *Cluster
 	if err := runKind(ctx, progress, "create", "cluster", "--name="+title(name), "--wait=2m", "--kubeconfig="+kubeconfigOf(name)); err != nil {
 		return nil, err
 	}
-	return openKind(name)
+	return openKind(ctx, name)
 }
 
 // openKind returns a cluster that kind has started.
-func openKind(name string) (*Cluster, error) {
+func openKind(ctx context.Context, name string) (*Cluster, error) {
 	if _, err := os.Stat(kubeconfigOf(name)); err != nil {
 		return nil, fmt.Errorf("cluster %s is not up: %w", name, err)
 	}
 	return &Cluster{
 		Kubeconfig: kubeconfigOf(name),
 		enter:      []string{"docker", "exec", "--interactive", title(name) + "-control-plane"},
-		stop:       func() error { return deleteKind(context.Background(), name, io.Discard) },
+		stop:       func() error { return deleteKind(context.WithoutCancel(ctx), name, io.Discard) },
 	}, nil
 }
 

@@ -65,13 +65,6 @@ func tokenOf(t *testing.T, namespace, name string) string {
 // get is the answer of a server that has signed its certificate itself.
 func get(t *testing.T, url, token string) (status int, text string) {
 	t.Helper()
-	status, text, err := tryGet(t, url, token)
-	sandbox.Must(t, err)
-	return status, text
-}
-
-func tryGet(t *testing.T, url, token string) (status int, text string, err error) {
-	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
 	sandbox.Must(t, err)
 	if token != "" {
@@ -80,10 +73,9 @@ func tryGet(t *testing.T, url, token string) (status int, text string, err error
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
 	response, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		return 0, "", err
-	}
+	sandbox.Must(t, err)
 	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
-	return response.StatusCode, string(body), err
+	sandbox.Must(t, err)
+	return response.StatusCode, string(body)
 }

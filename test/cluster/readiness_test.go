@@ -3,21 +3,19 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// As long as the API server does not serve the CRDs, no replica is ready. Once it does, both are.
+// As long as the API server does not serve the CRDs, no replica is ready, and each says why.
 func TestNotReadyWithoutCRDs(t *testing.T) {
 	uninstall(t)
 	for _, name := range []string{"clientbindings", "apiconnections"} {
@@ -30,38 +28,25 @@ func TestNotReadyWithoutCRDs(t *testing.T) {
 	}
 	restricted(t)
 	run(t, helm("install", append([]string{chart, "--skip-crds", "--set", "crds.upgrade=false"}, flags(nil)...)...)...)
-	for _, pod := range runningPods(t) {
-		sandbox.Within(t, time.Minute, func() string {
-			_, err := pods.CoreV1().Pods(pod.Namespace).ProxyGet("http", pod.Name, "8081", "readyz", nil).DoRaw(t.Context())
-			// Before it listens, the API server answers with another one.
-			if answer := apierrors.APIStatus(nil); !errors.As(err, &answer) || answer.Status().Code != http.StatusInternalServerError {
-				return fmt.Sprintf("/readyz of %s says %v", pod.Name, err)
-			}
-			return ""
-		})
-	}
-	if ready := readyPods(t, systemNamespace, operatorLabels); len(ready) != 0 {
-		t.Errorf("%d replicas are ready", len(ready))
-	}
-	install(t)
-}
-
-// runningPods are the replicas, once all of them run.
-func runningPods(t *testing.T) []corev1.Pod {
-	t.Helper()
-	var list corev1.PodList
 	sandbox.Within(t, time.Minute, func() string {
+		var list corev1.PodList
 		sandbox.Must(t, kube.List(t.Context(), &list, client.InNamespace(systemNamespace), client.MatchingLabels(operatorLabels)))
-		running := 0
+		told := 0
 		for _, pod := range list.Items {
-			if statuses := pod.Status.ContainerStatuses; len(statuses) == 1 && statuses[0].State.Running != nil {
-				running++
+			// A container that has not started has no log.
+			log, _ := pods.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(t.Context())
+			if strings.Contains(string(log), "finding the CRD of ClientBinding (is it installed?)") {
+				told++
 			}
 		}
-		if running != 2 || len(list.Items) != 2 {
-			return "two replicas do not run yet"
+		if told != 2 {
+			return fmt.Sprintf("%d replicas say what is missing", told)
 		}
 		return ""
 	})
-	return list.Items
+	if ready := readyPods(t, systemNamespace, operatorLabels); len(ready) != 0 {
+		t.Errorf("%d replicas are ready", len(ready))
+	}
+	uninstall(t)
+	install(t)
 }

@@ -302,7 +302,8 @@ type ClientBindingStatus struct {
 	// +optional
 	ExpiredTime *metav1.Time `json:"expiredTime,omitempty"`
 
-	// lastConfirmedTime is when Get user last showed the declared state.
+	// lastConfirmedTime is when Get user last showed the declared state. It is not written at each confirmation, and may be older by up
+	// to two intervals of the APIConnection.
 	// Memory of the operator: it tells when to look again, and whether the last write was seen.
 	// +optional
 	LastConfirmedTime *metav1.Time `json:"lastConfirmedTime,omitempty"`

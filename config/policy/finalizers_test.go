@@ -186,8 +186,35 @@ func TestWhoWritesObjectsAsAWholeIsNotHindered(t *testing.T) {
 	}
 }
 
+// TestFinalizerAtCreation: a ClientBinding has the finalizer from its creation, once, beside those of others. Nothing else has.
+func TestFinalizerAtCreation(t *testing.T) {
+	ours := map[string]string{"clientbindings": v1alpha1.RevokeFinalizer}
+	for name, sent := range map[string]func(ours string) []string{
+		"without finalizers":          func(string) []string { return nil },
+		"with another one's":          func(string) []string { return []string{othersFinalizer} },
+		"with it":                     func(ours string) []string { return []string{ours} },
+		"with it and another one's":   func(ours string) []string { return []string{ours, othersFinalizer} },
+		"with it after another one's": func(ours string) []string { return []string{othersFinalizer, ours} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for resource, object := range kept(newNamespace(t)) {
+				want := sent(object.GetFinalizers()[0])
+				object.SetFinalizers(want)
+				if ours := ours[resource]; ours != "" && !slices.Contains(want, ours) {
+					want = append(want, ours)
+				}
+				create(t, object)
+				if diff := cmp.Diff(want, finalizersOf(t, object)); diff != "" {
+					t.Errorf("%s: -want +got:\n%s", resource, diff)
+				}
+			}
+		})
+	}
+}
+
 // TestPuttingBackGivesNobodyAFinalizer: only what was there comes back.
 func TestPuttingBackGivesNobodyAFinalizer(t *testing.T) {
+	withoutMutation(t, "creation")
 	namespace := newNamespace(t)
 	other := newUser(t, "other")
 	other.allow(t, namespace, writes())

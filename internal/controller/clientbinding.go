@@ -74,8 +74,14 @@ type remembered struct {
 	absent map[string]time.Time
 	// waits is since when a member cannot be handed over, or without a claim cannot be read.
 	waits map[types.UID]time.Time
+	// confirmed is when members were confirmed last, of those whose status has an older time.
+	confirmed map[types.UID]metav1.Time
 	// unconfirmed: it sent a call, and has not confirmed the relation since.
 	unconfirmed bool
+}
+
+func (k *remembered) nothing() bool {
+	return len(k.calls) == 0 && len(k.absent) == 0 && len(k.waits) == 0 && len(k.confirmed) == 0 && !k.unconfirmed
 }
 
 // of returns the memory of a relation. Only one run at a time uses it, since a relation has one.
@@ -86,7 +92,9 @@ func (m *memory) of(key connection.Relation) *remembered {
 		if m.relations == nil {
 			m.relations = map[connection.Relation]*remembered{}
 		}
-		m.relations[key] = &remembered{calls: map[callID]knownCall{}, absent: map[string]time.Time{}, waits: map[types.UID]time.Time{}}
+		m.relations[key] = &remembered{
+			calls: map[callID]knownCall{}, absent: map[string]time.Time{}, waits: map[types.UID]time.Time{}, confirmed: map[types.UID]metav1.Time{},
+		}
 	}
 	return m.relations[key]
 }
@@ -96,7 +104,7 @@ func (m *memory) tidy(key connection.Relation, members int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.relations[key]
-	if known != nil && (members == 0 || len(known.calls) == 0 && len(known.absent) == 0 && len(known.waits) == 0 && !known.unconfirmed) {
+	if known != nil && (members == 0 || known.nothing()) {
 		delete(m.relations, key)
 	}
 }

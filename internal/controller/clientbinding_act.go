@@ -150,15 +150,17 @@ func (r *run) record(ctx context.Context, i int, makes relation.Access) error {
 	}
 	m := r.members[i]
 	m.edit()
-	if m.binding.DeletionTimestamp.IsZero() && !r.facts.Members[i].Expired {
+	if m.binding.DeletionTimestamp.IsZero() {
 		if err := r.patchFinalizer(ctx, m, controllerutil.AddFinalizer); err != nil {
 			return err
 		}
 	}
 	if makes == relation.Unknown {
-		// It is adopted as it is, or has its finalizer again, and the report says so.
 		r.facts.NoteRecorded(i, relation.Call{})
-		r.noteClaim(i)
+		if m.was().Claim == nil {
+			// It is adopted as it is, and the report says so.
+			r.noteClaim(i)
+		}
 		return nil
 	}
 	timeout := m.session.Timeout()
@@ -197,8 +199,6 @@ func (r *run) noteClaim(i int) {
 				// For the access that was there the end is news.
 				status.ObservedExpiry.DeclaredTime = &r.now
 			}
-			m.note(corev1.EventTypeNormal, "Adopted", "Adopt", "Adopted what was there: user %q has %s to client %q",
-				r.key.UserUUID, accessText(nameOf(shown)), r.key.CUID)
 		}
 	}
 	status.Claim.Account = facts.ClaimAccount
@@ -220,12 +220,17 @@ func (r *run) send(ctx context.Context, i int, makes relation.Access) error {
 		err = r.sendRelate(within, m, makes == relation.Owner)
 	}
 	answer := answerOf(err, makes)
+	r.facts.NoteSent(i, answer, showsWithin)
 	r.noteAnswer(i, makes, answer)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	r.facts.NoteSent(i, answer, showsWithin)
 	m.refusal = err
+	for _, other := range r.members {
+		if other.session == m.session && other.refusal == nil {
+			other.refusal = err
+		}
+	}
 	switch answer {
 	case relation.Unsent:
 		return nil
@@ -290,8 +295,8 @@ func answerOfRemoval(failure *delos.Error) relation.Answer {
 	}
 }
 
-// noteWritten tells what an accepted call was for: a new grant, an edit, a drift, or the removal of what the platform does not
-// overwrite.
+// noteWritten tells what an accepted call was for: an edit, a drift, or the removal of what the platform does not overwrite. The
+// status says of a new grant all that there is to say.
 func (r *run) noteWritten(m *member, makes relation.Access) {
 	user, cuid := r.key.UserUUID, r.key.CUID
 	before, now := accessText(m.shown), accessText(nameOf(makes))
@@ -311,8 +316,6 @@ func (r *run) noteWritten(m *member, makes relation.Access) {
 			"User %q had %s to client %q, which was not changed here; corrected to %s", user, before, cuid, now)
 	case gives(m.shown):
 		m.note(corev1.EventTypeNormal, "Changed", "Relate", "Changed user %q from %s to %s to client %q", user, before, now, cuid)
-	default:
-		m.note(corev1.EventTypeNormal, "Granted", "Relate", "Granted user %q %s to client %q", user, now, cuid)
 	}
 }
 

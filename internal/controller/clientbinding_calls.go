@@ -23,6 +23,8 @@ type knownCall struct {
 	since time.Time
 	// answer of the platform to a call that this process sent. It may not be on record: the object may have been changed meanwhile.
 	answer relation.Answer
+	// overtakesNone: it is known of an accepted call that no other one was accepted shortly before.
+	overtakesNone bool
 }
 
 // callID tells one call on record from others.
@@ -60,6 +62,7 @@ func (r *run) callsOf(binding *v1alpha1.ClientBinding, known map[callID]knownCal
 		default:
 			continue
 		}
+		call.Overtakes = call.Accepted && !known[id].overtakesNone
 		call.Left = known[id].since.Add(lengthOf(call)).Sub(now)
 		calls = append(calls, call)
 	}
@@ -87,9 +90,11 @@ func (r *run) knownSince(id callID, now time.Time) knownCall {
 // noteAnswer remembers what came of a call that was on record. A call may arrive for as long as its record says from then on: how long
 // it took until it was made does not count. The answer says nothing of an earlier call for which the record stands, too.
 func (r *run) noteAnswer(i int, makes relation.Access, answer relation.Answer) {
+	m := &r.facts.Members[i]
 	known := knownCall{since: r.Schedule.Now()}
-	if answer != relation.Lost && r.facts.Members[i].Prior.Left <= 0 {
+	if answer != relation.Lost && m.Prior.Left <= 0 {
 		known.answer = answer
+		known.overtakesNone = !slices.ContainsFunc(m.Calls, func(c relation.Call) bool { return c.Overtakes })
 	}
 	r.known.calls[idOf(r.members[i].cached.UID, v1alpha1.Call{Access: nameOf(makes), SentTime: r.now})] = known
 }
@@ -124,7 +129,7 @@ func (r *run) noteCalls(m *member, calls []relation.Call) {
 		}
 		claim.InFlight = append(claim.InFlight, recorded)
 		if id := idOf(m.cached.UID, recorded); r.known.calls[id].since.IsZero() {
-			r.known.calls[id] = knownCall{since: r.Schedule.Now().Add(call.Left - lengthOf(call))}
+			r.known.calls[id] = knownCall{since: r.Schedule.Now().Add(call.Left - lengthOf(call)), overtakesNone: !call.Overtakes}
 		}
 	}
 }

@@ -24,8 +24,8 @@ func TestDeletedUserWhoWouldRegainAccess(t *testing.T) {
 	expectEqual(t, "reason", "RevocationBlocked", w.reason())
 }
 
-// TestDeletedUserWhoWasGivenAccessAgain: the removal was accepted, but what Get user lists would give access again if
-// the user were restored.
+// TestDeletedUserWhoWasGivenAccessAgain: the removal was accepted, and no longer counts as not shown yet, but what Get user lists would give
+// access again if the user were restored.
 func TestDeletedUserWhoWasGivenAccessAgain(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
@@ -37,7 +37,7 @@ func TestDeletedUserWhoWasGivenAccessAgain(t *testing.T) {
 	w.reconcile()
 	w.platform.SetRelation(john, acme, true)
 	w.platform.SoftDeleteUser(john)
-	w.clock.Advance(2 * time.Second)
+	w.clock.Advance(31 * time.Second)
 
 	w.calls()
 	w.reconcile()

@@ -165,3 +165,34 @@ func TestStarvedBindingIsNotVouchedFor(t *testing.T) {
 
 	expectEqual(t, "reason", "Unverified", w.reason())
 }
+
+// TestConfirmationsAreWrittenNowAndThen: a drift check that finds nothing writes its time only when half of what the former one is vouched for is
+// over. The process knows better, and another one that begins goes by what is written.
+func TestConfirmationsAreWrittenNowAndThen(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	written := func() time.Duration { return w.binding().Status.LastConfirmedTime.Sub(at(0).Time) }
+	look := func(after time.Duration) (reads int) {
+		w.clock.Advance(after - w.clock.Now().Sub(start))
+		before := w.platform.Count(opUser)
+		w.reconcile()
+		return w.platform.Count(opUser) - before
+	}
+
+	version := w.binding().ResourceVersion
+	expectEqual(t, "reads when it is due", 1, look(66*time.Minute))
+	expectEqual(t, "version", version, w.binding().ResourceVersion)
+	expectEqual(t, "reads once it was confirmed", 0, look(119*time.Minute))
+	expectEqual(t, "reads when it is due again", 1, look(140*time.Minute))
+	expectEqual(t, "confirmed by its status", 140*time.Minute, written())
+
+	expectEqual(t, "reads when it is due once more", 1, look(210*time.Minute))
+	outage := w.platform.Inject(delossim.Fault{Failure: delossim.Answer{Status: 500}})
+	look(380 * time.Minute)
+	expectEqual(t, "reason within three intervals of that", "Bound", w.reason())
+	look(391 * time.Minute)
+	expectEqual(t, "reason after them", "Unverified", w.reason())
+	outage.Remove()
+}

@@ -96,6 +96,8 @@ func TestEditOfAStalledBindingStartsAnew(t *testing.T) {
 		Conditions:         failingSince("APIUnavailable", "The Delos API fails (HTTP 500). Tried again within a minute", 0, time.Hour),
 		Access:             v1alpha1.AccessNone,
 		Claim: w.claim(v1alpha1.OriginCreated, v1alpha1.Call{
+			Access: v1alpha1.AccessStandard, SentTime: at(0), Timeout: *duration(10 * time.Second), Settle: *duration(30 * time.Second),
+		}, v1alpha1.Call{
 			Access: v1alpha1.AccessOwner, SentTime: at(time.Hour), Timeout: *duration(10 * time.Second), Settle: *duration(30 * time.Second),
 		}),
 		User: &v1alpha1.User{Username: "john.smith", Status: "ACCEPT"},

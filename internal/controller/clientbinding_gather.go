@@ -269,8 +269,8 @@ func (r *run) useSession(m *member, facts *relation.Member) {
 // rests reports whether there is nothing to look at yet: what was confirmed stays so until its interval is over, also across
 // restarts, unless a person asks. An expired binding whose access was seen gone rests for good.
 func (r *run) rests(m *member, facts relation.Member) (rests bool, dueIn time.Duration) {
-	status := m.was()
-	if !confirmed(m.cached) || status.LastConfirmedTime.After(r.now.Time) || status.RunRequested(m.cached.Annotations) {
+	status, at := m.was(), r.confirmedAt(m)
+	if !confirmed(m.cached) || at.After(r.now.Time) || status.RunRequested(m.cached.Annotations) {
 		return false, 0
 	}
 	expired := readyOf(m.cached).Reason == v1alpha1.ReasonExpired
@@ -280,16 +280,26 @@ func (r *run) rests(m *member, facts relation.Member) (rests bool, dueIn time.Du
 	case r.known.unconfirmed:
 		return false, 0
 	}
-	dueIn = due(m.cached.UID, *status.LastConfirmedTime, interval(m.through)).Sub(r.Schedule.Now())
+	dueIn = due(m.cached.UID, *at, interval(m.through)).Sub(r.Schedule.Now())
 	return dueIn > 0 && expired == facts.Expired && (expired || !r.confirmedLater(m)), dueIn
 }
 
 // confirmedLater reports whether another member was the holder since a member was confirmed.
 func (r *run) confirmedLater(m *member) bool {
 	return slices.ContainsFunc(r.members, func(other *member) bool {
-		at := other.was().LastConfirmedTime
-		return other != m && other.was().Claim != nil && at != nil && !at.Before(m.was().LastConfirmedTime)
+		at := r.confirmedAt(other)
+		return other != m && other.was().Claim != nil && at != nil && !at.Before(r.confirmedAt(m))
 	})
+}
+
+// confirmedAt is when a member was last confirmed; nil if its status has no such time. The status may be older: a confirmation that
+// changes nothing else is not written each time.
+func (r *run) confirmedAt(m *member) *metav1.Time {
+	at := m.was().LastConfirmedTime
+	if later, is := r.known.confirmed[m.cached.UID]; is && at.Before(&later) && at != nil {
+		return &later
+	}
+	return at
 }
 
 // asked reports whether a person asks for another look: by an edit, or by the annotation.

@@ -130,7 +130,7 @@ func TestNamelessEntryIsNoProof(t *testing.T) {
 	w.platform.Inject(delossim.Fault{Op: opUser, Failure: delossim.Rewrite{Old: `"clients":[`, New: `"clients":[{"customerId":null,"isOwner":true}`}})
 	w.delete()
 	w.reconcile()
-	expectEqual(t, "message", `The Delos API did not accept the removal, and Get user shows user "user_abc123def" without a whole list of clients, which proves nothing`+
+	expectEqual(t, "message", `Get user shows user "user_abc123def" without a whole list of clients, which does not prove that the access is gone`+
 		wayOut+". Tried again within a minute", w.message())
 }
 

@@ -389,11 +389,14 @@ func TestPauseBeforeTheCall(t *testing.T) {
 	expectEqual(t, "gone while the call may still arrive", false, w.gone())
 	w.platform.SetRelation(john, acme, false) // It arrives.
 	w.clock.Advance(time.Second)
+	w.reconcile()
+	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
+	expectEqual(t, "gone while what is read may be older than that", false, w.gone())
+	w.clock.Advance(30 * time.Second)
 
 	w.reconcile()
 
 	expectEqual(t, "gone", true, w.gone())
-	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
 }
 
 // TestBoundThatAnotherOneOverruled: an older binding took the relation over, and the process died before it said so of the younger

@@ -141,11 +141,28 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 	}
 	wait := r.conclude(i, &end)
 	status.Acknowledge(m.binding.Annotations)
+	if r.onlyConfirmedAgain(m) {
+		r.known.confirmed[m.cached.UID] = r.now
+		return wait, nil
+	}
 	if err := r.patchStatus(ctx, m); err != nil {
 		return 0, err
 	}
+	delete(r.known.confirmed, m.cached.UID)
 	r.tell(m, end.message)
 	return wait, nil
+}
+
+// onlyConfirmedAgain reports whether nothing but the time of the confirmation is new in a member's status, and the time that is there will
+// do: half of what it is vouched for is left.
+func (r *run) onlyConfirmedAgain(m *member) bool {
+	was, is := m.before.Status.LastConfirmedTime, m.binding.Status.LastConfirmedTime
+	if was == nil || !was.Before(is) || is.Sub(was.Time) > unverifiedAfter*interval(m.through)/2 {
+		return false
+	}
+	same := m.binding.Status
+	same.LastConfirmedTime = was
+	return equality.Semantic.DeepEqual(m.before.Status, same)
 }
 
 // noteWait remembers since when a member waits for the holder to take its relation over, or without a claim for what is there to
@@ -289,7 +306,7 @@ func (r *run) vouched(i int, end *outcome) bool {
 		m.binding.Status.LastConfirmedTime == nil || !confirmed(m.cached) && !unverified {
 		return false
 	}
-	confirmedAt := m.was().LastConfirmedTime
+	confirmedAt := r.confirmedAt(m)
 	if unverified || r.overdue(m) {
 		*end = outcome{
 			ready:   metav1.ConditionUnknown,
@@ -322,7 +339,7 @@ func (r *run) unverified(m *member) bool {
 
 // overdue reports whether what was confirmed is no longer vouched for.
 func (r *run) overdue(m *member) bool {
-	at := m.was().LastConfirmedTime
+	at := r.confirmedAt(m)
 	return at != nil && !r.now.Time.Before(at.Add(unverifiedAfter*interval(m.through)))
 }
 
@@ -393,7 +410,8 @@ func (r *run) tell(m *member, message string) {
 	m.news = nil
 }
 
-// announce records an event when the reason or the status of Ready changed.
+// announce records an event when the reason or the status of Ready changed. The status says how an object began, so that is announced
+// only if it is a warning: an event is one more write for each object that is created.
 func announce(recorder events.EventRecorder, object client.Object, was, is []metav1.Condition, message string) {
 	former, ready := meta.FindStatusCondition(was, v1alpha1.ConditionReady), meta.FindStatusCondition(is, v1alpha1.ConditionReady)
 	if ready == nil || former != nil && former.Reason == ready.Reason && former.Status == ready.Status {
@@ -411,6 +429,9 @@ func announce(recorder events.EventRecorder, object client.Object, was, is []met
 	}
 	if ready.Status == metav1.ConditionTrue {
 		kind = corev1.EventTypeNormal
+	}
+	if former == nil && kind == corev1.EventTypeNormal {
+		return
 	}
 	recorder.Eventf(object, nil, kind, ready.Reason, "Reconcile", "%s", message)
 }

@@ -63,7 +63,7 @@ func TestDeletion(t *testing.T) {
 			related: map[string]bool{},
 			calls:   operations{opUnrelate, opUser},
 			conditions: failingSince("RevocationBlocked",
-				`The Delos API did not accept the removal, and Get user shows user "user_abc123def" without a whole list of clients, which proves nothing. If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding. Tried again within a minute`, time.Minute, time.Minute),
+				`Get user shows user "user_abc123def" without a whole list of clients, which does not prove that the access is gone. If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding. Tried again within a minute`, time.Minute, time.Minute),
 		},
 		"removed, and Get user leaves an empty list out": {
 			arrange: func(w *world) {
@@ -256,7 +256,7 @@ func TestFinalizerWithoutClaim(t *testing.T) {
 				w.platform.SoftDeleteUser(john)
 			},
 			calls:  operations{opUser},
-			events: []string{`Warning RevocationBlocked User "user_abc123def" is deleted, but would have the relation again if restored: no status says whether the operator gave it. If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding`},
+			events: []string{`Warning RevocationBlocked User "user_abc123def" is deleted, but would have the relation again if restored: no status says whether the operator gave it. If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding. It has no status.claim, so it is let go after 10m0s, or at once with deletionPolicy: Orphan`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -49,6 +49,9 @@ func (r *run) outcomeOf(i int, o relation.Outcome) outcome {
 	if o.Look > 0 {
 		end.wait = max(o.Look, soonest)
 	}
+	if f := &r.facts.Members[i]; !f.Claimed && !f.ClaimUnreadable && o.Unread() {
+		end.message += fmt.Sprintf(". It has no status.claim, so it is let go after %s, or at once with deletionPolicy: Orphan", r.Schedule.StallAfter)
+	}
 	return end
 }
 
@@ -78,7 +81,7 @@ func (r *run) waiting(m *member, o relation.Outcome) outcome {
 		return outcome{reason: v1alpha1.ReasonContested, stalled: true, message: fmt.Sprintf(
 			"%s, and it was changed to that again and again: it was corrected %d times, and is not given again. Find out who changes it, then have this ClientBinding looked at with the annotation %s, or edit it",
 			r.shown(m), m.was().Contest.Corrections, v1alpha1.RequestedAtAnnotation)}
-	case relation.AbsenceUnnamed, relation.AbsenceSeenByOther, relation.AbsenceSeenByBlind, relation.AbsenceAwaited, relation.AbsenceOdd:
+	case relation.AbsenceUnnamed, relation.AbsenceSeenByOther, relation.AbsenceSeenByBlind, relation.AbsenceAwaited, relation.AbsenceOdd, relation.AbsenceNotWhole:
 		return outcome{reason: v1alpha1.ReasonUnexpectedAnswer, unread: true, message: ended(m.is()) + ". " + r.unproven(m, o)}
 	default:
 		return r.unlinked(m, o)
@@ -250,7 +253,7 @@ func (r *run) revoking(m *member, o relation.Outcome) outcome {
 	case relation.HandingOver:
 		end.message = fmt.Sprintf("Hands the relation over to %s, which declares it, too, and is not ready yet", r.named(m, o.Other))
 	case relation.HandedOverSoon:
-		end.message = fmt.Sprintf("Handed the relation over to %s, but a call whose answer was not seen may still arrive", r.named(m, o.Other))
+		end.message = fmt.Sprintf("Handed the relation over to %s, but an earlier call may still change it", r.named(m, o.Other))
 	case relation.BrakeHeld:
 		return r.brakeHeld(m)
 	case relation.RemovalNotShown:
@@ -324,7 +327,7 @@ func (r *run) unproven(m *member, o relation.Outcome) string {
 		return fmt.Sprintf("The Delos API knows no user %q. The account of APIConnection %s has confirmed no other user who could show that it sees users at all, "+
 			"so this has to be read for %s", user, m.name, r.Schedule.StallAfter) + wayOut
 	case relation.AbsenceNotWhole:
-		return fmt.Sprintf("The Delos API did not accept the removal, and Get user shows user %q without a whole list of clients, which proves nothing", user) + wayOut
+		return fmt.Sprintf("Get user shows user %q without a whole list of clients, which does not prove that the access is gone", user) + wayOut
 	default:
 		return fmt.Sprintf("Get user shows an entry among the clients of user %q that names no client in a known way, and may be about client %q: "+
 			"have it corrected in the Delos platform", user, r.key.CUID)

@@ -447,7 +447,7 @@ func (w *walk) checkAtRest(binding *v1alpha1.ClientBinding) {
 	if ready.Reason != want || ready.ObservedGeneration != binding.Generation && want != v1alpha1.ReasonRevocationBlocked {
 		w.violated(binding, "at rest with the reason %q, want %q; the access is %s", ready.Reason, want, is)
 	}
-	if seen := binding.Status.LastConfirmedTime; want == v1alpha1.ReasonBound && w.clock.Now().Sub(seen.Time) > modelInterval+modelInterval/5 {
+	if seen := binding.Status.LastConfirmedTime; want == v1alpha1.ReasonBound && w.clock.Now().Sub(seen.Time) > modelInterval*27/10 {
 		w.violated(binding, "not looked at since %s", seen)
 	}
 }

@@ -199,8 +199,8 @@ func (m *Member) toRevoke() bool {
 // ending reports whether the member's access is to end.
 func (m *Member) ending() bool { return m.Leaving || m.Expired }
 
-// elect returns the member that holds the relation: the oldest that may. One without a claim holds it only if its
-// connection can be used: whoever can create connections could keep others from what is theirs.
+// elect returns the member that holds the relation: the oldest that may. One without a claim holds it only through a connection that is
+// ready, or will be without help: people who can create connections could else keep others from what is theirs.
 func (d *decider) elect() int {
 	return slices.IndexFunc(d.Members, func(m Member) bool {
 		switch {
@@ -218,13 +218,13 @@ func (d *decider) elect() int {
 
 func (d *decider) decide(i int) (Outcome, *Decision) {
 	switch m := &d.Members[i]; {
+	case m.Claimed && !m.Finalizer && !m.Leaving && !d.DryRun:
+		// Without it the deletion would not revoke.
+		return d.step(i, StepRecord, Unknown)
 	case m.ending():
 		return d.end(i)
 	case m.ClaimUnreadable:
 		return d.wait(i, Unreadable)
-	case m.Claimed && !m.Finalizer && !d.DryRun:
-		// Without it the deletion would not revoke.
-		return d.step(i, StepRecord, Unknown)
 	case m.SpecUnreadable:
 		return d.wait(i, Unreadable)
 	case i == d.holder:
@@ -236,7 +236,7 @@ func (d *decider) decide(i int) (Outcome, *Decision) {
 
 // wait is the outcome of a member that cannot get on by itself.
 func (d *decider) wait(i int, why Why) (Outcome, *Decision) {
-	if d.Members[i].ending() && d.Members[i].Finalizer {
+	if m := &d.Members[i]; m.ending() && m.Finalizer && (m.Leaving || m.Claimed) {
 		return Outcome{State: Revoking, Why: why, Other: i}, nil
 	}
 	return Outcome{State: Waiting, Why: why, Other: i}, nil
@@ -246,8 +246,8 @@ func (d *decider) step(i int, step Step, makes Access) (Outcome, *Decision) {
 	return Outcome{}, &Decision{Step: step, Member: i, Makes: makes}
 }
 
-// send makes a call, unless this run has changed the relation already, or may have: one look makes one change. Only a removal may
-// follow another one. A member sends one call, and a second one only to remove what the platform does not overwrite.
+// send records a call. One run makes one change; only a removal may follow a removal. A member sends one call. It sends a second
+// one only to remove what the platform does not overwrite.
 func (d *decider) send(i int, makes Access, otherwise Outcome) (Outcome, *Decision) {
 	m := &d.Members[i]
 	changed := slices.ContainsFunc(d.Members, func(other Member) bool {
@@ -265,15 +265,15 @@ func (d *decider) send(i int, makes Access, otherwise Outcome) (Outcome, *Decisi
 	case changed:
 		otherwise.Look = soon
 		return otherwise, nil
-	case makes > m.Reading.Access && !m.ending() && d.yields():
+	case makes > None && (makes > m.Reading.Access || m.lost()) && d.yields():
 		return otherwise, nil
 	default:
 		return d.step(i, StepRecord, makes)
 	}
 }
 
-// yields reports whether the holder gives nothing yet, since a member that hands over has waited for too long: it first removes the
-// relation, if it can.
+// yields reports whether a member that hands over has waited for too long and can remove the relation: it does so before the holder
+// gives more access, or goes on with calls that get no answer.
 func (d *decider) yields() bool {
 	for i := range d.Members {
 		if m := &d.Members[i]; m.toRevoke() && m.WaitedLong && !m.ClaimUnreadable {
@@ -382,7 +382,7 @@ func (d *decider) confirm(i int) (Outcome, *Decision) {
 	case !m.Claimed:
 		return d.step(i, StepRecord, Unknown)
 	default:
-		// A call that makes the same may still arrive, and is looked for when it cannot any more.
+		// A call that makes the same may still arrive, and the caller looks again when it cannot any more.
 		return Outcome{State: Bound, Why: AsDeclared, Other: i, Look: m.unanswered(Unknown)}, nil
 	}
 }
@@ -402,7 +402,8 @@ func (d *decider) correct(i int) (Outcome, *Decision) {
 		return Outcome{State: Confirming, Why: RemovedToRebind, Other: i, Look: soon}, nil
 	case m.Sent.Answer == Accepted:
 		return Outcome{State: Confirming, Why: NotShownYet, Other: i}, nil
-	case m.Contested && gives:
+	case m.Contested && gives && !m.accepted(None):
+		// What it has itself removed to make it again is no contest.
 		return d.wait(i, ContestedAccess)
 	case gives && d.mayArrive(m.Declares) > 0:
 		return Outcome{State: Confirming, Why: CallMayArrive, Other: i, Look: d.mayArrive(m.Declares)}, nil
@@ -416,9 +417,7 @@ func (d *decider) correct(i int) (Outcome, *Decision) {
 // Doubtful reports whether a call may have changed, or may still change, what was confirmed of a member: one is on record that
 // makes another access. Nobody vouches for the member then without a new read.
 func (f *Facts) Doubtful(member int) bool {
-	return slices.ContainsFunc(f.Members, func(m Member) bool {
-		return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Makes != f.Members[member].Declares })
-	})
+	return f.has(func(c Call) bool { return c.Makes != f.Members[member].Declares })
 }
 
 // mayArrive is for how long a call of any member may still make the relation another one than declared.
@@ -428,6 +427,11 @@ func (f *Facts) mayArrive(declared Access) time.Duration {
 		left = max(left, f.Members[i].unanswered(declared))
 	}
 	return left
+}
+
+// lost reports whether a call of the member is on record that nobody saw answered.
+func (m *Member) lost() bool {
+	return slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted })
 }
 
 // unanswered is for how long a call of the member that makes another access may still arrive.
@@ -444,9 +448,7 @@ func (m *Member) unanswered(except Access) time.Duration {
 // overtaken reports whether the last call that the platform accepted made another access than declared and may not show yet: what
 // was read is then older than that call.
 func (f *Facts) overtaken(declared Access) bool {
-	return slices.ContainsFunc(f.Members, func(m Member) bool {
-		return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes != declared && !c.settled() })
-	})
+	return f.has(func(c Call) bool { return c.Accepted && c.Makes != declared && !c.settled() })
 }
 
 // accepted reports whether the platform accepted a call of the member that may not show yet.
@@ -454,8 +456,19 @@ func (m *Member) accepted(makes Access) bool {
 	return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes == makes && !c.settled() })
 }
 
+// unsettled is for how long what a read shows may be older than a call of the member.
+func (m *Member) unsettled() time.Duration {
+	left := m.unanswered(Unknown)
+	for _, call := range m.Calls {
+		if call.Overtakes {
+			left = max(left, call.Left)
+		}
+	}
+	return left
+}
+
 // proves reports whether it is known that the holder may revoke what a member hands over to it: both have the same account, or the
-// platform took the holder's call. To have read the relation is no proof.
+// platform answered the holder's call as one that it may send. To have read the relation is no proof.
 func (d *decider) proves(holder int, leaver *Member) bool {
 	m := &d.Members[holder]
 	return m.Sent.Answer == Accepted || m.Sent.Answer == AlreadyRelated || m.Account != "" && m.Account == leaver.Account
@@ -485,11 +498,12 @@ func (d *decider) stand(i int) (Outcome, *Decision) {
 	return d.look(i)
 }
 
-// finish has a dry run let nothing go, and says which calls stay on the member's record: those that have settled
-// leave it, but for a member whose access is to end, which removes it once more after them; and those that a confirmation has shown.
+// finish has a dry run let nothing go, and says which calls stay on the member's record. A member whose access is to end keeps them all,
+// and removes the access once more after those that have settled. From others a confirmation takes the calls that have settled, and the
+// accepted one that it has shown.
 func (d *decider) finish(i int, outcome Outcome) Outcome {
 	m := &d.Members[i]
-	if d.DryRun && outcome.State == Gone && (m.Claimed || m.Leaving && m.Finalizer) {
+	if d.DryRun && outcome.State == Gone && (m.Finalizer || m.Claimed && !m.Leaving) {
 		outcome = Outcome{State: Revoking, Why: LetGoHeldBack, Other: i}
 	}
 	switch {
@@ -500,6 +514,6 @@ func (d *decider) finish(i int, outcome Outcome) Outcome {
 		return outcome
 	}
 	confirmed := outcome.Why == AsDeclared || d.holder >= 0 && d.outcomes[d.holder].Why == AsDeclared
-	outcome.Calls = without(m.Calls, func(c Call) bool { return confirmed && (c.settled() || c.Accepted) })
+	outcome.Calls = without(m.Calls, func(c Call) bool { return confirmed && (c.settled() || c.Accepted && !c.Overtakes) })
 	return outcome
 }

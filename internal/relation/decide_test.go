@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // A member of the table is an owner whose connection can be used, changed by what follows.
@@ -46,7 +47,10 @@ func sent(makes Access, answer Answer) func(*Member) {
 // no longer do either.
 func unanswered(makes Access) Call { return Call{Makes: makes, Left: 10 * time.Second} }
 func accepted(makes Access) Call   { return Call{Makes: makes, Accepted: true, Left: 10 * time.Second} }
-func settled(makes Access) Call    { return Call{Makes: makes} }
+func overtaking(makes Access) Call {
+	return Call{Makes: makes, Accepted: true, Overtakes: true, Left: 10 * time.Second}
+}
+func settled(makes Access) Call { return Call{Makes: makes} }
 
 func calls(calls ...Call) func(*Member) { return func(m *Member) { m.Calls = calls } }
 
@@ -72,6 +76,7 @@ func TestDecide(t *testing.T) {
 		"as declared and claimed: it is bound":  {members: []Member{owner(claimed, shown(Owner))}, want: report(Outcome{State: Bound, Why: AsDeclared})},
 		"confirmed and not due: it rests":       {members: []Member{owner(claimed, rested)}, want: report(Outcome{State: Bound, Look: time.Hour})},
 		"a lost finalizer is put back":          {members: []Member{owner(claimed, rested, func(m *Member) { m.Finalizer = false })}, want: next(StepRecord, 0, Unknown)},
+		"also when its access is to end":        {members: []Member{owner(claimed, expired, through(LinkMissing), func(m *Member) { m.Finalizer = false })}, want: next(StepRecord, 0, Unknown)},
 		"more than declared: it is demoted":     {members: []Member{owner(standard, claimed, shown(Owner))}, want: next(StepRecord, 0, Standard)},
 		"suspended: it only says so":            {members: []Member{owner(suspended, claimed, shown(None))}, want: report(Outcome{Why: Held})},
 		"suspended and never claimed: not ours": {members: []Member{owner(suspended, shown(Owner))}, want: report(Outcome{State: Bound, Why: AsDeclaredUnclaimed})},
@@ -82,6 +87,13 @@ func TestDecide(t *testing.T) {
 		"a dry run says what it would do":       {members: []Member{owner(shown(None))}, dryRun: true, want: report(Outcome{Why: Held})},
 		"a dry run does not claim":              {members: []Member{owner(shown(Owner))}, dryRun: true, want: report(Outcome{State: Bound, Why: AsDeclaredUnclaimed})},
 		"a dry run lets nothing go":             {members: []Member{owner(claimed, leaving, orphan)}, dryRun: true, want: report(Outcome{State: Revoking, Why: LetGoHeldBack})},
+		"a dry run would remove":                {members: []Member{owner(claimed, leaving)}, dryRun: true, want: report(Outcome{State: Revoking, Why: HeldBack})},
+		"its connection has no turn":            {members: []Member{owner(claimed, reads(Reading{State: NoTurn}))}, want: report(Outcome{Why: NoTurnYet})},
+		"it could not be read":                  {members: []Member{owner(claimed, reads(Reading{State: ReadFailed}))}, want: report(Outcome{Why: CannotRead})},
+		"the answer says two things":            {members: []Member{owner(claimed, reads(Reading{State: Shown}))}, want: report(Outcome{Why: CannotRead})},
+		"there is no such user":                 {members: []Member{owner(claimed, noUser(NotAsked))}, want: report(Outcome{Why: UserMissing})},
+		"its fields do not decode":              {members: []Member{owner(claimed, func(m *Member) { m.SpecUnreadable = true })}, want: report(Outcome{Why: Unreadable})},
+		"its claim does not decode":             {members: []Member{owner(claimed, leaving, func(m *Member) { m.ClaimUnreadable = true })}, want: report(Outcome{State: Revoking, Why: Unreadable})},
 
 		// A lost answer.
 		"a grant without an answer is sent again": {
@@ -104,6 +116,17 @@ func TestDecide(t *testing.T) {
 			want:    report(Outcome{Why: CannotSend, Calls: []Call{unanswered(Owner)}})},
 		"a platform that does not overwrite gets a removal first": {
 			members: []Member{owner(claimed, shown(Standard), sent(Owner, AlreadyRelated))}, want: next(StepRecord, 0, None)},
+		"which is made again by the next run": {
+			members: []Member{owner(claimed, shown(None), sent(None, Accepted), calls(accepted(None)))},
+			want:    report(Outcome{State: Confirming, Why: RemovedToRebind, Look: soon, Calls: []Call{accepted(None)}})},
+		"also if it is contested": {
+			members: []Member{owner(standard, claimed, contested, shown(None), calls(accepted(None)))}, want: next(StepRecord, 0, Standard)},
+		"suspended, and the last accepted call made another access: it does not show yet": {
+			members: []Member{owner(suspended, claimed, shown(Owner), calls(accepted(Standard)))},
+			want:    report(Outcome{State: Confirming, Why: NotShownYet, Calls: []Call{accepted(Standard)}})},
+		"a confirmation that may be older than another call leaves the call on record": {
+			members: []Member{owner(claimed, shown(Owner), calls(overtaking(Owner)))},
+			want:    report(Outcome{State: Bound, Why: AsDeclared, Calls: []Call{overtaking(Owner)}})},
 
 		// A contested relation.
 		"the oldest holds it": {
@@ -133,6 +156,37 @@ func TestDecide(t *testing.T) {
 			want:    report(Outcome{State: Revoking, Why: RemovalNotShown, Calls: []Call{accepted(None)}})},
 		"the platform refuses": {
 			members: []Member{owner(claimed, leaving, sent(None, Refused), shown(Owner))}, want: report(Outcome{State: Revoking, Why: RemovalRefused})},
+		"it refuses one of two that leave": {
+			members: []Member{owner(claimed, leaving, sent(None, Refused), shown(Owner)), owner(claimed, leaving, shown(Owner))},
+			want:    report(Outcome{State: Revoking, Why: RemovalRefused}, Outcome{State: Revoking, Why: RemovalRefused, Other: 1})},
+		"the platform finds nothing to remove, and shows it": {
+			members: []Member{owner(claimed, leaving, sent(None, NothingThere), shown(Owner))}, want: report(Outcome{State: Revoking, Why: NothingRemoved})},
+		"two that leave through one account: one removal is enough": {
+			members: []Member{owner(claimed, leaving, sent(None, Accepted), shown(None), calls(accepted(None))), owner(claimed, leaving, shown(None))},
+			want:    report(Outcome{State: Gone, Why: Revoked}, Outcome{State: Gone, Why: Revoked, Other: 1})},
+		"but not through two accounts": {
+			members: []Member{owner(claimed, leaving, sent(None, Accepted), shown(None)), owner(claimed, leaving, byAccount("other"))},
+			want:    next(StepRecord, 1, None)},
+		"removed before, but another one has a claim and could have given it again": {
+			members: []Member{owner(claimed, leaving, calls(accepted(None))), owner(claimed, expired)}, want: next(StepRecord, 0, None)},
+		"the removal was lost: it is tried again": {
+			members: []Member{owner(claimed, leaving, sent(None, Lost), calls(unanswered(None)))},
+			want:    report(Outcome{State: Revoking, Why: CannotSend, Calls: []Call{unanswered(None)}})},
+		"removed, and there is no list of clients: that is an empty list": {
+			members: []Member{owner(claimed, leaving, sent(None, Accepted), reads(Reading{State: Shown, Access: None}), calls(accepted(None)))},
+			want:    report(Outcome{State: Gone, Why: Revoked})},
+		"gone, but what was read may be older than the removal": {
+			members: []Member{owner(claimed, leaving, sent(None, Accepted), shown(None), calls(overtaking(None)))},
+			want:    report(Outcome{State: Revoking, Why: RemovalNotShown, Calls: []Call{overtaking(None)}})},
+		"nothing was removed, and there is no list of clients": {
+			members: []Member{owner(claimed, leaving, sent(None, NothingThere), reads(Reading{State: Shown, Access: None}))},
+			want:    report(Outcome{State: Revoking, Why: AbsenceNotWhole})},
+		"a client that cannot be told may be this one": {
+			members: []Member{owner(claimed, leaving, sent(None, Accepted), reads(Reading{State: Shown, Access: None, Whole: true, Odd: true}))},
+			want:    report(Outcome{State: Revoking, Why: AbsenceOdd})},
+		"gone, but a grant that was accepted before may show after it": {
+			members: []Member{owner(claimed, leaving, sent(None, NothingThere), shown(None), calls(accepted(Owner)))},
+			want:    report(Outcome{State: Revoking, Why: RemovalNotShown, Calls: []Call{accepted(Owner)}})},
 		"gone, but its grant may still arrive": {
 			members: []Member{owner(claimed, leaving, sent(None, Accepted), shown(None), calls(unanswered(Owner)))},
 			want:    report(Outcome{State: Revoking, Why: RemovedButMayArrive, Look: ten, Calls: []Call{unanswered(Owner)}})},
@@ -148,6 +202,12 @@ func TestDecide(t *testing.T) {
 		"a deleted user: only an accepted removal counts": {
 			members: []Member{owner(claimed, leaving, sent(None, NothingThere), reads(Reading{State: Shown, Access: None, Deleted: true, Whole: true}))},
 			want:    report(Outcome{State: Revoking, Why: DeletedNotRemoved})},
+		"a deleted user: it was accepted": {
+			members: []Member{owner(claimed, leaving, sent(None, Accepted), reads(Reading{State: Shown, Access: None, Deleted: true, Whole: true}), calls(accepted(None)))},
+			want:    report(Outcome{State: Gone, Why: Revoked})},
+		"a deleted user: it was accepted, and would still be there": {
+			members: []Member{owner(claimed, leaving, sent(None, Accepted), reads(Reading{State: Shown, Access: Owner, Deleted: true, Whole: true}), calls(accepted(None)))},
+			want:    report(Outcome{State: Revoking, Why: RemovalNotShown, Calls: []Call{accepted(None)}})},
 		"it is left behind": {members: []Member{owner(claimed, leaving, orphan)}, want: report(Outcome{State: Gone, Why: Orphaned})},
 		"it is left behind when nothing of it can change it": {
 			members: []Member{owner(claimed, leaving, orphan, calls(unanswered(Owner)))},
@@ -185,6 +245,10 @@ func TestDecide(t *testing.T) {
 			want:    report(Outcome{State: Revoking, Why: HandingOver, Other: 1}, Outcome{Why: ConnectionNotReady, Other: 1})},
 		"but not without end": {
 			members: []Member{owner(claimed, leaving, waitedLong), owner(claimed, through(LinkNotReady))}, want: next(StepRecord, 0, None)},
+		"nor for an heir whose calls get no answer": {
+			members: []Member{owner(claimed, leaving, waitedLong), owner(claimed, byAccount("other"), shown(Owner), calls(unanswered(Owner)))}, want: next(StepRecord, 0, None)},
+		"nor does it wait for an heir that would give more": {
+			members: []Member{owner(standard, claimed, leaving, waitedLong), owner(claimed, shown(Standard))}, want: next(StepRecord, 0, None)},
 		"nothing is handed over while a call of its own may arrive": {
 			members: []Member{owner(claimed, leaving, calls(unanswered(Owner))), owner(claimed, shown(Owner))},
 			want: report(Outcome{State: Revoking, Why: HandedOverSoon, Other: 1, Look: ten, Calls: []Call{unanswered(Owner)}},
@@ -192,6 +256,12 @@ func TestDecide(t *testing.T) {
 
 		// The finalizer without a claim.
 		"restored: it is read": {members: []Member{owner(leaving)}, want: next(StepRead, 0, Unknown)},
+		"restored: another one that declares it is waited for": {
+			members: []Member{owner(leaving, shown(Owner)), owner(through(LinkUnprotected))},
+			want:    report(Outcome{State: Revoking, Why: HandingOver, Other: 1}, Outcome{Why: ConnectionUnprotected, Other: 1})},
+		"restored: but not without end": {
+			members: []Member{owner(leaving, waitedLong, shown(Owner)), owner(through(LinkUnprotected))},
+			want:    report(Outcome{State: Gone, Why: DeclaredByOther, Other: 1}, Outcome{Why: ConnectionUnprotected, Other: 1})},
 		"restored: there is access that nobody declares": {
 			members: []Member{owner(leaving, shown(Owner))}, want: report(Outcome{State: Revoking, Why: Undeclared})},
 		"restored: there is none": {members: []Member{owner(leaving, shown(None))}, want: report(Outcome{State: Gone, Why: NothingToRevoke})},
@@ -208,10 +278,81 @@ func TestDecide(t *testing.T) {
 			members: []Member{owner(leaving, through(LinkMissing), waitedLong)}, want: report(Outcome{State: Gone, Why: GivenUp})},
 		"expired before it was claimed: it is only read": {
 			members: []Member{owner(expired, shown(Owner))}, want: report(Outcome{State: Gone, Why: ExpiredUndeclared})},
+		"expired before it was claimed: there is none": {
+			members: []Member{owner(expired, shown(None))}, want: report(Outcome{State: Gone, Why: ExpiredBefore})},
+		"expired before it was claimed: another one declares it": {
+			members: []Member{owner(expired, shown(Owner)), owner(claimed, rested)},
+			want:    report(Outcome{State: Gone, Why: ExpiredElsewhere, Other: 1}, Outcome{State: Bound, Look: time.Hour, Other: 1})},
+		"expired before it was claimed: it cannot be read, also with a finalizer": {
+			members: []Member{owner(expired, reads(Reading{State: ReadFailed}), func(m *Member) { m.Finalizer = true })}, want: report(Outcome{Why: CannotRead})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := Decide(Facts{Members: row.members, DryRun: row.dryRun})
 			if diff := cmp.Diff(row.want, got); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestWhatComesOfCalls leads a run through the calls that it records and sends: what is decided after them, and what stays on record.
+func TestWhatComesOfCalls(t *testing.T) {
+	const ten = 10 * time.Second
+	makes := func(access Access, answer Answer) func(*Facts) {
+		return func(f *Facts) {
+			f.NoteRecorded(0, Call{Makes: access, Left: ten})
+			f.NoteSent(0, answer, ten)
+		}
+	}
+	reads := func(reading Reading) func(*Facts) { return func(f *Facts) { f.NoteRead(0, reading) } }
+	listless := Reading{State: Shown, Access: None}
+	for name, row := range map[string]struct {
+		members []Member
+		happens []func(*Facts)
+		want    Decision
+	}{
+		"a removal that nobody answered does not make up for a grant that has settled": {
+			members: []Member{owner(claimed, leaving, calls(settled(Owner), accepted(None)))},
+			happens: []func(*Facts){makes(None, Lost)},
+			want: report(Outcome{State: Revoking, Why: CannotSend,
+				Calls: []Call{settled(Owner), accepted(None), {Makes: None, Left: ten}}})},
+		"nor does one that found nothing": {
+			members: []Member{owner(claimed, leaving, calls(settled(Owner), accepted(None)))},
+			happens: []func(*Facts){makes(None, NothingThere), reads(listless)},
+			want:    report(Outcome{State: Revoking, Why: AbsenceNotWhole, Calls: []Call{settled(Owner), accepted(None)}})},
+		"one that was accepted does": {
+			members: []Member{owner(claimed, leaving, calls(settled(Owner), Call{Makes: None, Accepted: true}))},
+			happens: []func(*Facts){makes(None, Accepted), reads(Reading{State: Shown, Access: None, Whole: true})},
+			want:    report(Outcome{State: Gone, Why: Revoked})},
+		"what was granted and shows leaves the record": {
+			members: []Member{owner(claimed)},
+			happens: []func(*Facts){makes(Owner, Accepted), reads(Reading{State: Shown, Access: Owner, Whole: true})},
+			want:    report(Outcome{State: Bound, Why: AsDeclared})},
+		"but not soon after another call was accepted": {
+			members: []Member{owner(claimed, calls(accepted(Standard)))},
+			happens: []func(*Facts){makes(Owner, Accepted), reads(Reading{State: Shown, Access: Owner, Whole: true})},
+			want:    report(Outcome{State: Bound, Why: AsDeclared, Calls: []Call{{Makes: Owner, Accepted: true, Overtakes: true, Left: ten, Settle: ten}}})},
+		"nor what is read soon after a grant that nobody answered": {
+			members: []Member{owner(claimed, leaving, calls(unanswered(Owner)))},
+			happens: []func(*Facts){makes(None, Accepted), reads(Reading{State: Shown, Access: None, Whole: true})},
+			want: report(Outcome{State: Revoking, Why: RemovedButMayArrive, Look: ten,
+				Calls: []Call{unanswered(Owner), {Makes: None, Accepted: true, Overtakes: true, Left: ten, Settle: ten}}})},
+		"the record of an earlier call stays when the later one was answered": {
+			members: []Member{owner(standard, claimed, calls(unanswered(Standard)))},
+			happens: []func(*Facts){makes(Standard, Refused), reads(Reading{State: Shown, Access: None, Whole: true})},
+			want:    report(Outcome{Why: CannotSend, Calls: []Call{unanswered(Standard)}})},
+		"what was read before a call counts no more": {
+			members: []Member{owner(shown(None))}, happens: []func(*Facts){makes(Owner, Accepted)}, want: next(StepRead, 0, Unknown)},
+		"a call that was not sent leaves what was read": {
+			members: []Member{owner(shown(None))}, happens: []func(*Facts){makes(Owner, Unsent)},
+			want: report(Outcome{Why: CannotSend})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := Facts{Members: row.members}
+			for _, happens := range row.happens {
+				happens(&f)
+			}
+			if diff := cmp.Diff(row.want, Decide(f), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})

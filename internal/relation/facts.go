@@ -46,15 +46,15 @@ type Member struct {
 	Finalizer, Claimed bool
 	// Calls are the calls made on its behalf that may still change the relation.
 	Calls []Call
-	// Rests: what it declares was confirmed, and is not due to be read again before DueIn is over; 0 is never.
+	// Rests: what it declares was confirmed, and is not due to be read again. DueIn is the time until then; 0 means that it never is.
 	Rests bool
 	DueIn time.Duration
 	// SaidUnclaimed: its status says, under suspension, that the operator does not answer for the relation.
 	SaidUnclaimed bool
-	// WaitedLong: for as long as --stall-after the holder could not take the relation over from it; or, without a claim, it
-	// could not be read whether there is a relation.
+	// WaitedLong: for as long as --stall-after the holder could not take the relation over from it. Without a claim: for as long the
+	// holder did not adopt the relation, or it could not be read whether there is one.
 	WaitedLong bool
-	// Contested: its access was corrected as often as it is given again.
+	// Contested: others undid its access, and the operator gave it again, as often as it does. It is not given again now.
 	Contested bool
 	// Brake is what the connection's limit on revocations says of its revocation.
 	Brake Brake
@@ -118,6 +118,9 @@ type Call struct {
 	Makes Access
 	// Accepted means that the platform accepted it, but it may not show yet. Else nobody saw an answer, and it may still arrive.
 	Accepted bool
+	// Overtakes means that a call that makes another access came shortly before this accepted one, and may not have shown yet. A read that
+	// shows what this one makes may then be older than both.
+	Overtakes bool
 	// Left is for how long it may still arrive, or may not show; it has settled when nothing is left.
 	Left time.Duration
 
@@ -225,7 +228,8 @@ func (f *Facts) NoteRecorded(member int, call Call) {
 			call.Settle = max(call.Settle, former.Left-call.Timeout)
 			call.Left = max(call.Left, former.Left)
 		}
-		return same || former.settled()
+		// A settled call that makes another access stays: until the new call is accepted, the member still owes a removal after it.
+		return same || former.settled() && former.Makes == call.Makes
 	})
 	m.Calls = append(m.Calls, call)
 }
@@ -248,6 +252,7 @@ func (f *Facts) NoteSent(member int, answer Answer, shows time.Duration) {
 		return
 	}
 	changed := answer == Accepted || answer == Lost
+	call.Overtakes = f.has(func(c Call) bool { return !c.settled() && (c.Makes != makes || c.Overtakes) })
 	for i := range f.Members {
 		other := &f.Members[i]
 		if changed || other.Through == m.Through {
@@ -255,13 +260,20 @@ func (f *Facts) NoteSent(member int, answer Answer, shows time.Duration) {
 		}
 		other.Rests = other.Rests && !changed
 		if answer == Accepted {
-			other.Calls = without(other.Calls, func(c Call) bool { return c.Accepted && (c.Makes != makes || i == member) })
+			other.Calls = without(other.Calls, func(c Call) bool {
+				return c.Accepted && (c.Makes != makes || i == member) || i == member && c.settled()
+			})
 		}
 	}
 	if answer == Accepted {
 		call.Accepted, call.Left, call.Settle = true, shows, shows
 		m.Calls = append(m.Calls, call)
 	}
+}
+
+// has reports whether such a call is on the record of any member.
+func (f *Facts) has(such func(Call) bool) bool {
+	return slices.ContainsFunc(f.Members, func(m Member) bool { return slices.ContainsFunc(m.Calls, such) })
 }
 
 // NoteRead notes what was read through the connection of a member, which all members with the same connection share.

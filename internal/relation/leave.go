@@ -9,7 +9,7 @@ import (
 func (d *decider) end(i int) (Outcome, *Decision) {
 	switch m := &d.Members[i]; {
 	case m.Leaving && !m.Finalizer:
-		return Outcome{State: Gone}, nil
+		return Outcome{State: Gone, Other: i}, nil
 	case m.Leaving && m.Orphan:
 		return d.orphan(i)
 	case m.ClaimUnreadable:
@@ -47,7 +47,7 @@ func (d *decider) leave(i int) (Outcome, *Decision) {
 	}
 	heir := d.outcomes[d.holder]
 	taken := heir.State == Bound && heir.Why == AsDeclared && d.proves(d.holder, m)
-	switch left := m.unanswered(Unknown); {
+	switch left := m.unsettled(); {
 	case taken && left > 0:
 		return Outcome{State: Revoking, Why: HandedOverSoon, Other: d.holder, Look: left}, nil
 	case taken:
@@ -68,7 +68,7 @@ func (d *decider) revoke(i int) (Outcome, *Decision) {
 		return d.wait(i, why)
 	case m.Sent.Answer == Lost, m.Sent.Answer == Unsent:
 		return d.wait(i, CannotSend)
-	case m.Sent.Answer != NoCall, d.removed(i), d.removalTried(i):
+	case m.Sent.Answer != NoCall, d.removed(i), d.removalTried(i, NothingThere), d.removalTried(i, Refused):
 		return d.verify(i)
 	case !m.removalUnanswered():
 		return d.remove(i)
@@ -95,33 +95,35 @@ func (d *decider) remove(i int) (Outcome, *Decision) {
 	}
 }
 
-// removed reports whether the platform has accepted the removal: in this run, with the same account; or before, while no other
-// member could have given the relation again since. It counts only until a grant of this member whose answer nobody saw has settled: the
-// removal is then sent once more.
+// removed reports whether an accepted removal has the last word: one of this run with the same account; or one on record, if no other
+// member has a claim, and no grant of this member whose answer nobody saw has settled since. After that grant the removal is sent once more.
 func (d *decider) removed(i int) bool {
-	m, alone := &d.Members[i], true
-	for j, other := range d.Members {
-		if other.Account == m.Account && other.Sent == (Sent{None, Accepted}) {
-			return true
-		}
-		alone = alone && (j == i || !other.Claimed)
+	m := &d.Members[i]
+	if d.removalTried(i, Accepted) {
+		return true
 	}
 	accepted := slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes == None })
 	settledGrant := slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted && c.Makes > None && c.settled() })
-	return alone && accepted && !settledGrant
+	claims := 0
+	for _, other := range d.Members {
+		if other.Claimed {
+			claims++
+		}
+	}
+	return accepted && !settledGrant && claims == 1
+}
+
+// removalTried reports whether this run has tried the removal with the member's account, and got this answer.
+func (d *decider) removalTried(i int, answer Answer) bool {
+	return slices.ContainsFunc(d.Members, func(m Member) bool {
+		return m.Account == d.Members[i].Account && m.Sent == Sent{None, answer}
+	})
 }
 
 // removalMayShow reports whether a removal that the platform accepted may still come to show.
 func (d *decider) removalMayShow(i int) bool {
 	return slices.ContainsFunc(d.Members, func(other Member) bool {
 		return other.Account == d.Members[i].Account && other.accepted(None)
-	})
-}
-
-// removalTried reports whether this run has tried the removal with the same account, on behalf of another member.
-func (d *decider) removalTried(i int) bool {
-	return slices.ContainsFunc(d.Members, func(m Member) bool {
-		return m.Account == d.Members[i].Account && m.Sent.Makes == None && (m.Sent.Answer == NothingThere || m.Sent.Answer == Refused)
 	})
 }
 
@@ -154,7 +156,8 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 		return outcome, next
 	case left > 0:
 		return Outcome{State: Revoking, Why: RemovedButMayArrive, Other: i, Look: left}, nil
-	case d.overtaken(None):
+	case d.overtaken(None), m.unsettled() > 0:
+		// What was read may be older than the last call, and a later read may show what was before.
 		return d.revoking(i, RemovalNotShown)
 	default:
 		return Outcome{State: Gone, Why: Revoked, Other: i}, nil
@@ -164,7 +167,7 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 // verifyPresent decides for a relation that is still there.
 func (d *decider) verifyPresent(i int) (Outcome, *Decision) {
 	switch {
-	case d.Members[i].Sent.Answer == Refused:
+	case d.removalTried(i, Refused):
 		return d.revoking(i, RemovalRefused)
 	case d.removalMayShow(i):
 		return d.revoking(i, RemovalNotShown)
@@ -181,7 +184,9 @@ func (d *decider) verifyDeleted(i int) (outcome Outcome, next *Decision, gone bo
 	switch m := &d.Members[i]; {
 	case !d.removed(i):
 		outcome, next = d.revoking(i, DeletedNotRemoved)
-	case m.Reading.Access > None && m.Sent != Sent{None, Accepted}:
+	case m.Reading.Access > None && d.removalMayShow(i):
+		outcome, next = d.revoking(i, RemovalNotShown)
+	case m.Reading.Access > None:
 		outcome, next = d.remove(i)
 	default:
 		gone = true
@@ -243,10 +248,16 @@ func (d *decider) leaveUnclaimed(i int) (Outcome, *Decision) {
 		return Outcome{State: Gone, Why: NotOurs, Other: i}, nil
 	}
 	outcome, next := d.readUnclaimed(i)
-	if next == nil && outcome.Unread() && m.WaitedLong {
+	switch {
+	case next != nil || !m.WaitedLong:
+		return outcome, next
+	case outcome.Why == HandingOver:
+		return Outcome{State: Gone, Why: DeclaredByOther, Other: outcome.Other}, nil
+	case outcome.Unread():
 		return Outcome{State: Gone, Why: GivenUp, Other: i}, nil
+	default:
+		return outcome, nil
 	}
-	return outcome, next
 }
 
 // Unread reports whether the outcome of a member without a claim that leaves is that it could not be read whether there is a
@@ -306,9 +317,10 @@ func (d *decider) observeExpired(i int) (Outcome, *Decision) {
 			outcome.State = Waiting
 			return outcome, next
 		}
-	case r.Access > None && !r.Deleted && d.holder >= 0:
+	case r.Deleted:
+	case r.Access > None && d.holder >= 0:
 		return Outcome{State: Gone, Why: ExpiredElsewhere, Other: d.holder}, nil
-	case r.Access > None && !r.Deleted:
+	case r.Access > None:
 		return Outcome{State: Gone, Why: ExpiredUndeclared, Other: i}, nil
 	case r.Odd:
 		return d.wait(i, AbsenceOdd)

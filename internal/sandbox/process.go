@@ -95,8 +95,17 @@ func (p *process) Stop() error { return p.end(syscall.SIGTERM) }
 // Kill ends the process without a warning (SIGKILL) and waits until it is gone. It is no error if there is none.
 func (p *process) Kill() error { return p.end(syscall.SIGKILL) }
 
-// Freeze stops the process where it is (SIGSTOP), as a machine does that is suspended.
-func (p *process) Freeze() error { return p.signal(syscall.SIGSTOP) }
+// Freeze stops the process where it is (SIGSTOP), as a machine does that is suspended. It returns when the process has stopped: on a
+// busy machine that goes on for a moment after the signal.
+func (p *process) Freeze(ctx context.Context) error {
+	if err := p.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	return wait.PollUntilContextTimeout(ctx, 10*time.Millisecond, stopLimit, true, func(ctx context.Context) (bool, error) {
+		state, err := p.ask(ctx, "stat")
+		return strings.HasPrefix(state, "T"), err
+	})
+}
 
 // Thaw lets a process go on that was frozen.
 func (p *process) Thaw() error { return p.signal(syscall.SIGCONT) }
@@ -147,19 +156,25 @@ func (p *process) end(signal os.Signal) error {
 
 // Memory is how many bytes of memory the process holds (its resident set).
 func (p *process) Memory(ctx context.Context) (int64, error) {
-	p.mu.Lock()
-	if p.process == nil {
-		p.mu.Unlock()
-		return 0, fmt.Errorf("%s does not run", p.name)
-	}
-	pid := p.process.Pid
-	p.mu.Unlock()
-	text, err := run(ctx, command(ctx, "ps", "-o", "rss=", "-p", strconv.Itoa(pid)))
+	text, err := p.ask(ctx, "rss")
 	if err != nil {
 		return 0, err
 	}
-	kilobytes, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+	kilobytes, err := strconv.ParseInt(text, 10, 64)
 	return kilobytes * 1024, err
+}
+
+// ask returns what ps says of the process under one of its keywords.
+func (p *process) ask(ctx context.Context, keyword string) (string, error) {
+	p.mu.Lock()
+	if p.process == nil {
+		p.mu.Unlock()
+		return "", fmt.Errorf("%s does not run", p.name)
+	}
+	pid := p.process.Pid
+	p.mu.Unlock()
+	text, err := run(ctx, command(ctx, "ps", "-o", keyword+"=", "-p", strconv.Itoa(pid)))
+	return strings.TrimSpace(text), err
 }
 
 // Log returns what all the processes wrote.

@@ -43,7 +43,7 @@ func TestFrozenLeader(t *testing.T) {
 			bytes.Contains(answer, []byte(`"inFlight"`))
 	})
 	frozen := operator.Aside(filepath.Join(t.TempDir(), "frozen.log"), "KUBECONFIG="+kubeconfig)
-	first = frozen.Freeze
+	first = func() error { return frozen.Freeze(t.Context()) }
 	if err := frozen.Start(t.Context(), verbose); err != nil {
 		t.Fatal(err)
 	}

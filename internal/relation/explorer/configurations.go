@@ -33,14 +33,19 @@ var configurations = []Configuration{
 		Creates: []binding{owner}, Edits: 1, Faults: 2, Crashes: 1,
 	},
 	{
-		Name: "long calls", About: "As calls; what a call makes may show two ticks later",
-		Bindings: 1, Timeout: 1, Settle: 2, Lag: 2, Witnesses: true, Deletes: true, Expires: true, EditsAccess: true, Stalls: true,
+		Name: "long calls", About: "As calls; what a call makes may show two ticks later, and an empty list is left out",
+		LeavesOut: true, Bindings: 1, Timeout: 1, Settle: 2, Lag: 2, Witnesses: true, Deletes: true, Expires: true, EditsAccess: true, Stalls: true,
 		Creates: []binding{owner}, Edits: 1, Faults: 2,
 	},
 	{
 		Name: "two", About: "Two bindings; a fault and a crash",
 		Bindings: 2, Witnesses: true, Deletes: true, Stalls: true,
 		Creates: []binding{owner, standard}, Faults: 1, Crashes: 1,
+	},
+	{
+		Name: "empty lists", About: "As two; the platform leaves an empty list out",
+		LeavesOut: true, Bindings: 2, Witnesses: true, Deletes: true, Stalls: true,
+		Creates: []binding{owner, standard}, Faults: 2,
 	},
 	{
 		Name: "three", About: "Three bindings; a fault",

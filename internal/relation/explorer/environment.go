@@ -16,7 +16,6 @@ func (pl *platform) apply(makes relation.Access, stale uint8) {
 		return
 	}
 	pl.stale[pl.access] = max(stale, pl.stale[pl.access])
-	pl.stale[makes] = 0
 	pl.access = makes
 }
 

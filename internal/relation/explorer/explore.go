@@ -29,6 +29,8 @@ type Configuration struct {
 	StaleCaches, UnfencedWrites bool
 	// KeepsRelations: the platform does not overwrite a relation. Witnesses: there is another user that both accounts see.
 	KeepsRelations, Witnesses bool
+	// LeavesOut: the platform leaves an empty list of clients out of its answer.
+	LeavesOut bool
 	// Brake: there is a limit on revocations. DryRun: the operator only says what it would do.
 	Brake, DryRun bool
 	// Outages are what may happen to connections and accounts.

@@ -39,6 +39,10 @@ func (e *explorer) begin(w *world, p int) {
 			}
 		}
 		m.left, m.accepted, m.account = proc.memory[i], relation.Access(b.calls[0]), b.claimAccount
+		if b.calls[0] == 0 {
+			proc.overtakesNone[i] = false
+		}
+		m.overtakes = b.calls[0] != 0 && !proc.overtakesNone[i]
 		m.rests = b.rests && !proc.sent && !confirmedLater(&proc.view, b)
 		if e.Brake && (b.leaving || b.expired) {
 			m.brake = relation.BrakeAsk
@@ -59,6 +63,7 @@ func (proc *process) catchUp(w *world, i int) {
 			proc.memory[i][k] = 0
 		}
 	}
+	proc.overtakesNone[i] = proc.overtakesNone[i] && proc.foreign[i]&1 == 0
 	proc.foreign[i] = 0
 }
 
@@ -98,7 +103,7 @@ func (e *explorer) gather(w *world, p int, into *scratch) *facts {
 			}
 			call := relation.Call{Makes: relation.Access(k), Left: time.Duration(left-1) * tick, Timeout: time.Duration(e.Timeout) * tick, Settle: time.Duration(e.Settle) * tick}
 			if k == 0 {
-				call.Makes, call.Accepted = m.accepted, true
+				call.Makes, call.Accepted, call.Overtakes = m.accepted, true, m.overtakes
 			}
 			calls = append(calls, call)
 		}
@@ -107,10 +112,7 @@ func (e *explorer) gather(w *world, p int, into *scratch) *facts {
 			Finalizer: b.finalizer, Claimed: b.claimed || m.claims, Calls: calls, Rests: m.rests, DueIn: tick,
 			SaidUnclaimed: b.saidUnclaimed, WaitedLong: b.waitedLong, Contested: b.contested, Brake: m.brake,
 			Through: int(b.conn), Link: link, Account: account, ClaimAccount: accountNames[m.account],
-			Reading: relation.Reading{
-				State: m.reading.state, Access: m.reading.access, Deleted: m.reading.deleted, Witness: m.reading.witness,
-				Whole: m.reading.state == relation.Shown, Named: m.reading.state == relation.NoUser,
-			},
+			Reading:  m.reading.facts(),
 			Recorded: m.recorded, Sent: relation.Sent{Makes: m.sent, Answer: m.answer},
 		})
 		if m.prior > 0 {
@@ -145,8 +147,8 @@ func linkOf(c *conn, b *binding) relation.Link {
 func keep(f *facts, proc *process) {
 	for at := range f.Members {
 		from, to := &f.Members[at], &proc.run.members[f.bindings[at]]
-		to.left, to.accepted = callsOf(from.Calls)
-		to.reading = reading{from.Reading.State, from.Reading.Access, from.Reading.Deleted, from.Reading.Witness}
+		to.left, to.accepted, to.overtakes = callsOf(from.Calls)
+		to.reading = reading{from.Reading.State, from.Reading.Access, from.Reading.Deleted, from.Reading.State == relation.Shown && !from.Reading.Whole, from.Reading.Witness}
 		to.recorded, to.prior = from.Recorded, 0
 		if from.Recorded != relation.Unknown && from.Prior.Left > 0 {
 			to.prior = ticks(from.Prior.Left) + 1
@@ -165,13 +167,13 @@ func accountNumber(name string) uint8 {
 	return name[0] - 'a' + 1
 }
 
-func callsOf(calls []relation.Call) (left [4]uint8, accepted relation.Access) {
+func callsOf(calls []relation.Call) (left [4]uint8, accepted relation.Access, overtakes bool) {
 	for _, call := range calls {
 		if call.Accepted {
 			if left[0] != 0 {
 				panic("two accepted calls on one record")
 			}
-			left[0], accepted = ticks(call.Left)+1, call.Makes
+			left[0], accepted, overtakes = ticks(call.Left)+1, call.Makes, call.Overtakes
 			continue
 		}
 		if left[call.Makes] != 0 {
@@ -179,14 +181,22 @@ func callsOf(calls []relation.Call) (left [4]uint8, accepted relation.Access) {
 		}
 		left[call.Makes] = ticks(call.Left) + 1
 	}
-	return left, accepted
+	return left, accepted, overtakes
+}
+
+// facts is what the operator takes a reading for.
+func (r reading) facts() relation.Reading {
+	return relation.Reading{
+		State: r.state, Access: r.access, Deleted: r.deleted, Witness: r.witness,
+		Whole: r.state == relation.Shown && !r.listless, Named: r.state == relation.NoUser,
+	}
 }
 
 func ticks(left time.Duration) uint8 { return uint8(max(0, (left+tick-1)/tick)) }
 
 // recordsOf is what is stored of the calls on record.
 func recordsOf(calls []relation.Call) (records [4]uint8) {
-	left, accepted := callsOf(calls)
+	left, accepted, _ := callsOf(calls)
 	for k := range left {
 		if left[k] != 0 {
 			records[k] = 1
@@ -217,9 +227,7 @@ func (e *explorer) step(w *world, p int, emit emitter) {
 		e.reads(&next, p, i, func(r reading, how verb) {
 			after := next
 			g := e.gather(w, p, &e.scratch)
-			g.NoteRead(d.Member, relation.Reading{
-				State: r.state, Access: r.access, Deleted: r.deleted, Whole: r.state == relation.Shown, Named: r.state == relation.NoUser,
-			})
+			g.NoteRead(d.Member, r.facts())
 			keep(g, &after.procs[p])
 			after.procs[p].run.drifted = false
 			if how == readsUser {
@@ -274,10 +282,10 @@ func (e *explorer) reads(w *world, p, i int, show func(reading, verb)) {
 			show(reading{state: relation.Shown, access: relation.None, deleted: true}, readsUser)
 		}
 	default:
-		show(reading{state: relation.Shown, access: pl.access}, readsUser)
+		show(reading{state: relation.Shown, access: pl.access, listless: e.LeavesOut && pl.access == relation.None}, readsUser)
 		for a := relation.None; a <= relation.Owner; a++ {
 			if pl.stale[a] > 0 {
-				show(reading{state: relation.Shown, access: a}, readsOld)
+				show(reading{state: relation.Shown, access: a, listless: e.LeavesOut && a == relation.None}, readsOld)
 			}
 		}
 	}
@@ -333,7 +341,7 @@ func (e *explorer) record(w *world, p int, d relation.Decision, emit emitter) {
 		emit(w, did)
 		return
 	}
-	if !proc.view[i].finalizer && !proc.view[i].leaving && !proc.view[i].expired {
+	if !proc.view[i].finalizer && !proc.view[i].leaving {
 		b := w.bindings[i]
 		b.finalizer = true
 		e.store(w, i, b, p, 0)
@@ -397,6 +405,7 @@ func (e *explorer) send(w *world, p int, d relation.Decision, emit emitter) {
 		}
 		if answer == relation.Accepted {
 			proc.memory[i][0] = e.Settle + 1
+			proc.overtakesNone[i] = !proc.run.members[i].overtakes
 		}
 		if arrives {
 			next.platform.apply(d.Makes, e.Lag)
@@ -448,6 +457,9 @@ func (e *explorer) send(w *world, p int, d relation.Decision, emit emitter) {
 	if works {
 		w.budget[faults]--
 		outcome(relation.Refused, sends, false, false)
+		if !grants {
+			outcome(relation.NothingThere, sends, false, false)
+		}
 		w.budget[faults]++
 	}
 }

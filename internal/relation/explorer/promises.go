@@ -314,6 +314,8 @@ func (e *explorer) explained(w *world, b *binding) bool {
 		return true
 	case w.platform.user == userDeleted:
 		return true
+	case e.LeavesOut && w.platform.access == relation.None:
+		return true // without a list only an accepted removal counts
 	case b.claimAccount != 0 && b.claimAccount != conn.account+1:
 		return true
 	case !b.claimed && b.leaving && w.platform.access > relation.None:

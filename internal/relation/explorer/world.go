@@ -28,7 +28,7 @@ type platform struct {
 	user user
 	// access is what the user has, or what a deleted user would have again when restored.
 	access relation.Access
-	// stale tells for how long a read may still show each access, although it is not so any more.
+	// stale tells for how long a read may still show each access as it was before the last change.
 	stale [4]uint8
 	// made: the operator gave the access, or confirmed it.
 	made bool
@@ -112,6 +112,8 @@ type process struct {
 	// foreign tells which of them another process has written since.
 	memory  [maxBindings][4]uint8
 	foreign [maxBindings]uint8
+	// overtakesNone tells of the accepted call on record that no other one was accepted shortly before.
+	overtakesNone [maxBindings]bool
 	// sent: it has sent a call since it confirmed.
 	sent bool
 	run  run
@@ -142,16 +144,17 @@ const (
 // member is the part of relation.Member that a run changes.
 type member struct {
 	// left of the calls, as in binding.calls, plus one; accepted is the access that the accepted one makes.
-	left     [4]uint8
-	accepted relation.Access
-	reading  reading
-	recorded relation.Access
-	prior    uint8
-	sent     relation.Access
-	answer   relation.Answer
-	account  uint8
-	brake    relation.Brake
-	rests    bool
+	left      [4]uint8
+	accepted  relation.Access
+	overtakes bool
+	reading   reading
+	recorded  relation.Access
+	prior     uint8
+	sent      relation.Access
+	answer    relation.Answer
+	account   uint8
+	brake     relation.Brake
+	rests     bool
 	// claims: the claim is noted, and not written yet.
 	claims bool
 }
@@ -160,7 +163,9 @@ type reading struct {
 	state   relation.ReadState
 	access  relation.Access
 	deleted bool
-	witness relation.Witness
+	// listless: it has no list of clients.
+	listless bool
+	witness  relation.Witness
 }
 
 // What a configuration allows a number of times.

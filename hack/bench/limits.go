@@ -43,8 +43,7 @@ func playPatience(t *trial) {
 		},
 	})
 	limit := rateLimit{perSecond: 100, burst: 100}
-	// Those that are Ready come due during the pause.
-	t.connect(asked, limit)
+	t.connect(asked, limit) // those that are Ready come due during the pause
 	t.awaitBound()
 
 	made := calls(t.Platform.Calls())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -23,8 +24,11 @@ const (
 	around = 3 * time.Second
 )
 
-// wide is a limit that is in nobody's way: every binding is checked each second.
-var wide = rateLimit{perSecond: 5000, burst: 5000}
+// Limits that are in nobody's way, the second also where every binding is checked each second.
+var (
+	ample = rateLimit{perSecond: 1000, burst: 1000}
+	wide  = rateLimit{perSecond: 5000, burst: 5000}
+)
 
 // playSessions checks each binding once a second while access tokens live for two.
 func playSessions(t *trial) {
@@ -56,16 +60,17 @@ func playSessions(t *trial) {
 
 // playLockout has many bindings wait for a connection whose password is wrong, and asks for a look at each.
 func playLockout(t *trial) {
-	t.Create(t, t.Secret(secretName, delossim.Account{Login: sandbox.Account.Login, Password: "incorrect"}))
+	t.Create(t, t.Secret(sandbox.CredentialsName, delossim.Account{Login: sandbox.Account.Login, Password: "incorrect"}))
 	t.bind(t.waiting)
 	t.connect(longInterval, wide)
 	t.awaitBindings(fmt.Sprintf("%d bindings say that they wait", t.waiting), t.waiting, metav1.ConditionFalse, v1alpha1.ReasonConnectionNotReady)
-	t.askForRuns()
+	look := sandbox.MergePatch(`{"metadata":{"annotations":{%q:"now"}}}`, v1alpha1.RequestedAtAnnotation)
+	t.each(0, t.created, func(ctx context.Context, i int) error { return t.Kube.Patch(ctx, t.binding(i), look) })
 	sandbox.Pause(t, insisting)
 	t.exactly("logins with the wrong password", t.Platform.Count(delossim.OpLogin), 1)
 	t.exactly("calls at all", t.Platform.Count(delossim.OpAny), 1)
 
-	sandbox.Must(t, t.Kube.Update(t.Context(), t.Secret(secretName, sandbox.Account)))
+	sandbox.Must(t, t.Kube.Update(t.Context(), t.Secret(sandbox.CredentialsName, sandbox.Account)))
 	t.awaitReady("all Ready once the Secret is corrected")
 	t.exactly("logins, with the right password too", t.Platform.Count(delossim.OpLogin), 2)
 }
@@ -81,7 +86,7 @@ func playRotation(t *trial) {
 	successor := delossim.Account{Login: "operator-2@example.com", Password: "staple-battery-horse"}
 	t.Platform.AddAccount(successor)
 	changed := time.Now()
-	secret := t.Secret(secretName, successor)
+	secret := t.Secret(sandbox.CredentialsName, successor)
 	sandbox.Must(t, t.Kube.Update(t.Context(), secret))
 	const what = "the new Secret is in use"
 	took := t.await(what, rotateLimit, func() string {

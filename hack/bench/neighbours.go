@@ -23,8 +23,7 @@ const (
 // playNeighbours gives and revokes access through a healthy connection while those of others are in trouble.
 func playNeighbours(t *trial) {
 	t.Platform.Adjust(func(s *delossim.Settings) { s.Latency = healthyLatency })
-	limit := rateLimit{perSecond: 1000, burst: 1000}
-	t.connect(longInterval, limit)
+	t.connect(longInterval, ample)
 	for _, neighbour := range []struct {
 		name  string
 		fault delossim.Fault
@@ -33,7 +32,7 @@ func playNeighbours(t *trial) {
 		{"dead", delossim.Fault{Failure: delossim.Hang{}}},
 		{"impatient", delossim.Fault{Failure: delossim.Answer{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}}}},
 	} {
-		t.trouble(neighbour.name, neighbour.fault, limit)
+		t.trouble(neighbour.name, neighbour.fault)
 		from := t.created
 		t.created += t.prompt
 		begun := t.paced(from, func(binding *v1alpha1.ClientBinding) {
@@ -47,13 +46,13 @@ func playNeighbours(t *trial) {
 }
 
 // trouble makes a connection whose platform fails all calls of bindings, and many bindings that use it.
-func (t *trial) trouble(name string, fault delossim.Fault, limit rateLimit) {
+func (t *trial) trouble(name string, fault delossim.Fault) {
 	platform := t.NewPlatform(t, delossim.Config{Clients: []string{cuid}})
 	for _, op := range []delossim.Operation{delossim.OpUser, delossim.OpRelate, delossim.OpUnrelate} {
 		fault.Op = op
 		platform.Inject(fault)
 	}
-	t.Create(t, t.connection(name, platform, longInterval, limit))
+	t.Create(t, t.connection(name, platform, longInterval, ample))
 	t.bindThrough(t.waiting, platform, &v1alpha1.ConnectionReference{Name: name})
 	t.await("calls through the connection that is "+name, settleLimit, func() string {
 		if platform.Count(delossim.OpUser) == 0 {

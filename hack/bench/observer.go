@@ -114,24 +114,20 @@ func (o *observer) forget() {
 	}
 }
 
-// writes is how often those of the named bindings that was written most was.
-func (o *observer) writes(names []string) int {
-	return o.most(names, func(h *history) int { return h.writes })
-}
-
-// idleWrites is the same without the writes that tell of a check: one that was read before an outage may be written
-// after its beginning.
-func (o *observer) idleWrites(names []string) int {
-	return o.most(names, func(h *history) int { return h.writes - h.checks })
-}
-
-func (o *observer) most(names []string, of func(*history) int) int {
+// writes is how often those of the named bindings that was written most was. The idle ones are those that tell of no check:
+// one that was read before an outage may be written after its beginning.
+func (o *observer) writes(names []string, onlyIdle bool) int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	most := 0
 	for _, name := range names {
-		if h := o.of[name]; h != nil {
-			most = max(most, of(h))
+		h := o.of[name]
+		switch {
+		case h == nil:
+		case onlyIdle:
+			most = max(most, h.writes-h.checks)
+		default:
+			most = max(most, h.writes)
 		}
 	}
 	return most

@@ -32,7 +32,7 @@ func TestObserver(t *testing.T) {
 	if got := o.count(metav1.ConditionTrue, ""); got != 1 {
 		t.Errorf("%d are Ready", got)
 	}
-	if got := o.writes([]string{"a", "b", "c"}); got != 3 {
+	if got := o.writes([]string{"a", "b", "c"}, false); got != 3 {
 		t.Errorf("%d writes", got)
 	}
 
@@ -45,7 +45,7 @@ func TestObserver(t *testing.T) {
 	if got := o.count(metav1.ConditionUnknown, "Unverified"); got != 1 {
 		t.Errorf("%d say Unverified", got)
 	}
-	if got := o.writes([]string{"a"}); got != 2 {
+	if got := o.writes([]string{"a"}, false); got != 2 {
 		t.Errorf("%d writes after forgetting", got)
 	}
 }
@@ -55,12 +55,12 @@ func TestObserverTellsChecksFromOtherWrites(t *testing.T) {
 	checked := version("a", metav1.ConditionTrue, "Bound")
 	checked.Status.LastConfirmedTime = &metav1.Time{Time: time.Unix(1, 0)}
 	o.see(checked, 1)
-	if got := o.idleWrites([]string{"a"}); got != 0 {
+	if got := o.writes([]string{"a"}, true); got != 0 {
 		t.Errorf("%d idle writes after a check", got)
 	}
 
 	o.see(checked, 1)
-	if got := o.idleWrites([]string{"a"}); got != 1 {
+	if got := o.writes([]string{"a"}, true); got != 1 {
 		t.Errorf("%d idle writes after one that told nothing new", got)
 	}
 }

@@ -89,8 +89,8 @@ func (t *trial) checkOutage(began time.Time) {
 	}
 	t.measured("probes", "after "+probes.since(began))
 	atMost(t, "probes in "+seconds(lasted), len(probes), due)
-	t.exactly("writes of any binding that was Ready", t.bindings.idleWrites(t.names(0, t.bound)), 0)
-	atMost(t, "writes of any that came meanwhile", t.bindings.writes(t.names(t.bound, t.created)), writesWaiting)
+	t.exactly("writes of any binding that was Ready", t.bindings.writes(t.names(0, t.bound), true), 0)
+	atMost(t, "writes of any that came meanwhile", t.bindings.writes(t.names(t.bound, t.created), false), writesWaiting)
 }
 
 // checkRecovery looks at how the calls came back.
@@ -103,6 +103,6 @@ func (t *trial) checkRecovery(ended time.Time, limit rateLimit) {
 	t.measured("first call after the end of the outage", "after "+seconds(made[0].Time.Sub(ended)))
 	atMost(t, "calls beyond the rate, at any moment", t.work().after(ended).overdraft(limit), turns*followUps)
 	atMost(t, "writes of any that came meanwhile, until Ready",
-		t.bindings.writes(t.names(t.bound, t.created)), writesWaiting+writesMaking)
+		t.bindings.writes(t.names(t.bound, t.created), false), writesWaiting+writesMaking)
 	t.none("bindings that left Ready", t.bindings.leftReady())
 }

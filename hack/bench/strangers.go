@@ -30,17 +30,16 @@ const (
 // playStrangers starts the operator without and with many large Secrets of others. Neither its memory nor the time until
 // it works may depend on them.
 func playStrangers(t *trial) {
-	t.connect(longInterval, rateLimit{perSecond: 1000, burst: 1000})
+	t.connect(longInterval, ample)
 	without := t.startAfresh("without them")
 	others := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "strangers-"}}
 	t.Create(t, others)
 	began := time.Now()
 	t.each(0, t.strangers, func(ctx context.Context, i int) error {
-		namespace := others.Name
 		if i%nearby == 0 {
-			namespace = t.Namespace
+			return t.Kube.Create(ctx, strange(t.Namespace, i))
 		}
-		return t.Kube.Create(ctx, strange(namespace, i))
+		return t.Kube.Create(ctx, strange(others.Name, i))
 	})
 	t.measured(fmt.Sprintf("%d Secrets of %d KiB", t.strangers, annotationSize>>10), "made within "+seconds(time.Since(began)))
 	t.memory("memory of the operator that ran meanwhile")

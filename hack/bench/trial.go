@@ -16,8 +16,7 @@ import (
 )
 
 const (
-	cuid       = "cust_bench"
-	secretName = sandbox.CredentialsName
+	cuid = "cust_bench"
 	// longInterval keeps checks for drift out of a scenario.
 	longInterval = time.Hour
 	// hands is how many requests are made of the API server at the same time.
@@ -60,12 +59,12 @@ func (t *trial) binding(i int) *v1alpha1.ClientBinding {
 
 // connect creates the connection that all bindings use, with the account's credentials unless there is a Secret.
 func (t *trial) connect(interval time.Duration, limit rateLimit) {
-	sandbox.Must(t, client.IgnoreAlreadyExists(t.Kube.Create(t.Context(), t.Secret(secretName, sandbox.Account))))
+	sandbox.Must(t, client.IgnoreAlreadyExists(t.Kube.Create(t.Context(), t.Secret(sandbox.CredentialsName, sandbox.Account))))
 	t.Create(t, t.connection(v1alpha1.DefaultConnectionName, t.Platform, interval, limit))
 }
 
 func (t *trial) connection(name string, to *sandbox.Simulator, interval time.Duration, limit rateLimit) *v1alpha1.APIConnection {
-	connection := t.Connection(name, to.URL, secretName)
+	connection := t.Connection(name, to.URL, sandbox.CredentialsName)
 	connection.Spec.Interval = &metav1.Duration{Duration: interval}
 	connection.Spec.RateLimit = &v1alpha1.RateLimit{RequestsPerSecond: limit.perSecond, Burst: limit.burst}
 	return connection
@@ -91,12 +90,6 @@ func (t *trial) bindThrough(count int, platform *sandbox.Simulator, through *v1a
 		platform.AddUser(delossim.User{UUID: binding.Spec.UserUUID})
 		return t.Kube.Create(ctx, binding)
 	})
-}
-
-// askForRuns asks for a look at every binding.
-func (t *trial) askForRuns() {
-	patch := sandbox.MergePatch(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.RequestedAtAnnotation, time.Now().UTC().Format(time.RFC3339Nano))
-	t.each(0, t.created, func(ctx context.Context, i int) error { return t.Kube.Patch(ctx, t.binding(i), patch) })
 }
 
 // each does something with the numbers from (including) to (not including), several at the same time.

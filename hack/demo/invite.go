@@ -2,10 +2,6 @@ package main
 
 import (
 	"fmt"
-	"strings"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
@@ -35,23 +31,19 @@ func (s *stage) invite() {
 	fmt.Println()
 }
 
-// strangerCommand creates a binding like the given one for a user who does not exist.
+// strangerCommand creates a binding like the given one, which names no connection, for a user who does not exist.
 func strangerCommand(like v1alpha1.ClientBinding) string {
-	stranger := map[string]any{
-		"apiVersion": v1alpha1.GroupVersion.String(),
-		"kind":       "ClientBinding",
-		"metadata":   metav1.ObjectMeta{Name: "nobody", Namespace: like.Namespace},
-		"spec": v1alpha1.ClientBindingSpec{
-			UserUUID:      "user_nobody",
-			CUID:          like.Spec.CUID,
-			ConnectionRef: like.Spec.ConnectionRef,
-		},
-	}
-	text, err := yaml.Marshal(stranger)
-	if err != nil {
-		panic(err) // a map of plain values
-	}
-	return "kubectl create -f - <<EOF\n" + strings.TrimSpace(string(text)) + "\nEOF"
+	return fmt.Sprintf(`kubectl create -f - <<EOF
+apiVersion: %s
+kind: ClientBinding
+metadata:
+  name: nobody
+  namespace: %s
+spec:
+  cuid: %s
+  isOwner: false
+  userUUID: user_nobody
+EOF`, v1alpha1.GroupVersion, like.Namespace, like.Spec.CUID)
 }
 
 func askFor(binding v1alpha1.ClientBinding) string {

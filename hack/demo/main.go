@@ -44,7 +44,10 @@ func run(c *sandbox.Command, once bool) {
 		fmt.Println("The simulator recorded:", s.Platform.Summary())
 	})
 	s.Sandbox = sandbox.Start(c, sandbox.Options{Report: s.report})
-	s.report.Step("Starting the simulated Delos platform", func() { s.Platform = s.NewPlatform(c, platform()) })
+	config := delossim.Examples()
+	// A delay until writes show makes the reading back worth watching.
+	config.Settings = delossim.Settings{Latency: latency, Lag: lag}
+	s.report.Step("Starting the simulated Delos platform", func() { s.Platform = s.NewPlatform(c, config) })
 	s.report.Step("Starting the operator", func() { sandbox.Must(c, s.Operator.Start(c.Context())) })
 	s.report.Step("Applying config/samples", s.applySamples)
 	fmt.Printf("The operator acts as ServiceAccount %s/%s; its log is %s\n",
@@ -55,12 +58,4 @@ func run(c *sandbox.Command, once bool) {
 	} else {
 		s.invite()
 	}
-}
-
-// platform is the simulated platform: the documented users and clients, and what makes the reading back worth watching,
-// a delay until writes show.
-func platform() delossim.Config {
-	config := delossim.Examples()
-	config.Settings = delossim.Settings{Latency: latency, Lag: lag}
-	return config
 }

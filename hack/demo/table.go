@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"os"
@@ -46,10 +45,10 @@ func (s *stage) watch() {
 // follow shows the table until a person has seen enough.
 func (s *stage) follow() {
 	view := newTable()
-	wait.UntilWithContext(s.Context(), func(context.Context) {
+	wait.Until(func() {
 		// A table that cannot be had just now, while somebody tries things, is had a moment later.
 		_ = s.draw(view)
-	}, redrawEvery)
+	}, redrawEvery, s.Context().Done())
 }
 
 func (s *stage) draw(view *table) error {

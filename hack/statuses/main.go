@@ -82,11 +82,11 @@ func (s *stage) connectAll() {
 		failing.Inject(fault)
 		s.connect(name, failing)
 	}
-	s.Create(s, s.connection(noSecret, "http://127.0.0.1:1"))
+	s.Create(s, s.Connection(noSecret, "http://127.0.0.1:1", "delos-"+noSecret))
 }
 
 func (s *stage) connect(name string, to *sandbox.Simulator) {
-	account, connection := sandbox.Account, s.connection(name, to.URL)
+	account, connection := sandbox.Account, s.Connection(name, to.URL, "delos-"+name)
 	switch name {
 	case refuses:
 		account.Password = "known-to-nobody"
@@ -94,10 +94,6 @@ func (s *stage) connect(name string, to *sandbox.Simulator) {
 		connection.Spec.Revocations = &v1alpha1.RevocationLimit{Max: ptr.To[int32](0), Per: &metav1.Duration{Duration: time.Hour}}
 	}
 	s.Create(s, s.Secret("delos-"+name, account), connection)
-}
-
-func (s *stage) connection(name, url string) *v1alpha1.APIConnection {
-	return s.Connection(name, url, "delos-"+name)
 }
 
 func (s *stage) binding(name, through, user, cuid string, isOwner bool) *v1alpha1.ClientBinding {

@@ -91,7 +91,7 @@ func (s *stage) first() {
 func (s *stage) edited() {
 	sandbox.Must(s, s.Operator.Stop())
 	s.Patch(s, s.binding("john-owns-cust-789xyz", "", "", "", false), `{"spec":{"suspend":true}}`)
-	s.Patch(s, s.connection(works, ""), `{"spec":{"interval":"30m"}}`)
+	s.Patch(s, s.Connection(works, "", ""), `{"spec":{"interval":"30m"}}`)
 	s.record(
 		scene{file: "edited", kind: "ClientBinding", name: "john-owns-cust-789xyz", reason: v1alpha1.ReasonBound, outdated: true},
 		scene{file: "edited", kind: "APIConnection", name: works, reason: v1alpha1.ReasonLoggedIn, outdated: true},
@@ -112,7 +112,7 @@ func (s *stage) leaving() {
 		scene{file: "revocations_held", kind: "APIConnection", name: brakes, reason: v1alpha1.ReasonLoggedIn, held: 1},
 		scene{file: "revocation_blocked_stalled", kind: "ClientBinding", name: "leaving-never", reason: v1alpha1.ReasonRevocationBlocked, besides: v1alpha1.ConditionStalled},
 	)
-	s.Delete(s, s.connection(brakes, ""))
+	s.Delete(s, s.Connection(brakes, "", ""))
 	s.record(scene{file: "in_use", kind: "APIConnection", name: brakes, reason: v1alpha1.ReasonLoggedIn, held: 1})
 }
 
@@ -176,6 +176,6 @@ func (s scene) isSeen(object *unstructured.Unstructured) (bool, error) {
 			besides = condition
 		}
 	}
-	outdated := ready.ObservedGeneration != object.GetGeneration()
-	return outdated == s.outdated && ready.Reason == s.reason && besides == s.besides && status.Status.RevocationsHeld >= s.held, nil
+	return (ready.ObservedGeneration != object.GetGeneration()) == s.outdated && ready.Reason == s.reason && besides == s.besides &&
+		status.Status.RevocationsHeld >= s.held, nil
 }

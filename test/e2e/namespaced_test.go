@@ -205,7 +205,7 @@ func (r *restricted) withoutLabels(t *testing.T) {
 // bindings. The way out of docs/operations.md, rights for the whole cluster, lets the operator finish, without a restart.
 func TestNamespaceThatLostItsRightsFirst(t *testing.T) {
 	r := newRestricted(t)
-	if err := r.Sandbox.StartControllers(t.Context(), r.Cluster); err != nil {
+	if err := r.StartControllers(t.Context(), r.Cluster); err != nil {
 		t.Fatal(err)
 	}
 	r.connect(t, "team-a")

@@ -120,15 +120,15 @@ func TestBuildIsTold(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, crowd())
 	n.connect(t)
-	want := "clientbinding-operator/dev (commit unknown; " + goruntime.Version() + ")"
+	token := n.metricsReader(t)
+	userAgent := "clientbinding-operator/dev (commit unknown; " + goruntime.Version() + ")"
+	info := `clientbinding_build_info{commit="unknown",go="` + goruntime.Version() + `",version="dev"} 1`
 	sandbox.Within(t, 20*time.Second, func() string {
+		_, text, err := tryScrape(t, token)
 		logins := n.Platform.Calls(delossim.OpLogin)
-		if len(logins) == 0 || logins[0].UserAgent != want {
-			return fmt.Sprintf("the logins are %+v, want one by %s", logins, want)
+		if !strings.Contains(text, info) || len(logins) == 0 || logins[0].UserAgent != userAgent {
+			return fmt.Sprintf("want %s and a login of %s, got %v, %+v and\n%s", info, userAgent, err, logins, text)
 		}
 		return ""
 	})
-	if want := `clientbinding_build_info{commit="unknown",go="` + goruntime.Version() + `",version="dev"} 1`; !strings.Contains(n.metrics(t), want) {
-		t.Errorf("the metrics do not have %s", want)
-	}
 }

@@ -50,6 +50,7 @@ func startCluster(t *testing.T) *cluster {
 	}
 	flags := genericclioptions.NewConfigFlags(false)
 	flags.KubeConfig, flags.Namespace = &kubeconfig, ptr.To(system)
+	kube.ManagedFieldsManager = "helm" // as the command does
 	helm := action.NewConfiguration()
 	if err := helm.Init(flags, system, "secret"); err != nil {
 		t.Fatal(err)
@@ -86,11 +87,55 @@ func (c *cluster) install(t *testing.T, text string) {
 
 func (c *cluster) upgrade(t *testing.T, text string) {
 	t.Helper()
-	upgrade := action.NewUpgrade(c.helm)
-	upgrade.Namespace, upgrade.WaitStrategy = system, kube.HookOnlyStrategy
-	if _, err := upgrade.RunWithContext(t.Context(), release, load(t), values(t, text)); err != nil {
+	if err := c.tryUpgrade(t, text); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (c *cluster) tryUpgrade(t *testing.T, text string) error {
+	t.Helper()
+	upgrade := action.NewUpgrade(c.helm)
+	upgrade.Namespace, upgrade.WaitStrategy, upgrade.ServerSideApply = system, kube.HookOnlyStrategy, "auto"
+	_, err := upgrade.RunWithContext(t.Context(), release, load(t), values(t, text))
+	return err
+}
+
+// apply does what `kubectl apply --server-side --force-conflicts` does.
+func (c *cluster) apply(t *testing.T, object *unstructured.Unstructured, manager client.FieldOwner) {
+	t.Helper()
+	if err := c.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), manager, client.ForceOwnership); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// applyOlder applies the CRD of ClientBindings as an older version may have it.
+func (c *cluster) applyOlder(t *testing.T, manager client.FieldOwner) {
+	t.Helper()
+	older := crds(t)["CustomResourceDefinition /clientbindings.access.delos.financial"]
+	versions, _, err := unstructured.NestedSlice(older.Object, "spec", "versions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	newField := []string{"schema", "openAPIV3Schema", "properties", "spec", "properties", "justification"}
+	version, _ := versions[0].(map[string]any)
+	if _, found, err := unstructured.NestedMap(version, newField...); err != nil || !found {
+		t.Fatalf("the CRD has no such field: %v", err)
+	}
+	unstructured.RemoveNestedField(version, newField...)
+	if err := unstructured.SetNestedSlice(older.Object, versions, "spec", "versions"); err != nil {
+		t.Fatal(err)
+	}
+	c.apply(t, older, manager)
+}
+
+// crds are those of the chart.
+func crds(t *testing.T) objects {
+	t.Helper()
+	found := objects{}
+	for _, crd := range load(t).CRDObjects() {
+		found.add(t, string(crd.File.Data))
+	}
+	return found
 }
 
 func (c *cluster) uninstall(t *testing.T) {
@@ -170,18 +215,28 @@ func TestLife(t *testing.T) {
 	}
 	current := crd.Spec.DeepCopy()
 
-	// As an older version of the chart has left it.
-	makeOlder := client.RawPatch("application/json-patch+json",
-		[]byte(`[{"op":"remove","path":"/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/justification"}]`))
-	if err := c.Patch(t.Context(), crd, makeOlder, client.FieldOwner("helm")); err != nil {
-		t.Fatal(err)
-	}
+	c.applyOlder(t, "helm")
 	c.upgrade(t, "connections: []")
 	if diff := cmp.Diff(installed, c.identities(t, asked)); diff != "" {
 		t.Errorf("after an upgrade that no longer has the connection: -want +got:\n%s", diff)
 	}
 	if diff := cmp.Diff(current, &crd.Spec); diff != "" {
 		t.Errorf("the upgrade left another CRD: -want +got:\n%s", diff)
+	}
+
+	c.applyOlder(t, "kubectl")
+	if err := c.tryUpgrade(t, ""); err == nil || !strings.Contains(err.Error(), `conflict with "kubectl"`) {
+		t.Errorf("upgrading a CRD that another tool has applied: %v", err)
+	}
+	for _, crd := range crds(t) { // what docs/install.md says then
+		c.apply(t, crd, "helm")
+	}
+	c.upgrade(t, "")
+	if diff := cmp.Diff(installed, c.identities(t, asked)); diff != "" {
+		t.Errorf("after a conflict: -want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff(current, &crd.Spec); diff != "" {
+		t.Errorf("the upgrade after a conflict left another CRD: -want +got:\n%s", diff)
 	}
 
 	c.uninstall(t)

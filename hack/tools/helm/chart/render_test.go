@@ -94,9 +94,7 @@ func installed(t *testing.T, text string) objects {
 			found.add(t, files[path])
 		}
 	}
-	for _, crd := range loaded.CRDObjects() {
-		found.add(t, string(crd.File.Data))
-	}
+	maps.Copy(found, crds(t))
 	return found
 }
 
@@ -270,11 +268,7 @@ func lint(t *testing.T, text string) {
 
 // TestUpgradeHasTheCRDsAsHooks: Helm upgrades no CRD of crds/ by itself.
 func TestUpgradeHasTheCRDsAsHooks(t *testing.T) {
-	loaded := load(t)
-	want := objects{}
-	for _, crd := range loaded.CRDObjects() {
-		want.add(t, string(crd.File.Data))
-	}
+	loaded, want := load(t), crds(t)
 	for _, crd := range want {
 		annotations := crd.GetAnnotations()
 		annotations["helm.sh/hook"] = "pre-upgrade"

@@ -456,9 +456,9 @@ func (m *Member) accepted(makes Access) bool {
 	return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes == makes && !c.settled() })
 }
 
-// unsettled is for how long what a read shows may be older than a call of the member.
-func (m *Member) unsettled() time.Duration {
-	left := m.unanswered(Unknown)
+// overtook is for how long a read that shows what an accepted call of the member makes may be older than that call.
+func (m *Member) overtook() time.Duration {
+	left := time.Duration(0)
 	for _, call := range m.Calls {
 		if call.Overtakes {
 			left = max(left, call.Left)

@@ -337,6 +337,10 @@ func TestWhatComesOfCalls(t *testing.T) {
 			happens: []func(*Facts){makes(None, Accepted), reads(Reading{State: Shown, Access: None, Whole: true})},
 			want: report(Outcome{State: Revoking, Why: RemovedButMayArrive, Look: ten,
 				Calls: []Call{unanswered(Owner), {Makes: None, Accepted: true, Overtakes: true, Left: ten, Settle: ten}}})},
+		"a call that follows one which overtook another one overtakes that, too": {
+			members: []Member{owner(claimed, calls(overtaking(Owner)))},
+			happens: []func(*Facts){makes(Owner, Accepted), reads(Reading{State: Shown, Access: Owner, Whole: true})},
+			want:    report(Outcome{State: Bound, Why: AsDeclared, Calls: []Call{{Makes: Owner, Accepted: true, Overtakes: true, Left: ten, Settle: ten}}})},
 		"the record of an earlier call stays when the later one was answered": {
 			members: []Member{owner(standard, claimed, calls(unanswered(Standard)))},
 			happens: []func(*Facts){makes(Standard, Refused), reads(Reading{State: Shown, Access: None, Whole: true})},

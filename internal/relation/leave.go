@@ -47,7 +47,7 @@ func (d *decider) leave(i int) (Outcome, *Decision) {
 	}
 	heir := d.outcomes[d.holder]
 	taken := heir.State == Bound && heir.Why == AsDeclared && d.proves(d.holder, m)
-	switch left := m.unsettled(); {
+	switch left := max(m.unanswered(Unknown), m.overtook()); {
 	case taken && left > 0:
 		return Outcome{State: Revoking, Why: HandedOverSoon, Other: d.holder, Look: left}, nil
 	case taken:
@@ -156,7 +156,7 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 		return outcome, next
 	case left > 0:
 		return Outcome{State: Revoking, Why: RemovedButMayArrive, Other: i, Look: left}, nil
-	case d.overtaken(None), m.unsettled() > 0:
+	case d.overtaken(None), m.overtook() > 0:
 		// What was read may be older than the last call, and a later read may show what was before.
 		return d.revoking(i, RemovalNotShown)
 	default:

@@ -31,8 +31,10 @@ func place(directory string, object *unstructured.Unstructured) (file, condition
 		return "rbac.yaml", "not .Values.namespaces"
 	case strings.Contains(kind, "Role"), kind == "ServiceAccount":
 		return "rbac.yaml", ""
+	case strings.HasPrefix(kind, "Mutating") && name == operator+"-requester":
+		return "policies.yaml", ".Values.policies.requester"
 	case strings.HasPrefix(kind, "Mutating"):
-		return "policies.yaml", ".Values.policies." + strings.TrimPrefix(name, operator+"-")
+		return "policies.yaml", ".Values.policies.finalizers"
 	case strings.HasPrefix(kind, "Validating") && name == operator+"-requester":
 		return "policies.yaml", "and .Values.policies.requester (" + enforced + ")"
 	case strings.HasPrefix(kind, "Validating"):

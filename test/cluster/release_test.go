@@ -79,7 +79,7 @@ func newNamespace(t *testing.T, name string) string {
 		if err := client.IgnoreNotFound(kube.Delete(ctx, namespace)); err != nil {
 			t.Error(err)
 		}
-		last, err := sandbox.Await(ctx, time.Minute, func() string { return stillThere(ctx, namespace) })
+		last, err := sandbox.Await(ctx, 3*time.Minute, func() string { return stillThere(ctx, namespace) })
 		if err != nil {
 			t.Errorf("%s (%v)", last, err)
 		}

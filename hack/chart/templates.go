@@ -85,15 +85,37 @@ func template(object *unstructured.Unstructured) (string, error) {
 	switch kind, name := object.GetKind(), object.GetName(); {
 	case kind == "RoleBinding" && name == operator+"-credentials":
 		// The operator protects it while there is access to revoke with it.
-		text = strings.Replace(text, "metadata:\n", "metadata:\n  annotations:\n    helm.sh/resource-policy: keep\n", 1)
+		return replaceOnce(text, "\nmetadata:\n", "\nmetadata:\n  annotations:\n    helm.sh/resource-policy: keep\n")
 	case kind == "ValidatingAdmissionPolicy" && name == operator+"-grants":
 		return setTerms(text)
+	case kind == "MutatingAdmissionPolicyBinding" && name == operator+"-creation":
+		// Elsewhere nobody would take the finalizer off again.
+		return replaceOnce(text, "namespaceSelector: {}\n", servedNamespaces)
 	case kind == "PrometheusRule":
 		text = strings.Replace(text, "$ | nindent 4 }}\n", "$ | nindent 4 }}\n    {{- with .Values.prometheusRule.labels }}\n    {{- toYaml . | nindent 4 }}\n    {{- end }}\n", 1)
 	case kind == "ServiceAccount":
 		text = strings.Replace(text, "metadata:\n", "metadata:\n  {{- with .Values.serviceAccount.annotations }}\n  annotations:\n    {{- toYaml . | nindent 4 }}\n  {{- end }}\n", 1)
 	}
 	return text, nil
+}
+
+// servedNamespaces selects the namespaces that the operator serves.
+const servedNamespaces = `namespaceSelector:
+      {{- with .Values.namespaces }}
+      matchExpressions:
+      - key: kubernetes.io/metadata.name
+        operator: In
+        values:
+        {{- toYaml . | nindent 8 }}
+      {{- else }} {}
+      {{- end }}
+`
+
+func replaceOnce(text, old, replacement string) (string, error) {
+	if strings.Count(text, old) != 1 {
+		return "", fmt.Errorf("%q is not once in\n%s", old, text)
+	}
+	return strings.Replace(text, old, replacement, 1), nil
 }
 
 // setTerms puts templates in the place of the policy's settings.

@@ -133,6 +133,15 @@ e2e-argocd: need-go need-redis ## Try config/argocd and the operator with the re
 	CGO_ENABLED=0 GOTOOLCHAIN=auto GOWORK=off go -C hack/tools/argocd test -mod=readonly -vet=off -trimpath -count=1 ./...
 	go test -tags argocd ./test/argocd -count=1 -v -timeout 30m $(if $(RUN),-run '$(RUN)') $(if $(SHOW),-args -show)
 
+# Without Docker it needs root, containerd and what belongs to it; the tests say what is missing.
+.PHONY: test-e2e
+test-e2e: need-go ## Try image and chart in a cluster that runs pods: kind, or without Docker one of its own (RUN=TestUpgrade)
+	go test -tags e2e -count=1 -timeout 30m -p 1 ./internal/sandbox/node ./test/cluster $(if $(RUN),-run '$(RUN)')
+
+.PHONY: measure
+measure: need-go ## Write the tables of docs/high-availability.md anew, in ten minutes; with bench and explore it is for each night
+	go test -tags e2e,measure -count=1 -v -timeout 30m ./test/cluster -run 'TestAvailability|TestMemory' -args -update
+
 .PHONY: bench
 bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: in three; SCENARIOS="rate …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench

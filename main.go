@@ -22,6 +22,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
@@ -193,6 +194,11 @@ func run(ctx context.Context, s settings) error {
 	mgr, err := ctrl.NewManager(config, settings)
 	if err != nil {
 		return err
+	}
+	for _, kind := range []string{"ClientBinding", "APIConnection"} {
+		if _, err := mgr.GetRESTMapper().RESTMapping(schema.GroupKind{Group: v1alpha1.GroupVersion.Group, Kind: kind}, v1alpha1.GroupVersion.Version); err != nil {
+			return fmt.Errorf("finding the CRD of %s (is it installed?): %w", kind, err)
+		}
 	}
 	if lease.Interface, err = lock(config, mgr, settings); err != nil {
 		return err

@@ -13,15 +13,18 @@ import (
 var required = []string{"etcd", "kube-apiserver", "kubectl"}
 
 // optional is what --with may add. The controller manager garbage-collects objects and ends
-// terminating namespaces; no envtest download has it.
-var optional = []string{"kube-controller-manager"}
+// terminating namespaces; the others run pods. No envtest download has them.
+var optional = []string{"kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet"}
 
 // packages says what each binary is built from.
 var packages = map[string]string{
 	"etcd":                    "go.etcd.io/etcd/server/v3",
 	"kube-apiserver":          "k8s.io/kubernetes/cmd/kube-apiserver",
 	"kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+	"kube-proxy":              "k8s.io/kubernetes/cmd/kube-proxy",
+	"kube-scheduler":          "k8s.io/kubernetes/cmd/kube-scheduler",
 	"kubectl":                 "k8s.io/kubernetes/cmd/kubectl",
+	"kubelet":                 "k8s.io/kubernetes/cmd/kubelet",
 }
 
 // parseExtra reads the value of --with.

@@ -31,7 +31,8 @@ func TestParseExtra(t *testing.T) {
 	}{
 		{with: ""},
 		{with: "kube-controller-manager", want: []string{"kube-controller-manager"}},
-		{with: "kubelet", wantErr: true},
+		{with: "kubelet,kube-proxy", want: []string{"kubelet", "kube-proxy"}},
+		{with: "cloud-controller-manager", wantErr: true},
 		{with: "kube-controller-manager,", wantErr: true},
 	} {
 		got, err := parseExtra(test.with)

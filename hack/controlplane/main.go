@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) (string, error) {
 	flags := flag.NewFlagSet("controlplane", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	with := flags.String("with", "", "comma-separated `binaries` wanted beside "+
-		strings.Join(required, ", ")+": kube-controller-manager")
+		strings.Join(required, ", ")+": "+strings.Join(optional, ", "))
 	if err := flags.Parse(args); err != nil {
 		return "", err
 	}

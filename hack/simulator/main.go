@@ -9,6 +9,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -47,6 +48,7 @@ func main() {
 type options struct {
 	listen, adminListen string
 	allowOthers         bool
+	certificate, key    string
 	dataFile, password  string
 	settings            delossim.Settings
 }
@@ -58,6 +60,8 @@ func parseFlags(args []string, getenv func(string) string, stderr io.Writer) (op
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:0", "`address` of the API; port 0 takes a free one")
 	flags.StringVar(&o.adminListen, "admin-listen", "127.0.0.1:0", "`address` of the admin API, always on loopback; empty for none")
 	flags.BoolVar(&o.allowOthers, "allow-non-loopback", false, "let --listen be reachable from other machines")
+	flags.StringVar(&o.certificate, "tls-certificate", "", "PEM `file` with the certificate of the API, which is then served by https; the admin API stays plain http")
+	flags.StringVar(&o.key, "tls-key", "", "PEM `file` with its key")
 	flags.StringVar(&o.dataFile, "data", "", "JSON `file` with users, clients, accounts and tokens; without it, the documented examples")
 	flags.StringVar(&o.password, "password", "", "password of the accounts that have none in the data; better given in "+passwordVariable)
 	flags.DurationVar(&o.settings.AccessTTL, "access-ttl", delossim.DefaultAccessTTL, "how long an access token is good")
@@ -68,6 +72,9 @@ func parseFlags(args []string, getenv func(string) string, stderr io.Writer) (op
 	}
 	if flags.NArg() > 0 {
 		return options{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if (o.certificate == "") != (o.key == "") {
+		return options{}, errors.New("--tls-certificate and --tls-key need each other")
 	}
 	if o.password == "" {
 		o.password = getenv(passwordVariable)
@@ -93,8 +100,17 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return err
 	}
 	servers := []*http.Server{{Handler: sim, ReadHeaderTimeout: shutdownLimit}}
+	scheme := "http"
+	if o.certificate != "" {
+		certificate, err := tls.LoadX509KeyPair(o.certificate, o.key)
+		if err != nil {
+			return errors.Join(err, api.Close())
+		}
+		api = tls.NewListener(api, &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+		scheme = "https"
+	}
 	listeners := []net.Listener{api}
-	line := "simulator listening api=http://" + api.Addr().String()
+	line := "simulator listening api=" + scheme + "://" + api.Addr().String()
 	if o.adminListen != "" {
 		admin, err := listen(o.adminListen, false)
 		if err != nil {

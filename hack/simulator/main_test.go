@@ -3,7 +3,14 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -11,6 +18,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // startSimulator runs the simulator until end is called, which returns what it said last.
@@ -30,7 +38,7 @@ func startSimulator(t *testing.T, args ...string) (api, admin string, end func()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addresses := regexp.MustCompile(`^simulator listening api=(http://127\.0\.0\.1:\d+)(?: admin=(http://127\.0\.0\.1:\d+))?\n$`).FindStringSubmatch(line)
+	addresses := regexp.MustCompile(`^simulator listening api=(https?://127\.0\.0\.1:\d+)(?: admin=(http://127\.0\.0\.1:\d+))?\n$`).FindStringSubmatch(line)
 	if addresses == nil {
 		t.Fatalf("first line: %q", line)
 	}
@@ -82,6 +90,47 @@ func TestRunsWithExamples(t *testing.T) {
 	const want = "simulator calls: PUT relate-client 0, GET user 1, DELETE relate-client 0, logins 2, refreshes 0, others 1\n"
 	if got := end(); got != want {
 		t.Errorf("last words %q, want %q", got, want)
+	}
+}
+
+// With a certificate the API is served by https, to those who trust it.
+func TestServesTLS(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour)}
+	certificate, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for kind, content := range map[string][]byte{"CERTIFICATE": certificate, "PRIVATE KEY": der} {
+		files[kind] = filepath.Join(t.TempDir(), "pem")
+		if err := os.WriteFile(files[kind], pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: content}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	api, _, _ := startSimulator(t, "--tls-certificate="+files["CERTIFICATE"], "--tls-key="+files["PRIVATE KEY"])
+	roots := x509.NewCertPool()
+	trusted, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots.AddCert(trusted)
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	defer web.CloseIdleConnections()
+	response, err := web.Get(api + "/v2/user/user_abc123def")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusUnauthorized {
+		t.Errorf("status %d", response.StatusCode)
 	}
 }
 

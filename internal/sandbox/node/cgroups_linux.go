@@ -1,0 +1,84 @@
+package node
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// cgroupRoot is where the hierarchies of cgroups are mounted, or the only one there is.
+const cgroupRoot = "/sys/fs/cgroup"
+
+// hierarchies are the roots of the cgroups of this machine.
+func hierarchies() ([]string, error) {
+	if _, err := os.Stat(filepath.Join(cgroupRoot, "cgroup.controllers")); err == nil {
+		return []string{cgroupRoot}, nil // version 2
+	}
+	found, err := filepath.Glob(filepath.Join(cgroupRoot, "*", "cgroup.procs"))
+	for i, path := range found {
+		found[i] = filepath.Dir(path)
+	}
+	return found, err
+}
+
+// makeCgroups makes a cgroup in each hierarchy, in which the kubelet makes its own.
+func makeCgroups(name string) error {
+	roots, err := hierarchies()
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		cgroup := filepath.Join(root, name)
+		if err := os.MkdirAll(cgroup, 0o755); err != nil {
+			return err
+		}
+		// In version 1 a new one has no processors and no memory.
+		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+			if all, err := os.ReadFile(filepath.Join(root, file)); err == nil {
+				if err := os.WriteFile(filepath.Join(cgroup, file), all, 0o644); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// removeCgroups removes them again with what is in them. Processes that have been killed may be in them for a moment.
+func removeCgroups(name string) error {
+	roots, err := hierarchies()
+	if err != nil {
+		return err
+	}
+	for _, root := range roots {
+		err = errors.Join(err, removeCgroup(filepath.Join(root, name)))
+	}
+	return err
+}
+
+func removeCgroup(top string) error {
+	for deadline := time.Now().Add(endLimit); ; time.Sleep(poll) {
+		var all []string
+		if err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && entry.IsDir() {
+				all = append(all, path)
+			}
+			return nil // it has gone by now
+		}); err != nil {
+			return err
+		}
+		var err error
+		for _, cgroup := range slices.Backward(all) {
+			if failed := syscall.Rmdir(cgroup); failed != nil && !errors.Is(failed, os.ErrNotExist) {
+				err = &os.PathError{Op: "rmdir", Path: cgroup, Err: failed}
+			}
+		}
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
+}

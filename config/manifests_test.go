@@ -12,12 +12,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
@@ -317,32 +315,6 @@ func TestRolesNameWhatTheyAllow(t *testing.T) {
 			t.Errorf("%s %s takes in what others allow", role.Kind, role.Name)
 		}
 	}
-}
-
-// TestFinalizersAreSetWhereAnOperatorServes: a ClientBinding with the finalizer would stay for ever where none does.
-func TestFinalizersAreSetWhereAnOperatorServes(t *testing.T) {
-	manifests := render(t, "namespaced")
-	deployment := as[appsv1.Deployment](t, manifests.Kind("Deployment")[0])
-	served := ""
-	for _, arg := range deployment.Spec.Template.Spec.Containers[0].Args {
-		if list, is := strings.CutPrefix(arg, "--namespaces="); is {
-			served = list
-		}
-	}
-	want := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{
-		{Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: strings.Split(served, ",")},
-	}}
-	for _, manifest := range manifests.Kind("MutatingAdmissionPolicyBinding") {
-		if manifest.GetName() != "clientbinding-operator-creation" {
-			continue
-		}
-		binding := as[admissionregistrationv1.MutatingAdmissionPolicyBinding](t, manifest)
-		if diff := cmp.Diff(want, binding.Spec.MatchResources.NamespaceSelector); diff != "" {
-			t.Errorf("namespaces: -want +got:\n%s", diff)
-		}
-		return
-	}
-	t.Error("there is no policy that sets the finalizer")
 }
 
 // TestNamespacedOperatorHasTheSameRights in the namespaces that it serves, and none in the whole cluster but to ask who

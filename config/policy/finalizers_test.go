@@ -186,8 +186,10 @@ func TestWhoWritesObjectsAsAWholeIsNotHindered(t *testing.T) {
 	}
 }
 
-// TestFinalizerAtCreation: a ClientBinding has the finalizer from its creation, once, beside those of others. Nothing else has.
+// TestFinalizerAtCreation: with config/policy-creation a ClientBinding has the finalizer from its creation, once, beside those of others.
+// Nothing else has.
 func TestFinalizerAtCreation(t *testing.T) {
+	withOverlay(t, "config/examples/finalizer-at-creation")
 	ours := map[string]string{"clientbindings": v1alpha1.RevokeFinalizer}
 	for name, sent := range map[string]func(ours string) []string{
 		"without finalizers":          func(string) []string { return nil },
@@ -214,7 +216,6 @@ func TestFinalizerAtCreation(t *testing.T) {
 
 // TestPuttingBackGivesNobodyAFinalizer: only what was there comes back.
 func TestPuttingBackGivesNobodyAFinalizer(t *testing.T) {
-	withoutMutation(t, "creation")
 	namespace := newNamespace(t)
 	other := newUser(t, "other")
 	other.allow(t, namespace, writes())

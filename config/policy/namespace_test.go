@@ -14,7 +14,6 @@ import (
 // TestNamespacesCanBeDeleted does what the namespace controller does, as whom it is and with the role that it has: no
 // controllers run beside the API server of a test.
 func TestNamespacesCanBeDeleted(t *testing.T) {
-	withoutMutation(t, "creation")
 	namespace := newNamespace(t)
 	objects := kept(namespace)
 	for _, object := range objects {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,16 @@ func withOverlay(t *testing.T, directory string) {
 	}
 	t.Cleanup(func() {
 		ctx := context.Background()
+		added := slices.DeleteFunc(policies(changed), func(object *unstructured.Unstructured) bool {
+			return slices.ContainsFunc(shipped, func(is *unstructured.Unstructured) bool {
+				return is.GetKind() == object.GetKind() && is.GetName() == object.GetName()
+			})
+		})
+		for _, object := range added {
+			if err := kube.Delete(ctx, object); err != nil {
+				t.Error(err)
+			}
+		}
 		if err := errors.Join(apply(ctx, policies(shipped)), inForce(ctx)); err != nil {
 			t.Error(err)
 		}

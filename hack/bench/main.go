@@ -126,7 +126,7 @@ func parse(arguments []string) (plan []scenario, size sizes, err error) {
 // run plays the scenarios, one after the other.
 func run(c *sandbox.Command, plan []scenario, size sizes) {
 	began := time.Now()
-	s := &stage{T: c, Sandbox: sandbox.Start(c, sandbox.Options{})}
+	s := &stage{T: c, Sandbox: sandbox.Start(c, sandbox.Options{Kustomization: "config/examples/finalizer-at-creation"})}
 	fmt.Printf("Control plane and operator are ready after %s\n", sandbox.Seconds(time.Since(began)))
 	var failed []string
 	for _, scenario := range plan {

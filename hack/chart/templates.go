@@ -16,16 +16,8 @@ func place(directory string, object *unstructured.Unstructured) (file, condition
 	kind, name := object.GetKind(), object.GetName()
 	const enforced = `ne .Values.policies.enforcement "Off"`
 	switch {
-	case directory == "config/namespaced":
-		if object.GetNamespace() == team {
-			return "namespaces.yaml", ""
-		}
-		return "", ""
 	case directory != "config/default":
-		if kind == "PrometheusRule" {
-			return "prometheus_rule.yaml", ".Values.prometheusRule.enabled"
-		}
-		return "", ""
+		return placeAddition(directory, object)
 	case strings.HasPrefix(kind, "ClusterRole") && name == operator:
 		// In their place are those of namespaces.yaml.
 		return "rbac.yaml", "not .Values.namespaces"
@@ -39,6 +31,21 @@ func place(directory string, object *unstructured.Unstructured) (file, condition
 		return "policies.yaml", "and .Values.policies.requester (" + enforced + ")"
 	case strings.HasPrefix(kind, "Validating"):
 		return "policies.yaml", enforced
+	default:
+		return "", ""
+	}
+}
+
+// placeAddition is place for what another directory than config/default adds to it.
+func placeAddition(directory string, object *unstructured.Unstructured) (file, condition string) {
+	switch {
+	case directory == "config/namespaced" && object.GetNamespace() == team:
+		return "namespaces.yaml", ""
+	case directory == "config/examples/finalizer-at-creation" && object.GetName() == operator+"-creation":
+		// A dry run lets nothing go.
+		return "policies.yaml", "and .Values.policies.creation (not .Values.dryRun)"
+	case directory == "config/examples/prometheus" && object.GetKind() == "PrometheusRule":
+		return "prometheus_rule.yaml", ".Values.prometheusRule.enabled"
 	default:
 		return "", ""
 	}

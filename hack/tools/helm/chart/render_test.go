@@ -185,6 +185,7 @@ func TestChartInstallsWhatKustomizeDoes(t *testing.T) {
 		{"policies that tell the audit log", "default", []string{"policy/audit"}, "policies: {enforcement: Audit}"},
 		{"no stamp", "default", []string{"policy-requester/off"}, "policies: {requester: false}"},
 		{"finalizers are not put back", "default", []string{"policy-finalizers/off"}, "policies: {finalizers: false}"},
+		{"finalizers are set at creation", "default", []string{"policy-creation"}, "policies: {creation: true}"},
 		{"all Secrets", "default", []string{"cluster-credentials"}, "clusterCredentials: true"},
 		{"Prometheus", "default", []string{"prometheus"}, "{serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}}"},
 		{

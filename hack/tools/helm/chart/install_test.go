@@ -17,7 +17,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -199,10 +198,10 @@ func TestLife(t *testing.T) {
 
 	binding := ours("ClientBinding", "platform", "mine")
 	binding.Object["spec"] = map[string]any{"userUUID": "user_1", "cuid": "cust_1", "isOwner": true}
-	// The API server names a new kind in its discovery a moment after it serves it.
+	// Its mutating policies learn of a new kind some seconds after the API server serves it.
 	if err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
 		err := c.Create(ctx, binding)
-		if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+		if apierrors.IsServiceUnavailable(err) {
 			return false, nil
 		}
 		return true, err

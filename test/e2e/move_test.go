@@ -1,0 +1,40 @@
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
+)
+
+// TestMoveToAnotherNamespace does what docs/operations.md says: the access is there all the time.
+func TestMoveToAnotherNamespace(t *testing.T) {
+	from := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}}, Clients: []string{"cust_1"}})
+	to := newTenant(t, delossim.Config{})
+	to.Platform = from.Platform
+	from.connect(t)
+	to.connect(t)
+	runAlone(t)
+	create(t, from.Binding("moved", "user_0", "cust_1", true))
+	created := from.read(t, "moved").CreationTimestamp
+	sandbox.Within(t, 30*time.Second, func() string {
+		if !time.Now().Truncate(time.Second).After(created.Time) {
+			return "of two that are created in the same second the name decides"
+		}
+		return from.Unbound(t, "moved")
+	})
+
+	create(t, to.Binding("moved", "user_0", "cust_1", true))
+	sandbox.Within(t, 30*time.Second, func() string { return to.says(t, "moved", metav1.ConditionFalse, v1alpha1.ReasonConflict) })
+	box.Delete(t, from.read(t, "moved"))
+	sandbox.Within(t, 30*time.Second, func() string { return sandbox.First(from.gone(t, "moved"), to.Unbound(t, "moved")) })
+
+	if diff := cmp.Diff([2]int{1, 0}, [2]int{from.Platform.Count(delossim.OpRelate), from.Platform.Count(delossim.OpUnrelate)}); diff != "" {
+		t.Errorf("grants and removals (-want +got):\n%s", diff)
+	}
+}

@@ -95,7 +95,10 @@ func (r *ClientBindingReconciler) gather(ctx context.Context, key connection.Rel
 		}
 		begun.facts.Members = append(begun.facts.Members, facts)
 	}
-	begun.known.calls = calls
+	if !begun.lagging {
+		// An older version of an object may lack calls that are on its record.
+		begun.known.calls = calls
+	}
 	return begun, nil
 }
 

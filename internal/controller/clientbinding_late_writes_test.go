@@ -1,12 +1,16 @@
 package controller
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
@@ -251,4 +255,36 @@ func TestConflictAfterAnAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMemoryOutlivesAnOlderCache: a run that sees an object without what this process has recorded there forgets nothing. A removal soon
+// after a grant that showed late would wait for half a minute.
+func TestMemoryOutlivesAnOlderCache(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 2 * time.Second })
+	w.bind(nil)
+	older := w.binding()
+	w.reconcile()
+	expectEqual(t, "reason", "Confirming", w.reason())
+	reconciler := w.bindings()
+	upToDate := reconciler.Kube
+	reconciler.Kube = interceptor.NewClient(clusterKube, interceptor.Funcs{
+		List: func(ctx context.Context, kube client.WithWatch, list client.ObjectList, options ...client.ListOption) error {
+			if bindings, is := list.(*v1alpha1.ClientBindingList); is {
+				bindings.Items = []v1alpha1.ClientBinding{*older}
+				return nil
+			}
+			return kube.List(ctx, list, options...)
+		},
+	})
+	_, err := reconciler.Reconcile(t.Context(), connection.Relation{Host: w.host(), UserUUID: john, CUID: acme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reconciler.Kube = upToDate
+	w.clock.Advance(3 * time.Second)
+	w.reconcile()
+	expectEqual(t, "reason when it shows", "Bound", w.reason())
+	expectEqual(t, "calls on record", 0, w.inFlight())
 }

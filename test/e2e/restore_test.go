@@ -70,7 +70,9 @@ func restore(t *testing.T, withStatus bool) {
 			}
 		}
 	}
-	writes := func() [2]int { return [2]int{n.Platform.Count(delossim.OpRelate), n.Platform.Count(delossim.OpUnrelate)} }
+	writes := func() [2]int {
+		return [2]int{n.Platform.Count(delossim.OpRelate), n.Platform.Count(delossim.OpUnrelate)}
+	}
 	before := writes()
 
 	if err := operator.Start(t.Context(), verbose, "--leader-elect=false", "--dry-run"); err != nil {

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -66,6 +67,7 @@ func (r *run) callsOf(binding *v1alpha1.ClientBinding, known map[callID]knownCal
 		call.Left = known[id].since.Add(lengthOf(call)).Sub(now)
 		calls = append(calls, call)
 	}
+	calls = lastAccepted(calls)
 	if len(binding.UnreadableFields.Under("status.claim.inFlight")) > 0 {
 		// Any call may be meant.
 		for _, access := range []relation.Access{relation.None, relation.Owner} {
@@ -77,6 +79,18 @@ func (r *run) callsOf(binding *v1alpha1.ClientBinding, known map[callID]knownCal
 		}
 	}
 	return calls
+}
+
+// lastAccepted leaves out what was accepted before the last accepted call. The record may still have it, since the object was changed before
+// the status could say otherwise.
+func lastAccepted(calls []relation.Call) []relation.Call {
+	last := time.Duration(math.MinInt64)
+	for _, call := range calls {
+		if call.Accepted {
+			last = max(last, call.Left)
+		}
+	}
+	return slices.DeleteFunc(calls, func(call relation.Call) bool { return call.Accepted && call.Left < last })
 }
 
 // knownSince is what this process knows of a call; it counts from now if it sees it for the first time.

@@ -288,3 +288,38 @@ func TestMemoryOutlivesAnOlderCache(t *testing.T) {
 	expectEqual(t, "reason when it shows", "Bound", w.reason())
 	expectEqual(t, "calls on record", 0, w.inFlight())
 }
+
+// TestEditsDuringRuns: the access is the last that was declared within seconds, also if each edit comes before the status could say what the
+// platform answered to the one before.
+func TestEditsDuringRuns(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
+	w.reconcile()
+	w.clock.Advance(time.Minute)
+	w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 2 * time.Second })
+	w.reconcileConnection()
+	declare := func(isOwner bool) {
+		binding := w.binding()
+		w.edit(binding, func() { binding.Spec.IsOwner = isOwner })
+	}
+	declare(false)
+	for _, next := range []bool{true, false} {
+		made, edited := w.platform.Count(opRelate), false
+		w.bindings().Leads = func() bool {
+			if !edited && w.platform.Count(opRelate) > made {
+				edited = true
+				declare(next)
+			}
+			return true
+		}
+		w.look(w.request("john").NamespacedName)
+		expectEqual(t, "edited during the run", true, edited)
+		w.clock.Advance(10 * time.Millisecond)
+	}
+	w.bindings().Leads = nil
+
+	w.reconcile()
+
+	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+}

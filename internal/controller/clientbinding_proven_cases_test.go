@@ -432,6 +432,35 @@ func TestBoundThatAnotherOneOverruled(t *testing.T) {
 	expectEqual(t, "reason of the younger one", "APIUnavailable", second.ready().Reason)
 }
 
+// TestNothingIsHandedOverToAnHeirThatWasConfirmedBefore: that a confirmation is new to the status by its time alone keeps it from no write
+// on which a handover relies.
+func TestNothingIsHandedOverToAnHeirThatWasConfirmedBefore(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
+	second := w.rivalIn(w.namespace, "second", nil)
+	second.reconcile()
+	w.clock.Advance(time.Minute)
+	binding := w.binding()
+	w.edit(binding, func() { binding.Spec.Suspend = nil })
+	w.reconcile()
+	expectEqual(t, "reason of the older one", "Bound", w.reason())
+	w.clock.Advance(time.Minute)
+	if err := w.kube.Delete(t.Context(), second.get()); err != nil {
+		t.Fatal(err)
+	}
+	plain := w.kube
+	w.kube = statusRefused{plain, "john"}
+
+	w.look(w.request("john").NamespacedName)
+
+	w.kube = plain
+	expectEqual(t, "finalizers of the one that leaves", []string{v1alpha1.RevokeFinalizer}, second.get().Finalizers)
+	second.reconcile()
+	err := w.kube.Get(t.Context(), second.key, &v1alpha1.ClientBinding{})
+	expectEqual(t, "gone with it", true, apierrors.IsNotFound(err))
+}
+
 // TestNothingIsHandedOverWithoutTheHeirsStatus: the heir may have been edited or deleted, which only its write shows.
 func TestNothingIsHandedOverWithoutTheHeirsStatus(t *testing.T) {
 	w := newWorld(t)

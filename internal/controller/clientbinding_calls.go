@@ -142,7 +142,8 @@ func (r *run) noteCalls(m *member, calls []relation.Call) {
 			recorded.AcceptedTime = former[i].AcceptedTime
 		}
 		claim.InFlight = append(claim.InFlight, recorded)
-		if id := idOf(m.cached.UID, recorded); r.known.calls[id].since.IsZero() {
+		// One that overtakes may have the name of one that was accepted in the same second, and overtook none.
+		if id := idOf(m.cached.UID, recorded); r.known.calls[id].since.IsZero() || call.Overtakes && r.known.calls[id].overtakesNone {
 			r.known.calls[id] = knownCall{since: r.Schedule.Now().Add(call.Left - lengthOf(call)), overtakesNone: !call.Overtakes}
 		}
 	}

@@ -322,4 +322,8 @@ func TestEditsDuringRuns(t *testing.T) {
 	w.reconcile()
 
 	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
+	w.clock.Advance(3 * time.Second)
+	w.reconcile()
+	expectEqual(t, "reason when it shows", "Bound", w.reason())
+	expectEqual(t, "calls on record, since what was read may be older than another one", 1, w.inFlight())
 }

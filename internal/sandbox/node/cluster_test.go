@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // starterVariable has this test program start a cluster of that name, and be killed.
@@ -67,13 +68,12 @@ func TestNothingIsLeft(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			go func() {
-				for ctx.Err() == nil {
+				_ = wait.PollUntilContextCancel(ctx, time.Millisecond, true, func(context.Context) (bool, error) {
 					// The first files of its parts are there.
-					if found, _ := filepath.Glob(filepath.Join(directory(name), "*", "*.log")); len(found) > 0 {
-						cancel()
-					}
-					time.Sleep(time.Millisecond)
-				}
+					found, err := filepath.Glob(filepath.Join(directory(name), "*", "*.log"))
+					return len(found) > 0, err
+				})
+				cancel()
 			}()
 			if _, err := Start(ctx, name, t.Output()); !errors.Is(err, context.Canceled) {
 				t.Errorf("got %v", err)

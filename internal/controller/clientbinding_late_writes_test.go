@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"net/http"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ func TestWriteThatShowsLate(t *testing.T) {
 	confirming := `The Delos API accepted the change, which does not show yet. Get user shows that user "user_abc123def" has no access to client "cust_789xyz"`
 	w.expect(v1alpha1.ClientBindingStatus{
 		ObservedGeneration: -1,
-		Conditions:         failing("Confirming", confirming+". Tried again within a minute", 0),
+		Conditions:         failing("Confirming", confirming, 0),
 		Access:             v1alpha1.AccessNone,
 		Claim: w.claim(v1alpha1.OriginCreated, v1alpha1.Call{
 			Access: v1alpha1.AccessStandard, SentTime: at(0), AcceptedTime: ref(at(0)),
@@ -326,4 +327,39 @@ func TestEditsDuringRuns(t *testing.T) {
 	w.reconcile()
 	expectEqual(t, "reason when it shows", "Bound", w.reason())
 	expectEqual(t, "calls on record, since what was read may be older than another one", 1, w.inFlight())
+
+	w.delete()
+	w.reconcile()
+	w.clock.Advance(3 * time.Second)
+	wait := w.reconcile()
+	expectEqual(t, "message while the removal may be newer than what is read",
+		`Get user shows that user "user_abc123def" has no access to client "cust_789xyz", but that may be older than the last change`, w.message())
+	expectEqual(t, "wait", showsWithin-3*time.Second, wait)
+	w.clock.Advance(wait)
+	w.reconcile()
+	expectEqual(t, "gone", true, w.gone())
+}
+
+// TestStalledBindingLooksSoonForWhatWasAccepted: how long it failed before does not count.
+func TestStalledBindingLooksSoonForWhatWasAccepted(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 5 * time.Second })
+	down := w.platform.Inject(delossim.Fault{Op: opRelate, Failure: delossim.Answer{Status: http.StatusServiceUnavailable}})
+	w.bind(nil)
+	w.reconcile()
+	w.clock.Advance(20 * time.Minute)
+	w.reconcile()
+	down.Remove()
+	w.clock.Advance(5 * time.Minute)
+
+	var waits []time.Duration
+	for range 3 {
+		waits = append(waits, w.reconcile())
+		w.clock.Advance(waits[len(waits)-1])
+	}
+	w.reconcile()
+
+	expectEqual(t, "waits", []time.Duration{2 * time.Second, 2 * time.Second, 4 * time.Second}, waits)
+	expectEqual(t, "reason", v1alpha1.ReasonBound, w.reason())
 }

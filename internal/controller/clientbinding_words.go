@@ -47,7 +47,12 @@ func (r *run) outcomeOf(i int, o relation.Outcome) outcome {
 		end = r.gone(m, o)
 	}
 	if o.Look > 0 {
-		end.wait = max(o.Look, soonest)
+		wait := o.Look
+		if o.Why == relation.NotShownYet || o.Why == relation.RemovalNotShown {
+			// It may show at any time.
+			wait = min(wait, r.Schedule.retry(showsWithin-o.Look))
+		}
+		end.wait = max(wait, soonest)
 	}
 	if f := &r.facts.Members[i]; !f.Claimed && !f.ClaimUnreadable && o.Unread() {
 		end.message += fmt.Sprintf(". It has no status.claim, so it is let go after %s, or at once with deletionPolicy: Orphan", r.Schedule.StallAfter)
@@ -258,6 +263,8 @@ func (r *run) revoking(m *member, o relation.Outcome) outcome {
 		return r.brakeHeld(m)
 	case relation.RemovalNotShown:
 		end.message = "The Delos API accepted the removal, which does not show yet. " + r.shown(m)
+	case relation.GoneMayBeOlder:
+		end.message = r.shown(m) + ", but that may be older than the last change"
 	case relation.RemovedButMayArrive:
 		end.message = r.shown(m) + ", but a call whose answer was not seen may still arrive, and the removal is then sent once more"
 	case relation.OrphanMayArrive:

@@ -56,7 +56,8 @@ type Outcome struct {
 	Why Why
 	// Other is the index of the member that the reason is about; that of the member itself when it is about no other.
 	Other int
-	// Look is when to look again at the latest; 0 leaves it to the rhythm in which failures are retried, or confirmations repeated.
+	// Look is after how long something changes by itself that the reason is about; 0 leaves the next look to the rhythm in which failures
+	// are retried, or confirmations repeated.
 	Look time.Duration
 	// Calls that stay on the member's record.
 	Calls []Call
@@ -110,6 +111,8 @@ const (
 	HandedOverSoon
 	BrakeHeld
 	RemovalNotShown
+	// GoneMayBeOlder means that no relation was read, but what was read may be older than the last call.
+	GoneMayBeOlder
 	// RemovedButMayArrive means that the relation is gone, but a call of this member may still arrive.
 	RemovedButMayArrive
 	// NothingRemoved means that the platform found nothing to remove, but shows the relation.
@@ -280,7 +283,7 @@ func (d *decider) yields(holder *Member, makes Access) bool {
 	}
 	for i := range d.Members {
 		if m := &d.Members[i]; m.toRevoke() && m.WaitedLong && !m.ClaimUnreadable {
-			if outcome, next := d.revoke(i); next != nil || outcome.Why == RemovalNotShown || outcome.Why == RemovedButMayArrive {
+			if outcome, next := d.revoke(i); next != nil || outcome.Why == RemovalNotShown || outcome.Why == GoneMayBeOlder || outcome.Why == RemovedButMayArrive {
 				return true
 			}
 		}
@@ -459,6 +462,19 @@ func (m *Member) accepted(makes Access) bool {
 	return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes == makes && !c.settled() })
 }
 
+// showsWithin is for how long a call that the platform accepted may not show yet.
+func (f *Facts) showsWithin() time.Duration {
+	left := time.Duration(0)
+	for _, m := range f.Members {
+		for _, call := range m.Calls {
+			if call.Accepted {
+				left = max(left, call.Left)
+			}
+		}
+	}
+	return left
+}
+
 // overtook is for how long a read that shows what an accepted call of the member makes may be older than that call.
 func (m *Member) overtook() time.Duration {
 	left := time.Duration(0)
@@ -508,6 +524,10 @@ func (d *decider) finish(i int, outcome Outcome) Outcome {
 	m := &d.Members[i]
 	if d.DryRun && outcome.State == Gone && (m.Finalizer || m.Claimed && !m.Leaving) {
 		outcome = Outcome{State: Revoking, Why: LetGoHeldBack, Other: i}
+	}
+	switch outcome.Why {
+	case NotShownYet, RemovalNotShown, GoneMayBeOlder:
+		outcome.Look = max(outcome.Look, d.showsWithin())
 	}
 	switch {
 	case outcome.State == Gone:

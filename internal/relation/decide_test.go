@@ -110,7 +110,7 @@ func TestDecide(t *testing.T) {
 			members: []Member{owner(claimed, shown(Owner), calls(accepted(Standard)))}, want: next(StepRecord, 0, Owner)},
 		"an accepted call that does not show is waited for": {
 			members: []Member{owner(claimed, shown(None), calls(accepted(Owner)))},
-			want:    report(Outcome{State: Confirming, Why: NotShownYet, Calls: []Call{accepted(Owner)}})},
+			want:    report(Outcome{State: Confirming, Why: NotShownYet, Look: ten, Calls: []Call{accepted(Owner)}})},
 		"a run that lost its call ends": {
 			members: []Member{owner(claimed, shown(None), sent(Owner, Lost), calls(unanswered(Owner)))},
 			want:    report(Outcome{Why: CannotSend, Calls: []Call{unanswered(Owner)}})},
@@ -123,7 +123,7 @@ func TestDecide(t *testing.T) {
 			members: []Member{owner(standard, claimed, contested, shown(None), calls(accepted(None)))}, want: next(StepRecord, 0, Standard)},
 		"suspended, and the last accepted call made another access: it does not show yet": {
 			members: []Member{owner(suspended, claimed, shown(Owner), calls(accepted(Standard)))},
-			want:    report(Outcome{State: Confirming, Why: NotShownYet, Calls: []Call{accepted(Standard)}})},
+			want:    report(Outcome{State: Confirming, Why: NotShownYet, Look: ten, Calls: []Call{accepted(Standard)}})},
 		"a confirmation that may be older than another call leaves the call on record": {
 			members: []Member{owner(claimed, shown(Owner), calls(overtaking(Owner)))},
 			want:    report(Outcome{State: Bound, Why: AsDeclared, Calls: []Call{overtaking(Owner)}})},
@@ -153,7 +153,7 @@ func TestDecide(t *testing.T) {
 			members: []Member{owner(claimed, leaving, sent(None, NothingThere), shown(None))}, want: report(Outcome{State: Gone, Why: Revoked})},
 		"removed and still shown": {
 			members: []Member{owner(claimed, leaving, sent(None, Accepted), shown(Owner), calls(accepted(None)))},
-			want:    report(Outcome{State: Revoking, Why: RemovalNotShown, Calls: []Call{accepted(None)}})},
+			want:    report(Outcome{State: Revoking, Why: RemovalNotShown, Look: ten, Calls: []Call{accepted(None)}})},
 		"the platform refuses": {
 			members: []Member{owner(claimed, leaving, sent(None, Refused), shown(Owner))}, want: report(Outcome{State: Revoking, Why: RemovalRefused})},
 		"it refuses one of two that leave": {
@@ -177,7 +177,7 @@ func TestDecide(t *testing.T) {
 			want:    report(Outcome{State: Gone, Why: Revoked})},
 		"gone, but what was read may be older than the removal": {
 			members: []Member{owner(claimed, leaving, sent(None, Accepted), shown(None), calls(overtaking(None)))},
-			want:    report(Outcome{State: Revoking, Why: RemovalNotShown, Calls: []Call{overtaking(None)}})},
+			want:    report(Outcome{State: Revoking, Why: GoneMayBeOlder, Look: ten, Calls: []Call{overtaking(None)}})},
 		"nothing was removed, and there is no list of clients": {
 			members: []Member{owner(claimed, leaving, sent(None, NothingThere), reads(Reading{State: Shown, Access: None}))},
 			want:    report(Outcome{State: Revoking, Why: AbsenceNotWhole})},
@@ -186,7 +186,7 @@ func TestDecide(t *testing.T) {
 			want:    report(Outcome{State: Revoking, Why: AbsenceOdd})},
 		"gone, but a grant that was accepted before may show after it": {
 			members: []Member{owner(claimed, leaving, sent(None, NothingThere), shown(None), calls(accepted(Owner)))},
-			want:    report(Outcome{State: Revoking, Why: RemovalNotShown, Calls: []Call{accepted(Owner)}})},
+			want:    report(Outcome{State: Revoking, Why: GoneMayBeOlder, Look: ten, Calls: []Call{accepted(Owner)}})},
 		"gone, but its grant may still arrive": {
 			members: []Member{owner(claimed, leaving, sent(None, Accepted), shown(None), calls(unanswered(Owner)))},
 			want:    report(Outcome{State: Revoking, Why: RemovedButMayArrive, Look: ten, Calls: []Call{unanswered(Owner)}})},
@@ -207,7 +207,7 @@ func TestDecide(t *testing.T) {
 			want:    report(Outcome{State: Gone, Why: Revoked})},
 		"a deleted user: it was accepted, and would still be there": {
 			members: []Member{owner(claimed, leaving, sent(None, Accepted), reads(Reading{State: Shown, Access: Owner, Deleted: true, Whole: true}), calls(accepted(None)))},
-			want:    report(Outcome{State: Revoking, Why: RemovalNotShown, Calls: []Call{accepted(None)}})},
+			want:    report(Outcome{State: Revoking, Why: RemovalNotShown, Look: ten, Calls: []Call{accepted(None)}})},
 		"it is left behind": {members: []Member{owner(claimed, leaving, orphan)}, want: report(Outcome{State: Gone, Why: Orphaned})},
 		"it is left behind when nothing of it can change it": {
 			members: []Member{owner(claimed, leaving, orphan, calls(unanswered(Owner)))},

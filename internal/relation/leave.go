@@ -157,8 +157,8 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 	case left > 0:
 		return Outcome{State: Revoking, Why: RemovedButMayArrive, Other: i, Look: left}, nil
 	case d.overtaken(None), m.overtook() > 0:
-		// What was read may be older than the last call, and a later read may show what was before.
-		return d.revoking(i, RemovalNotShown)
+		// A later read may then show what was before.
+		return d.revoking(i, GoneMayBeOlder)
 	default:
 		return Outcome{State: Gone, Why: Revoked, Other: i}, nil
 	}

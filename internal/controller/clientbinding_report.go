@@ -40,7 +40,7 @@ func (r *run) report(ctx context.Context, outcomes []relation.Outcome) (ctrl.Res
 	for _, indexes := range order {
 		for _, i := range indexes {
 			outcome := outcomes[i]
-			if outcome.Why == relation.Unchanged {
+			if outcome.Why == relation.NoReason {
 				next.at(r.next(i, outcome.Look))
 				continue
 			}

@@ -119,7 +119,7 @@ func (r *run) unlinked(m *member, o relation.Outcome) outcome {
 		notReady.unread, notReady.wait, notReady.message = false, startingRetry, fmt.Sprintf("Waits until APIConnection %s is sure to stay", m.name)
 	case relation.NoTurnYet:
 		return r.waitsForTurn(m)
-	case relation.CannotSend, relation.RemovalRefused:
+	case relation.CallFailed, relation.RemovalRefused:
 		return r.failed(m, m.refusal)
 	default:
 		return r.failed(m, m.failure)

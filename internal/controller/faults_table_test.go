@@ -136,7 +136,7 @@ truncated JSON          | UnexpectedAnswer | False | 2s          | no      | GET
 20 MiB body             | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | yes    | yes       | Bound after 2s: GET
 redirect                | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
 200 with an error       | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | no     | yes       | Bound after 2s: GET PUT GET
-200, empty, not applied | Confirming       | False | 2s          | no      | GET PUT GET             | no     | yes       | Bound after 32s: GET GET GET GET GET PUT GET
+200, empty, not applied | Confirming       | False | 2s          | no      | GET PUT GET             | no     | yes       | Bound after 30s: GET GET GET GET GET PUT GET
 another user's answer   | UnexpectedAnswer | False | 2s          | no      | GET PUT                 | yes    | yes       | Bound after 2s: GET
 slow drip               | APIUnavailable   | False | 2s          | no      | GET PUT                 | yes    | yes       | Bound after 2s: GET
 `,
@@ -248,7 +248,7 @@ truncated JSON          | gone              | –     | –           | –     
 20 MiB body             | gone              | –     | –           | –       | DELETE GET                | no     | –         | –
 redirect                | RevocationBlocked | False | 2s          | no      | DELETE                    | yes    | yes       | gone after 40s: GET DELETE GET GET
 200 with an error       | RevocationBlocked | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 2s: DELETE GET
-200, empty, not applied | Revoking          | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 32s: GET GET GET GET GET DELETE GET
+200, empty, not applied | Revoking          | False | 2s          | no      | DELETE GET                | yes    | yes       | gone after 30s: GET GET GET GET GET DELETE GET
 another user's answer   | gone              | –     | –           | –       | DELETE GET                | no     | –         | –
 slow drip               | RevocationBlocked | False | 2s          | no      | DELETE                    | no     | yes       | gone after 31s: GET DELETE GET
 `,

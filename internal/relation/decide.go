@@ -68,8 +68,8 @@ type Why uint8
 
 // The reasons for Waiting.
 const (
-	// Unchanged means that there is nothing new to say.
-	Unchanged Why = iota
+	// NoReason means that there is nothing new to say, or nothing that hinders.
+	NoReason Why = iota
 	Unreadable
 	NoConnection
 	NotAllowed
@@ -81,7 +81,7 @@ const (
 	NoTurnYet
 	OlderHolds
 	CannotRead
-	CannotSend
+	CallFailed
 	UserMissing
 	UserDeleted
 	Held
@@ -194,8 +194,8 @@ type decider struct {
 	outcomes []Outcome
 }
 
-// toRevoke reports whether the member's relation is to be handed over or removed.
-func (m *Member) toRevoke() bool {
+// hasToLeave reports whether the member's relation is to be handed over or removed.
+func (m *Member) hasToLeave() bool {
 	return m.Claimed && (m.Leaving && m.Finalizer && !m.Orphan || !m.Leaving && m.Expired)
 }
 
@@ -233,7 +233,7 @@ func (d *decider) decide(i int) (Outcome, *Decision) {
 	case i == d.holder:
 		return d.hold(i)
 	default:
-		return d.stand(i)
+		return d.waitBehind(i)
 	}
 }
 
@@ -282,7 +282,7 @@ func (d *decider) yields(holder *Member, makes Access) bool {
 		return false
 	}
 	for i := range d.Members {
-		if m := &d.Members[i]; m.toRevoke() && m.WaitedLong && !m.ClaimUnreadable {
+		if m := &d.Members[i]; m.hasToLeave() && m.WaitedLong && !m.ClaimUnreadable {
 			if outcome, next := d.revoke(i); next != nil || outcome.Why == RemovalNotShown || outcome.Why == GoneMayBeOlder || outcome.Why == RemovedButMayArrive {
 				return true
 			}
@@ -294,7 +294,7 @@ func (d *decider) yields(holder *Member, makes Access) bool {
 // soon has the relation looked at again at once.
 const soon = time.Nanosecond
 
-// linkProblem is why a member cannot act through its connection; Unchanged if it can.
+// linkProblem is why a member cannot act through its connection, if it cannot.
 func (m *Member) linkProblem() Why {
 	switch m.Link {
 	case LinkMissing:
@@ -312,7 +312,7 @@ func (m *Member) linkProblem() Why {
 	case LinkLeaving:
 		return ConnectionLeaving
 	default:
-		return Unchanged
+		return NoReason
 	}
 }
 
@@ -337,12 +337,12 @@ func (d *decider) hold(i int) (Outcome, *Decision) {
 	if m.Rests && (m.Claimed || d.DryRun) && !d.disturbed(i) {
 		return Outcome{State: Bound, Look: m.DueIn, Other: i}, nil
 	}
-	if why := m.linkProblem(); why != Unchanged {
+	if why := m.linkProblem(); why != NoReason {
 		return d.wait(i, why)
 	}
 	switch m.Sent.Answer {
 	case Refused, Lost, Unsent, NothingThere:
-		return d.wait(i, CannotSend)
+		return d.wait(i, CallFailed)
 	}
 	return d.look(i)
 }
@@ -368,8 +368,8 @@ func (d *decider) look(i int) (Outcome, *Decision) {
 // member is leaving, or a call may still change the relation.
 func (d *decider) disturbed(i int) bool {
 	m := &d.Members[i]
-	leaving := slices.ContainsFunc(d.Members, func(other Member) bool { return other.toRevoke() })
-	return leaving || m.unanswered(Unknown) > 0 || d.Doubtful(i)
+	leaving := slices.ContainsFunc(d.Members, func(other Member) bool { return other.hasToLeave() })
+	return leaving || m.arrivesWithin(Unknown) > 0 || d.Doubtful(i)
 }
 
 // confirm decides for a holder, or for a member that only looks, whose relation is as it declares.
@@ -389,7 +389,7 @@ func (d *decider) confirm(i int) (Outcome, *Decision) {
 		return d.step(i, StepRecord, Unknown)
 	default:
 		// A call that makes the same may still arrive, and the caller looks again when it cannot any more.
-		return Outcome{State: Bound, Why: AsDeclared, Other: i, Look: m.unanswered(Unknown)}, nil
+		return Outcome{State: Bound, Why: AsDeclared, Other: i, Look: m.arrivesWithin(Unknown)}, nil
 	}
 }
 
@@ -401,7 +401,7 @@ func (d *decider) correct(i int) (Outcome, *Decision) {
 	case m.Suspended:
 		return d.wait(i, Held)
 	case m.Sent.Answer == AlreadyRelated && m.Reading.Access == None:
-		return d.wait(i, CannotSend)
+		return d.wait(i, CallFailed)
 	case m.Sent.Answer == AlreadyRelated:
 		return d.send(i, None, Outcome{State: Confirming, Why: NotShownYet, Other: i})
 	case m.Sent == Sent{None, Accepted}:
@@ -430,7 +430,7 @@ func (f *Facts) Doubtful(member int) bool {
 func (f *Facts) mayArrive(declared Access) time.Duration {
 	left := time.Duration(0)
 	for i := range f.Members {
-		left = max(left, f.Members[i].unanswered(declared))
+		left = max(left, f.Members[i].arrivesWithin(declared))
 	}
 	return left
 }
@@ -440,8 +440,8 @@ func (m *Member) lost() bool {
 	return slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted })
 }
 
-// unanswered is for how long a call of the member that makes another access may still arrive.
-func (m *Member) unanswered(except Access) time.Duration {
+// arrivesWithin is for how long a call of the member that makes another access may still arrive.
+func (m *Member) arrivesWithin(except Access) time.Duration {
 	left := time.Duration(0)
 	for _, call := range m.Calls {
 		if !call.Accepted && call.Makes != except {
@@ -496,12 +496,12 @@ func (d *decider) proves(holder int, leaver *Member) bool {
 // toProve reports whether the holder has to send its call once more, since a member waits for the proof that it may revoke.
 func (d *decider) toProve(i int) bool {
 	return !d.Members[i].Suspended && !d.DryRun && slices.ContainsFunc(d.Members, func(other Member) bool {
-		return other.toRevoke() && !other.ClaimUnreadable && other.unanswered(Unknown) <= 0 && !d.proves(i, &other)
+		return other.hasToLeave() && !other.ClaimUnreadable && other.arrivesWithin(Unknown) <= 0 && !d.proves(i, &other)
 	})
 }
 
-// stand decides for a member that does not hold the relation.
-func (d *decider) stand(i int) (Outcome, *Decision) {
+// waitBehind decides for a member that does not hold the relation.
+func (d *decider) waitBehind(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
 	switch why := m.linkProblem(); {
 	case why == NoConnection, why == NotAllowed, why == ConnectionElsewhere:
@@ -510,7 +510,7 @@ func (d *decider) stand(i int) (Outcome, *Decision) {
 		return Outcome{State: Waiting, Why: OlderHolds, Other: d.holder}, nil
 	case m.Rests && !d.disturbed(i):
 		return Outcome{State: Bound, Look: m.DueIn, Other: i}, nil
-	case why != Unchanged:
+	case why != NoReason:
 		return d.wait(i, why)
 	}
 	// It is suspended and has no claim.

@@ -43,7 +43,7 @@ func sent(makes Access, answer Answer) func(*Member) {
 	return func(m *Member) { m.Sent = Sent{makes, answer} }
 }
 
-// unanswered is a call that may still arrive for ten seconds, accepted one that may not show for as long, and settled one that can
+// arrivesWithin is a call that may still arrive for ten seconds, accepted one that may not show for as long, and settled one that can
 // no longer do either.
 func unanswered(makes Access) Call { return Call{Makes: makes, Left: 10 * time.Second} }
 func accepted(makes Access) Call   { return Call{Makes: makes, Accepted: true, Left: 10 * time.Second} }
@@ -113,7 +113,7 @@ func TestDecide(t *testing.T) {
 			want:    report(Outcome{State: Confirming, Why: NotShownYet, Look: ten, Calls: []Call{accepted(Owner)}})},
 		"a run that lost its call ends": {
 			members: []Member{owner(claimed, shown(None), sent(Owner, Lost), calls(unanswered(Owner)))},
-			want:    report(Outcome{Why: CannotSend, Calls: []Call{unanswered(Owner)}})},
+			want:    report(Outcome{Why: CallFailed, Calls: []Call{unanswered(Owner)}})},
 		"a platform that does not overwrite gets a removal first": {
 			members: []Member{owner(claimed, shown(Standard), sent(Owner, AlreadyRelated))}, want: next(StepRecord, 0, None)},
 		"which is made again by the next run": {
@@ -171,7 +171,7 @@ func TestDecide(t *testing.T) {
 			members: []Member{owner(claimed, leaving, calls(accepted(None))), owner(claimed, expired)}, want: next(StepRecord, 0, None)},
 		"the removal was lost: it is tried again": {
 			members: []Member{owner(claimed, leaving, sent(None, Lost), calls(unanswered(None)))},
-			want:    report(Outcome{State: Revoking, Why: CannotSend, Calls: []Call{unanswered(None)}})},
+			want:    report(Outcome{State: Revoking, Why: CallFailed, Calls: []Call{unanswered(None)}})},
 		"removed, and there is no list of clients: that is an empty list": {
 			members: []Member{owner(claimed, leaving, sent(None, Accepted), reads(Reading{State: Shown, Access: None}), calls(accepted(None)))},
 			want:    report(Outcome{State: Gone, Why: Revoked})},
@@ -314,7 +314,7 @@ func TestWhatComesOfCalls(t *testing.T) {
 		"a removal that nobody answered does not make up for a grant that has settled": {
 			members: []Member{owner(claimed, leaving, calls(settled(Owner), accepted(None)))},
 			happens: []func(*Facts){makes(None, Lost)},
-			want: report(Outcome{State: Revoking, Why: CannotSend,
+			want: report(Outcome{State: Revoking, Why: CallFailed,
 				Calls: []Call{settled(Owner), accepted(None), {Makes: None, Left: ten}}})},
 		"nor does one that found nothing": {
 			members: []Member{owner(claimed, leaving, calls(settled(Owner), accepted(None)))},
@@ -344,12 +344,12 @@ func TestWhatComesOfCalls(t *testing.T) {
 		"the record of an earlier call stays when the later one was answered": {
 			members: []Member{owner(standard, claimed, calls(unanswered(Standard)))},
 			happens: []func(*Facts){makes(Standard, Refused), reads(Reading{State: Shown, Access: None, Whole: true})},
-			want:    report(Outcome{Why: CannotSend, Calls: []Call{unanswered(Standard)}})},
+			want:    report(Outcome{Why: CallFailed, Calls: []Call{unanswered(Standard)}})},
 		"what was read before a call counts no more": {
 			members: []Member{owner(shown(None))}, happens: []func(*Facts){makes(Owner, Accepted)}, want: next(StepRead, 0, Unknown)},
 		"a call that was not sent leaves what was read": {
 			members: []Member{owner(shown(None))}, happens: []func(*Facts){makes(Owner, Unsent)},
-			want: report(Outcome{Why: CannotSend})},
+			want: report(Outcome{Why: CallFailed})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := Facts{Members: row.members}

@@ -47,7 +47,7 @@ func (d *decider) leave(i int) (Outcome, *Decision) {
 	}
 	heir := d.outcomes[d.holder]
 	taken := heir.State == Bound && heir.Why == AsDeclared && d.proves(d.holder, m)
-	switch left := max(m.unanswered(Unknown), m.overtook()); {
+	switch left := max(m.arrivesWithin(Unknown), m.overtook()); {
 	case taken && left > 0:
 		return Outcome{State: Revoking, Why: HandedOverSoon, Other: d.holder, Look: left}, nil
 	case taken:
@@ -64,10 +64,10 @@ func (d *decider) leave(i int) (Outcome, *Decision) {
 func (d *decider) revoke(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
 	switch why := m.linkProblem(); {
-	case why != Unchanged:
+	case why != NoReason:
 		return d.wait(i, why)
 	case m.Sent.Answer == Lost, m.Sent.Answer == Unsent:
-		return d.wait(i, CannotSend)
+		return d.wait(i, CallFailed)
 	case m.Sent.Answer != NoCall, d.removed(i), d.removalTried(i, NothingThere), d.removalTried(i, Refused):
 		return d.verify(i)
 	case !m.removalUnanswered():
@@ -139,20 +139,19 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 	}
 	var outcome Outcome
 	var next *Decision
-	gone := false
 	switch r := m.Reading; {
 	case r.State == NoUser:
-		outcome, next, gone = d.proveAbsence(i)
+		outcome, next = d.proveAbsence(i)
 	case r.Deleted:
-		outcome, next, gone = d.verifyDeleted(i)
+		outcome, next = d.verifyDeleted(i)
 	case r.Access > None:
 		outcome, next = d.verifyPresent(i)
 	default:
-		outcome, next, gone = d.verifyAbsent(i)
+		outcome, next = d.verifyAbsent(i)
 	}
-	left := m.unanswered(Unknown)
+	left := m.arrivesWithin(Unknown)
 	switch {
-	case !gone:
+	case next != nil, outcome.State != Gone:
 		return outcome, next
 	case left > 0:
 		return Outcome{State: Revoking, Why: RemovedButMayArrive, Other: i, Look: left}, nil
@@ -160,7 +159,7 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 		// A later read may then show what was before.
 		return d.revoking(i, GoneMayBeOlder)
 	default:
-		return Outcome{State: Gone, Why: Revoked, Other: i}, nil
+		return outcome, nil
 	}
 }
 
@@ -180,34 +179,35 @@ func (d *decider) verifyPresent(i int) (Outcome, *Decision) {
 
 // verifyDeleted decides for a deleted user: there is no access, but what was not removed would be there again if the user were
 // restored.
-func (d *decider) verifyDeleted(i int) (outcome Outcome, next *Decision, gone bool) {
+func (d *decider) verifyDeleted(i int) (Outcome, *Decision) {
 	switch m := &d.Members[i]; {
 	case !d.removed(i):
-		outcome, next = d.revoking(i, DeletedNotRemoved)
+		return d.revoking(i, DeletedNotRemoved)
 	case m.Reading.Access > None && d.removalMayShow(i):
-		outcome, next = d.revoking(i, RemovalNotShown)
+		return d.revoking(i, RemovalNotShown)
 	case m.Reading.Access > None:
-		outcome, next = d.remove(i)
+		return d.remove(i)
 	default:
-		gone = true
+		return d.gone(i)
 	}
-	return outcome, next, gone
 }
 
 // verifyAbsent decides what it is worth that no relation is shown.
-func (d *decider) verifyAbsent(i int) (outcome Outcome, next *Decision, gone bool) {
-	m, accepted := &d.Members[i], d.removed(i)
-	switch {
+func (d *decider) verifyAbsent(i int) (Outcome, *Decision) {
+	switch m, accepted := &d.Members[i], d.removed(i); {
 	case !accepted && m.ClaimAccount != m.Account:
-		outcome, next = d.revoking(i, AbsenceSeenByOther)
+		return d.revoking(i, AbsenceSeenByOther)
 	case m.Reading.Odd:
-		outcome, next = d.revoking(i, AbsenceOdd)
+		return d.revoking(i, AbsenceOdd)
 	case !accepted && !m.Reading.Whole:
-		outcome, next = d.revoking(i, AbsenceNotWhole)
+		return d.revoking(i, AbsenceNotWhole)
 	default:
-		gone = true
+		return d.gone(i)
 	}
-	return outcome, next, gone
+}
+
+func (d *decider) gone(i int) (Outcome, *Decision) {
+	return Outcome{State: Gone, Why: Revoked, Other: i}, nil
 }
 
 func (d *decider) revoking(i int, why Why) (Outcome, *Decision) {
@@ -216,23 +216,22 @@ func (d *decider) revoking(i int, why Why) (Outcome, *Decision) {
 
 // proveAbsence decides what it is worth that the platform knows no such user: nothing from an account that sees
 // nobody, or that is not the one which saw the relation.
-func (d *decider) proveAbsence(i int) (outcome Outcome, next *Decision, proven bool) {
+func (d *decider) proveAbsence(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
 	switch r := m.Reading; {
 	case !r.Named:
-		outcome, next = d.revoking(i, AbsenceUnnamed)
+		return d.revoking(i, AbsenceUnnamed)
 	case m.Claimed && m.ClaimAccount != m.Account:
-		outcome, next = d.revoking(i, AbsenceSeenByOther)
+		return d.revoking(i, AbsenceSeenByOther)
 	case r.Witness == NotAsked:
-		outcome, next = d.step(i, StepWitness, Unknown)
+		return d.step(i, StepWitness, Unknown)
 	case r.Witness == SeesNobody:
-		outcome, next = d.revoking(i, AbsenceSeenByBlind)
+		return d.revoking(i, AbsenceSeenByBlind)
 	case r.Witness == NoWitness:
-		outcome, next = d.revoking(i, AbsenceAwaited)
+		return d.revoking(i, AbsenceAwaited)
 	default:
-		return Outcome{}, nil, true
+		return d.gone(i)
 	}
-	return outcome, next, false
 }
 
 // leaveUnclaimed decides for a deleted member that has the finalizer and no claim: it was never enforced, or it was
@@ -273,7 +272,7 @@ func (o Outcome) Unread() bool {
 
 func (d *decider) readUnclaimed(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
-	if why := m.linkProblem(); why != Unchanged {
+	if why := m.linkProblem(); why != NoReason {
 		return d.wait(i, why)
 	}
 	if outcome, next, done := d.read(i); !done {
@@ -281,7 +280,7 @@ func (d *decider) readUnclaimed(i int) (Outcome, *Decision) {
 	}
 	switch r := m.Reading; {
 	case r.State == NoUser:
-		if outcome, next, proven := d.proveAbsence(i); !proven {
+		if outcome, next := d.proveAbsence(i); next != nil || outcome.State != Gone {
 			return outcome, next
 		}
 	case r.Access > None && d.holder >= 0:
@@ -305,7 +304,7 @@ func (d *decider) observeExpired(i int) (Outcome, *Decision) {
 	if m.Rests && (m.DueIn == 0 || d.holder >= 0) {
 		return Outcome{State: Gone, Other: i, Look: m.DueIn}, nil
 	}
-	if why := m.linkProblem(); why != Unchanged {
+	if why := m.linkProblem(); why != NoReason {
 		return d.wait(i, why)
 	}
 	if outcome, next, done := d.read(i); !done {
@@ -313,7 +312,7 @@ func (d *decider) observeExpired(i int) (Outcome, *Decision) {
 	}
 	switch r := m.Reading; {
 	case r.State == NoUser:
-		if outcome, next, proven := d.proveAbsence(i); !proven {
+		if outcome, next := d.proveAbsence(i); next != nil || outcome.State != Gone {
 			outcome.State = Waiting
 			return outcome, next
 		}

@@ -571,7 +571,7 @@ func (e *explorer) end(w *world, p int) {
 // confirmed since it was confirmed.
 func reported(b binding, m *relation.Member, out *relation.Outcome, last bool) binding {
 	switch {
-	case out.Why == relation.Unchanged && (out.State != relation.Gone || !b.leaving):
+	case out.Why == relation.NoReason && (out.State != relation.Gone || !b.leaving):
 		return b
 	case out.State == relation.Gone && b.leaving:
 		return binding{phase: deleted}

@@ -52,7 +52,7 @@ func (e *explorer) checkReport(w *world, p, i int, m *relation.Member, out *rela
 	b, pl := &w.bindings[i], &w.platform
 	drifted := w.procs[p].run.drifted
 	switch {
-	case out.State == relation.Bound && out.Why != relation.Unchanged && !drifted:
+	case out.State == relation.Bound && out.Why != relation.NoReason && !drifted:
 		if pl.user != userThere || pl.access != b.declares {
 			e.fail("%s is said to be bound as %s, and the access is %s", name(i), accessName(b.declares), accessName(pl.access))
 		}

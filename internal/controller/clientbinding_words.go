@@ -251,6 +251,12 @@ func (r *run) confirming(m *member, o relation.Outcome) string {
 	}
 }
 
+// mayReturn says why access that is not shown may show again.
+var mayReturn = map[relation.Why]string{
+	relation.GoneMayBeOlder:      ", but that may be older than the last change",
+	relation.RemovedButMayArrive: ", but a call whose answer was not seen may still arrive, and the removal is then sent once more",
+}
+
 // revoking says why the access of a member was not seen gone yet.
 func (r *run) revoking(m *member, o relation.Outcome) outcome {
 	end := outcome{reason: v1alpha1.ReasonRevoking}
@@ -263,10 +269,8 @@ func (r *run) revoking(m *member, o relation.Outcome) outcome {
 		return r.brakeHeld(m)
 	case relation.RemovalNotShown:
 		end.message = "The Delos API accepted the removal, which does not show yet. " + r.shown(m)
-	case relation.GoneMayBeOlder:
-		end.message = r.shown(m) + ", but that may be older than the last change"
-	case relation.RemovedButMayArrive:
-		end.message = r.shown(m) + ", but a call whose answer was not seen may still arrive, and the removal is then sent once more"
+	case relation.GoneMayBeOlder, relation.RemovedButMayArrive:
+		end.message = r.shown(m) + mayReturn[o.Why]
 	case relation.OrphanMayArrive:
 		end.message = "deletionPolicy is Orphan, but a call whose answer was not seen may still arrive"
 	case relation.NothingRemoved:
@@ -285,10 +289,12 @@ func (r *run) revoking(m *member, o relation.Outcome) outcome {
 		end = outcome{reason: v1alpha1.ReasonRevocationBlocked, stalled: true, message: fmt.Sprintf(
 			"%s, but no status says whether the operator gave that, as after a restore from a backup, and no other ClientBinding declares it. "+
 				"Declare it with another ClientBinding, remove it in the Delos platform, or set deletionPolicy: Orphan", r.shown(m))}
-	case relation.HeldBack:
-		return outcome{reason: v1alpha1.ReasonDryRun, settled: true, message: "Dry run. Without --dry-run the operator would remove the access"}
-	case relation.LetGoHeldBack:
-		return outcome{reason: v1alpha1.ReasonDryRun, settled: true, message: "Dry run. Without --dry-run the operator would let this ClientBinding go"}
+	case relation.HeldBack, relation.LetGoHeldBack:
+		would := "remove the access"
+		if o.Why == relation.LetGoHeldBack {
+			would = "let this ClientBinding go"
+		}
+		return outcome{reason: v1alpha1.ReasonDryRun, settled: true, message: "Dry run. Without --dry-run the operator would " + would}
 	case relation.AbsenceUnnamed, relation.AbsenceSeenByOther, relation.AbsenceSeenByBlind, relation.AbsenceAwaited, relation.AbsenceOdd, relation.AbsenceNotWhole:
 		end.reason, end.message = v1alpha1.ReasonRevocationBlocked, r.unproven(m, o)
 	default:

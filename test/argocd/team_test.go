@@ -17,6 +17,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
@@ -284,7 +285,18 @@ func (n *team) noneRelated(t *testing.T) {
 func (n *team) leaves(t *testing.T) {
 	t.Helper()
 	box.Delete(t, named(n.Namespace))
-	isGone(t, named(n.Namespace))
+	sandbox.Within(t, limit, func() string {
+		left := there(t, named(n.Namespace))
+		if left == "" {
+			return ""
+		}
+		var bindings v1alpha1.ClientBindingList
+		sandbox.Must(t, box.Kube.List(t.Context(), &bindings, client.InNamespace(n.Namespace)))
+		for _, binding := range bindings.Items {
+			left += fmt.Sprintf("; %s says: %s", binding.Name, sandbox.Ready(binding.Status.Conditions).Message)
+		}
+		return left
+	})
 	isGone(t, n.namespace())
 	n.noneRelated(t)
 }

@@ -121,6 +121,11 @@ func refresh(t *testing.T, app, how string) {
 // becomes waits until an application has a sync status and a health at a revision; an empty one is any.
 func becomes(t *testing.T, app, sync, health, revision string) {
 	t.Helper()
+	becomesWithin(t, limit, app, sync, health, revision)
+}
+
+func becomesWithin(t *testing.T, limit time.Duration, app, sync, health, revision string) {
+	t.Helper()
 	sandbox.Within(t, limit, func() string {
 		st := stateOf(t, app)
 		if st.Status.Sync.Status == sync && (health == "" || st.Status.Health.Status == health) &&

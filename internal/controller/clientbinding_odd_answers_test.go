@@ -68,7 +68,7 @@ func TestOddEntries(t *testing.T) {
 		"a byte order mark":              {delossim.Rewrite{Old: `{"item"`, New: "\ufeff" + `{"item"`}, ""},
 		"a user's name of another form":  {delossim.Rewrite{Old: `"john.smith"`, New: `{"first":["john"]}`}, ""},
 		"another form":                   {beside(`{"client":{"ref":991}}`), foreign},
-		"this client's id in other case": {beside(`{"cuid":"CUST_789XYZ"}`), `The access could not be removed yet. The Delos API gave an answer that it should not give: check the url of APIConnection NS/default and what stands between (HTTP 200): the answer has an entry about a client whose id differs from this one's only in its case or in spaces. Tried again within a minute`},
+		"this client's id in other case": {beside(`{"cuid":"CUST_789XYZ"}`), `The access could not be removed yet. The Delos API shows "CUST_789XYZ", which differs from the cuid "cust_789xyz" only in its case: did you mean that one? Then create a ClientBinding with it and delete this one. Tried again within a minute`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
@@ -114,6 +114,7 @@ func TestUnclearRelation(t *testing.T) {
 			w.bind(nil)
 			w.reconcile()
 			expectEqual(t, "reason", "UnexpectedAnswer", w.reason())
+			expectEqual(t, "asks what was meant", strings.Contains(name, "in other case"), strings.Contains(w.message(), "only in its case: did you mean that one?"))
 			expectEqual(t, "calls", []delossim.Operation{opUser}, w.calls())
 		})
 	}

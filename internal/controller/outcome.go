@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -151,13 +152,26 @@ func outcomeOf(err error, subject failureSubject) outcome {
 	}
 	return outcome{
 		reason:  row.reason,
-		message: row.what(subject) + details(failure) + otherForm(failure, subject),
+		message: messageOf(failure, row.what(subject), subject),
 		stalled: row.stalled,
 		unread:  row.unread,
 		woken:   row.woken,
 		wait:    failure.RetryAfter,
 		cause:   err,
 	}
+}
+
+// messageOf puts a failure into words. An id in another case is a mistake in the object more often than in the API.
+func messageOf(failure *delos.Error, what string, subject failureSubject) string {
+	if failure.OtherCase == "" {
+		return what + details(failure) + otherForm(failure, subject)
+	}
+	field, asked := "cuid", subject.cuid
+	if strings.EqualFold(failure.OtherCase, subject.user) {
+		field, asked = "userUUID", subject.user
+	}
+	return fmt.Sprintf("The Delos API shows %q, which differs from the %s %q only in its case: did you mean that one? Then create a ClientBinding with it and delete this one",
+		failure.OtherCase, field, asked)
 }
 
 // details adds the API's own words where the table's message does not already say it all.

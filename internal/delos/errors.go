@@ -103,6 +103,9 @@ type Error struct {
 	// OtherForm is the form of the request that the API may take instead of the one that was sent. It is FormNone where the
 	// failure says nothing of the form, or the API has accepted the form before.
 	OtherForm Form
+	// OtherCase is an id in the answer that differs only in its case from that of the user or of the client that was asked about; ""
+	// where there is none.
+	OtherCase string
 
 	// inWords: the answer has words of the API's own.
 	inWords bool

@@ -41,9 +41,9 @@ type User struct {
 func (u *User) Relation(cuid string) (isOwner, related bool, err error) {
 	kind, named := u.relations[cuid]
 	if !named {
-		for id := range u.relations {
+		for _, id := range u.Clients() {
 			if strings.EqualFold(strings.TrimSpace(id), cuid) {
-				return false, false, u.unexpected(errAlmost)
+				return false, false, u.unexpected(errAlmost, inOtherCase(id, cuid))
 			}
 		}
 		return false, false, nil
@@ -52,11 +52,11 @@ func (u *User) Relation(cuid string) (isOwner, related bool, err error) {
 	both := u.lists == 1<<inItem|1<<besideItem
 	switch shown := inside | beside; {
 	case shown&unclear != 0:
-		return false, false, u.unexpected(errUnclear)
+		return false, false, u.unexpected(errUnclear, "")
 	case both && inside != beside:
-		return false, false, u.unexpected(errTwoLists)
+		return false, false, u.unexpected(errTwoLists, "")
 	case shown == standard|owner:
-		return false, false, u.unexpected(errTwoKinds)
+		return false, false, u.unexpected(errTwoKinds, "")
 	default:
 		return shown == owner, true, nil
 	}
@@ -65,8 +65,16 @@ func (u *User) Relation(cuid string) (isOwner, related bool, err error) {
 // Clients are the ids of all clients that the answer names, in their order. What it says of each is for Relation to tell.
 func (u *User) Clients() []string { return slices.Sorted(maps.Keys(u.relations)) }
 
-func (u *User) unexpected(what error) error {
-	return &Error{Operation: OperationUser, Kind: KindUnexpected, Status: http.StatusOK, RequestID: u.requestID, Text: what.Error()}
+func (u *User) unexpected(what error, otherCase string) error {
+	return &Error{Operation: OperationUser, Kind: KindUnexpected, Status: http.StatusOK, RequestID: u.requestID, Text: what.Error(), OtherCase: otherCase}
+}
+
+// inOtherCase is an id if it differs from the one that was asked for in its case alone. As that one has a known form, it is fit to be shown.
+func inOtherCase(id, asked string) string {
+	if id != asked && strings.EqualFold(id, asked) {
+		return id
+	}
+	return ""
 }
 
 // User reads a user (Get user).
@@ -85,7 +93,11 @@ func (c *Client) User(ctx context.Context, uuid string) (*User, error) {
 	}
 	user, err := got.shown.user(uuid)
 	if err != nil {
-		return nil, &Error{Operation: OperationUser, Kind: KindUnexpected, Status: got.status, RequestID: got.requestID, Text: err.Error()}
+		failure := &Error{Operation: OperationUser, Kind: KindUnexpected, Status: got.status, RequestID: got.requestID, Text: err.Error()}
+		if got.shown != nil {
+			failure.OtherCase = inOtherCase(got.shown.ids.one(), uuid)
+		}
+		return nil, failure
 	}
 	user.requestID = got.requestID
 	return user, nil

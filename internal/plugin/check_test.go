@@ -150,8 +150,7 @@ func TestStatus(t *testing.T) {
 	if err := kube.Get(t.Context(), key{Namespace: n.namespace, Name: "default"}, connection); err != nil {
 		t.Fatal(err)
 	}
-	connection.Status.ObservedGeneration = 1
-	connection.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonLoggedIn, LastTransitionTime: metav1.NewTime(now)}}
+	connection.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonLoggedIn, ObservedGeneration: 1, LastTransitionTime: metav1.NewTime(now)}}
 	if err := kube.Status().Update(t.Context(), connection); err != nil {
 		t.Fatal(err)
 	}
@@ -161,8 +160,7 @@ func TestStatus(t *testing.T) {
 	}
 	stalled := n.declare(t, "four", "u_4", "c_1", true, func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ptr.To(true) })
 	stalled.Status.Conditions = []metav1.Condition{{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue, Reason: "x", LastTransitionTime: metav1.NewTime(now)}}
-	stalled.Status.ObservedGeneration = 1
-	stalled.Status.Conditions = append(stalled.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRevocationHeld, Message: "held", LastTransitionTime: metav1.NewTime(now)})
+	stalled.Status.Conditions = append(stalled.Status.Conditions, metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonRevocationHeld, Message: "held", ObservedGeneration: 1, LastTransitionTime: metav1.NewTime(now)})
 	if err := kube.Status().Update(t.Context(), stalled); err != nil {
 		t.Fatal(err)
 	}

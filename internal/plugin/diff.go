@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -155,15 +156,17 @@ func (d *diffing) plan(ctx context.Context, kube client.Client, there []v1alpha1
 	for _, manifest := range manifests {
 		name := client.ObjectKeyFromObject(manifest)
 		namespaces[name.Namespace], kept[name] = true, true
+		refusal, err := apply(ctx, kube, manifest)
+		if err != nil {
+			return nil, err
+		}
+		if refusal != "" {
+			p.refused = append(p.refused, fmt.Sprintf("ClientBinding %s: %s", name, refusal))
+			continue
+		}
 		wanted, err := typed(manifest)
 		if err != nil {
 			return nil, fmt.Errorf("ClientBinding %s: %w", name, err)
-		}
-		if refusal, err := apply(ctx, kube, manifest); err != nil {
-			return nil, err
-		} else if refusal != "" {
-			p.refused = append(p.refused, fmt.Sprintf("ClientBinding %s: %s", name, refusal))
-			continue
 		}
 		after, exists := p.bindings[name]
 		if !exists {
@@ -212,10 +215,13 @@ func apply(ctx context.Context, kube client.Client, manifest *unstructured.Unstr
 func refusalOf(err error) (refusal string, failed error) {
 	var status apierrors.APIStatus
 	if errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500 && !apierrors.IsTooManyRequests(err) && !apierrors.IsUnauthorized(err) {
-		return visible(err.Error()), nil
+		return visible(pattern.ReplaceAllString(err.Error(), "must be $1")), nil
 	}
 	return "", err
 }
+
+// pattern is what the API server says of a time in a wrong form: the regular expression, which begins with an example for people.
+var pattern = regexp.MustCompile(`[\w.]+ in body should match '\^\(([^)]*)\)\{0\}[^']*'`)
 
 // pruned deletes in thought what the manifests do not have.
 func (d *diffing) pruned(ctx context.Context, kube client.Client, p *plan, namespaces map[string]bool, kept map[key]bool) error {
@@ -320,12 +326,30 @@ func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (cha
 		if err := d.outcome(ctx, kube, platform, &made, members[of]); err != nil {
 			return nil, err
 		}
+		if made.before == v1alpha1.AccessNone && made.then != v1alpha1.AccessNone {
+			if err := platform.noteAlmost(ctx, &made); err != nil {
+				return nil, err
+			}
+		}
 		changes = append(changes, made)
 	}
 	slices.SortFunc(changes, func(a, b change) int {
 		return cmp.Or(cmp.Compare(a.pair.cuid, b.pair.cuid), cmp.Compare(a.pair.user, b.pair.user))
 	})
 	return changes, nil
+}
+
+// noteAlmost notes of a client to which access is given that the API has it in another case only.
+func (p *platform) noteAlmost(ctx context.Context, made *change) (err error) {
+	if p.names == nil {
+		if p.names, _, err = p.clientNames(ctx); err != nil {
+			return err
+		}
+	}
+	if note := almost(p.names, made.pair.cuid); note != "" {
+		made.notes = append(made.notes, note)
+	}
+	return nil
 }
 
 // outcome says what the operator would make of a relation with these members.
@@ -351,7 +375,7 @@ func (d *diffing) outcome(ctx context.Context, kube client.Client, platform *pla
 
 // holder is the oldest of the members that is allowed and has not ended, as for the operator. What keeps others from it is noted.
 func (d *diffing) holder(ctx context.Context, kube client.Client, platform *platform, made *change, members []v1alpha1.ClientBinding) (holder *v1alpha1.ClientBinding, err error) {
-	slices.SortStableFunc(members, func(a, b v1alpha1.ClientBinding) int { return a.CreationTimestamp.Compare(b.CreationTimestamp.Time) })
+	slices.SortFunc(members, byAge)
 	for i := range members {
 		member := &members[i]
 		name := member.Namespace + "/" + member.Name

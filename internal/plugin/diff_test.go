@@ -56,10 +56,13 @@ func TestDiff(t *testing.T) {
 	write("one.yaml", manifest("a", "u_1", "c_a", false)+manifest("b", "u_1", "c_b", true)+manifest("c", "u_1", "c_c", true)+
 		manifest("e", "u_2", "c_e", false)+manifest("f", "u_2", "c_e", true)+"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")
 	write("two.yaml", manifest("g", "u_nobody", "c_e", true)+manifest("h", "u_gone", "c_e", true)+manifest("i", "u_2", "c_b", true, "suspend: true")+
-		manifest("bad", "a person", "c_e", true)+manifest("odd", "u_odd", "c_e", true))
+		manifest("bad", "a person", "c_e", true)+manifest("odd", "u_odd", "c_e", true)+
+		manifest("late", "u_2", "c_e", true, `expiresAt: "tomorrow"`)+manifest("case", "u_1", "C_E", true))
 	write("kustomization.yaml", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: "+n.namespace+"\nresources: [one.yaml, two.yaml]\n")
 
-	body := `~ anna (u_1) is owner of client c_a no more, and keeps standard access
+	body := `+ anna (u_1) becomes owner of client C_E
+    the API shows "c_e", which differs only in its case: did you mean that one?
+~ anna (u_1) is owner of client c_a no more, and keeps standard access
   u_2 stays at client c_b: standard access
     ClientBinding NAMESPACE/i is suspended, so nothing is granted or corrected
 ~ anna (u_1) becomes owner of client c_c (was: standard access)
@@ -73,14 +76,15 @@ func TestDiff(t *testing.T) {
     the answer is not a user in JSON
 `
 	refused := `! refused: ClientBinding NAMESPACE/bad: ClientBinding.access.delos.financial "bad" is invalid: spec.userUUID: Invalid value: "a person": must consist of letters, digits, '_' and '-' only, as in 158a190e-c4a9-4e6c-bf9b-4ef74ae345eb: copy the user's uuid from the Delos platform (not the username or e-mail address)
+! refused: ClientBinding NAMESPACE/late: ClientBinding.access.delos.financial "late" is invalid: spec.expiresAt: Invalid value: "tomorrow": must be a time in UTC as in 2026-12-31T17:00:00Z
 `
-	want := result{body + "! client c_a would be left without any owner\n" + refused + "8 relations looked at, 1 of them as they are\n", exitFindings}
+	want := result{body + "! client c_a would be left without any owner\n" + refused + "9 relations looked at, 1 of them as they are\n", exitFindings}
 	expect(t, "directory", want, n.run(t, "diff", "-f", directory))
 	expect(t, "kustomization", want, n.run(t, "diff", "-k", directory))
 
 	// What is pruned is revoked if the ClientBinding answers for it, and c_d keeps another owner.
 	pruned := body[:strings.Index(body, "+ u_2")] + "- u_3 loses all access to client c_d (was: owner)\n" + body[strings.Index(body, "+ u_2"):]
-	want = result{pruned + "! client c_a would be left without any owner\n" + refused + "9 relations looked at, 1 of them as they are\n", exitFindings}
+	want = result{pruned + "! client c_a would be left without any owner\n" + refused + "10 relations looked at, 1 of them as they are\n", exitFindings}
 	expect(t, "pruned", want, n.run(t, "diff", "-f", directory, "--prune", "-l", "app=access"))
 
 	same, _ := n.runWith(t.Context(), map[string]string{"stdin": manifest("b", "u_1", "c_b", true)}, "diff", "-f", "-")

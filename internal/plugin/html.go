@@ -34,8 +34,8 @@ type page struct {
 	Scope   string
 	Bars    []bar
 	Clients []clientSum
-	// Findings is how many entries are to act on.
-	Findings int
+	// Relations is how many there are, and Findings how many of them are to act on.
+	Relations, Findings int
 }
 
 // bar is one line of the chart.
@@ -76,23 +76,27 @@ func asHTML(made *report, out io.Writer) error {
 		}
 	}
 	clients := map[string]*clientSum{}
+	counted, found := map[pair]bool{}, map[pair]bool{}
 	for _, one := range made.Entries {
-		sum := clients[one.Client]
+		sum, of := clients[one.Client], pair{one.User, one.Client}
 		if sum == nil {
 			sum = &clientSum{Client: one.Client, Name: one.ClientName}
 			clients[one.Client] = sum
 		}
-		switch one.Actual {
-		case v1alpha1.AccessOwner:
+		switch {
+		case counted[of]: // by another ClientBinding of the same relation
+		case one.Actual == v1alpha1.AccessOwner:
 			sum.Owners++
-		case v1alpha1.AccessStandard:
+		case one.Actual == v1alpha1.AccessStandard:
 			sum.Standard++
 		}
-		if one.Verdict.IsFinding() {
+		counted[of] = true
+		if one.Verdict.IsFinding() && !found[of] {
+			found[of] = true
 			sum.Findings++
-			p.Findings++
 		}
 	}
+	p.Relations, p.Findings = len(counted), len(found)
 	for _, sum := range clients {
 		p.Clients = append(p.Clients, *sum)
 	}

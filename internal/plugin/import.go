@@ -144,6 +144,9 @@ func (i *importing) read(ctx context.Context, platform *platform, journal *journ
 	if why != "" {
 		i.program.say("Note: %s", why)
 	}
+	if note := almost(names, journal.scope.Client); note != "" {
+		i.program.say("Note: client %q: %s", journal.scope.Client, note)
+	}
 	return names, err
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
@@ -29,23 +31,27 @@ const (
 	Revoking Verdict = "Revoking"
 	// Suspended: the ClientBinding is suspended, and the access is not as declared.
 	Suspended Verdict = "Suspended"
+	// Conflict: another ClientBinding, which is older, declares the same relation, and holds it.
+	Conflict Verdict = "Conflict"
 	// Unreadable: what the API says of this access cannot be read.
 	Unreadable Verdict = "Unreadable"
 	// AsDeclared: the access is there, as declared.
 	AsDeclared Verdict = "AsDeclared"
 	// Expired: the access was to end, and has.
 	Expired Verdict = "Expired"
+	// Replaced: the ClientBinding has ended, and another one declares the relation, or has ended later.
+	Replaced Verdict = "Replaced"
 )
 
-var verdicts = []Verdict{Undeclared, OtherKind, Missing, ExpiredButThere, Held, Revoking, Suspended, Unreadable, AsDeclared, Expired}
+var verdicts = []Verdict{Undeclared, OtherKind, Missing, ExpiredButThere, Held, Revoking, Suspended, Conflict, Unreadable, AsDeclared, Expired, Replaced}
 
 // IsFinding reports whether a verdict is one to act on.
-func (v Verdict) IsFinding() bool { return v != AsDeclared && v != Expired }
+func (v Verdict) IsFinding() bool { return v != AsDeclared && v != Expired && v != Replaced }
 
 // unknown is the access that could not be read.
 const unknown v1alpha1.Access = "Unknown"
 
-// entry is one relation, declared or not.
+// entry is one relation, declared or not, or a further ClientBinding that declares it.
 type entry struct {
 	Client     string          `json:"client"`
 	ClientName string          `json:"clientName,omitempty"`
@@ -57,9 +63,8 @@ type entry struct {
 	Verdict    Verdict         `json:"verdict"`
 	// Why says more about the verdict.
 	Why string `json:"why,omitempty"`
-	// Binding is the ClientBinding that declares the access, or did so last, as namespace/name; Others are further ones.
-	Binding string   `json:"binding,omitempty"`
-	Others  []string `json:"others,omitempty"`
+	// Binding is the ClientBinding that declares the access, or did so last, as namespace/name.
+	Binding string `json:"binding,omitempty"`
 	// Requester is who last changed the declaration, as the admission policy for requesters stamped it.
 	Requester     string     `json:"requester,omitempty"`
 	DeclaredSince *time.Time `json:"declaredSince,omitempty"`
@@ -91,11 +96,7 @@ func compare(declared []v1alpha1.ClientBinding, people []person, now time.Time) 
 	var entries []entry
 	for _, one := range people {
 		for cuid := range users[one.UUID] {
-			made := one.at(cuid)
-			made.declare(bindings[pair{one.UUID, cuid}], now)
-			if made.Declared != v1alpha1.AccessNone || made.Actual != v1alpha1.AccessNone || made.Binding != "" {
-				entries = append(entries, made)
-			}
+			entries = append(entries, one.at(cuid).judged(bindings[pair{one.UUID, cuid}], now)...)
 		}
 	}
 	slices.SortFunc(entries, byVerdict)
@@ -112,13 +113,14 @@ func byVerdict(a, b entry) int {
 	}
 	return cmp.Or(
 		cmp.Compare(slices.Index(verdicts, a.Verdict), slices.Index(verdicts, b.Verdict)),
-		cmp.Compare(owner(a), owner(b)), cmp.Compare(a.Client, b.Client), cmp.Compare(a.User, b.User))
+		cmp.Compare(owner(a), owner(b)), cmp.Compare(a.Client, b.Client), cmp.Compare(a.User, b.User), cmp.Compare(a.Binding, b.Binding))
 }
 
 // at is what the API shows of a user at a client.
 func (p person) at(cuid string) entry {
 	made := entry{Client: cuid, User: p.UUID, Username: p.Username, UserStatus: p.Status, Actual: v1alpha1.AccessNone}
 	i := slices.IndexFunc(p.Access, func(has relation) bool { return has.CUID == cuid })
+	almost := slices.IndexFunc(p.Access, func(has relation) bool { return strings.EqualFold(has.CUID, cuid) })
 	switch {
 	case p.Deleted:
 		made.Why = "the user is deleted in the API"
@@ -128,10 +130,30 @@ func (p person) at(cuid string) entry {
 		made.Actual, made.Why = unknown, p.Access[i].Problem
 	case i >= 0:
 		made.Actual = accessOf(p.Access[i].Owner)
+	case almost >= 0:
+		made.Actual, made.Why = unknown, didYouMean(p.Access[almost].CUID)
 	case p.Problem != "":
 		made.Actual, made.Why = unknown, p.Problem
 	}
 	return made
+}
+
+// didYouMean says that the API shows an id that differs only in its case from the one that was asked for.
+func didYouMean(id string) string {
+	return fmt.Sprintf("the API shows %q, which differs only in its case: did you mean that one?", id)
+}
+
+// almost says so of a client that is not among those of the API; "" where it is, or none is like it.
+func almost(names map[string]string, cuid string) string {
+	if _, is := names[cuid]; is {
+		return ""
+	}
+	for _, other := range sortedKeys(names) {
+		if strings.EqualFold(other, cuid) {
+			return didYouMean(other)
+		}
+	}
+	return ""
 }
 
 func accessOf(owner bool) v1alpha1.Access {
@@ -141,33 +163,48 @@ func accessOf(owner bool) v1alpha1.Access {
 	return v1alpha1.AccessStandard
 }
 
-// declare adds what ClientBindings declare, and judges.
-func (e *entry) declare(bindings []v1alpha1.ClientBinding, now time.Time) {
-	e.Declared = v1alpha1.AccessNone
-	// The oldest that has not ended declares the access, as for the operator; else the one that ended last says why there is none.
-	slices.SortFunc(bindings, func(a, b v1alpha1.ClientBinding) int {
-		return cmp.Or(
-			compareBool(ended(&a, now), ended(&b, now)),
-			a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
-			cmp.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name))
-	})
-	for i := range bindings {
-		name := bindings[i].Namespace + "/" + bindings[i].Name
-		if i > 0 {
-			e.Others = append(e.Others, name)
-			continue
-		}
-		e.describe(&bindings[i], name)
-	}
+// judged compares what the API shows of a relation with the ClientBindings that declare it. Each of them has an entry.
+func (e entry) judged(bindings []v1alpha1.ClientBinding, now time.Time) (entries []entry) {
 	if len(bindings) == 0 {
 		e.judge(nil, now)
-		return
+		return []entry{e}
 	}
-	e.judge(&bindings[0], now)
+	slices.SortFunc(bindings, byForce(now))
+	holder := bindings[0].Namespace + "/" + bindings[0].Name
+	for i := range bindings {
+		one, binding := e, &bindings[i]
+		one.describe(binding)
+		one.judge(binding, now)
+		switch {
+		case i == 0:
+		case ended(binding, now):
+			one.Verdict, one.Why = Replaced, "ClientBinding "+holder+" stands for the relation"
+		default:
+			one.Verdict, one.Why = Conflict, "ClientBinding "+holder+" is older, and holds the relation"
+		}
+		entries = append(entries, one)
+	}
+	return entries
 }
 
-func (e *entry) describe(binding *v1alpha1.ClientBinding, name string) {
-	e.Binding = name
+// byForce puts the ClientBinding first that stands for a relation: the oldest that has not ended, as for the operator; else one that is
+// being deleted, else the youngest.
+func byForce(now time.Time) func(a, b v1alpha1.ClientBinding) int {
+	return func(a, b v1alpha1.ClientBinding) int {
+		if ended(&a, now) && ended(&b, now) {
+			return cmp.Or(compareBool(a.DeletionTimestamp.IsZero(), b.DeletionTimestamp.IsZero()), byAge(b, a))
+		}
+		return cmp.Or(compareBool(ended(&a, now), ended(&b, now)), byAge(a, b))
+	}
+}
+
+// byAge puts the older ClientBinding first, as the operator does.
+func byAge(a, b v1alpha1.ClientBinding) int {
+	return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), byName(client.ObjectKeyFromObject(&a), client.ObjectKeyFromObject(&b)))
+}
+
+func (e *entry) describe(binding *v1alpha1.ClientBinding) {
+	e.Binding = binding.Namespace + "/" + binding.Name
 	e.Requester = binding.Annotations[v1alpha1.RequestedByAnnotation]
 	since := binding.CreationTimestamp.UTC()
 	e.DeclaredSince = &since
@@ -185,6 +222,7 @@ func (e *entry) describe(binding *v1alpha1.ClientBinding, name string) {
 
 // judge compares. The binding is the one that declares the access, or did so last.
 func (e *entry) judge(binding *v1alpha1.ClientBinding, now time.Time) {
+	e.Declared = v1alpha1.AccessNone
 	active := binding != nil && !ended(binding, now)
 	if active {
 		e.Declared = accessOf(binding.Spec.IsOwner)
@@ -255,7 +293,7 @@ func (v Verdict) inWords() string {
 	return map[Verdict]string{
 		Undeclared: "undeclared", OtherKind: "of the other kind", Missing: "missing", ExpiredButThere: "expired and still there",
 		Held: "held by the brake on revocations", Revoking: "being revoked", Suspended: "suspended and not as declared",
-		Unreadable: "unreadable", AsDeclared: "as declared", Expired: "expired",
+		Conflict: "declared twice", Unreadable: "unreadable", AsDeclared: "as declared", Expired: "expired", Replaced: "declared anew",
 	}[v]
 }
 
@@ -270,5 +308,9 @@ func countInWords(entries []entry) string {
 	if len(parts) == 0 {
 		return "no relations"
 	}
-	return fmt.Sprintf("%d relations: %s", len(entries), strings.Join(parts, ", "))
+	relations := map[pair]bool{}
+	for _, one := range entries {
+		relations[pair{one.User, one.Client}] = true
+	}
+	return fmt.Sprintf("%d relations: %s", len(relations), strings.Join(parts, ", "))
 }

@@ -33,6 +33,8 @@ type platform struct {
 	// host and port of the API.
 	host      string
 	perSecond int
+	// names of the clients, by their cuid; nil until diff has read them. Empty where they cannot be read.
+	names map[string]string
 }
 
 // pace keeps calls within the rate, and away from an API that asks to be left alone.
@@ -120,7 +122,7 @@ func (p *platform) clientNames(ctx context.Context) (names map[string]string, wh
 	switch delos.KindOf(err) {
 	case delos.KindNone:
 	case delos.KindForbidden, delos.KindInvalid, delos.KindRefused, delos.KindUnexpected, delos.KindTooLarge:
-		return nil, fmt.Sprintf("the names of clients are not known: %s", err), nil
+		return map[string]string{}, fmt.Sprintf("the names of clients are not known: %s", err), nil
 	}
 	if err != nil {
 		return nil, "", err
@@ -199,6 +201,9 @@ func problem(err error) string {
 	var failure *delos.Error
 	if !errors.As(err, &failure) {
 		return err.Error()
+	}
+	if failure.OtherCase != "" {
+		return didYouMean(failure.OtherCase)
 	}
 	if failure.Text != "" {
 		return failure.Text

@@ -192,6 +192,11 @@ func (r *reporting) make(ctx context.Context) (*report, error) {
 	if why != "" {
 		made.Notes = append(made.Notes, why)
 	}
+	for _, cuid := range r.clients {
+		if note := almost(names, cuid); note != "" {
+			made.Notes = append(made.Notes, fmt.Sprintf("client %q: %s", cuid, note))
+		}
+	}
 	made.UsersRead = len(people)
 	for _, one := range people {
 		if one.Problem != "" && !one.Absent {
@@ -380,13 +385,13 @@ func asJSON(made *report, out io.Writer) error {
 func asCSV(made *report, out io.Writer) error {
 	table := csv.NewWriter(out)
 	lines := [][]string{{
-		"verdict", "client", "clientName", "user", "username", "userStatus", "declared", "actual", "binding", "others", "requester",
+		"verdict", "client", "clientName", "user", "username", "userStatus", "declared", "actual", "binding", "requester",
 		"declaredSince", "expiresAt", "justification", "why", "api", "generatedAt",
 	}}
 	for _, one := range made.Entries {
 		lines = append(lines, []string{
 			string(one.Verdict), one.Client, one.ClientName, one.User, one.Username, one.UserStatus, string(one.Declared), string(one.Actual),
-			one.Binding, strings.Join(one.Others, " "), one.Requester, shown(one.DeclaredSince), shown(one.ExpiresAt), one.Justification, one.Why,
+			one.Binding, one.Requester, shown(one.DeclaredSince), shown(one.ExpiresAt), one.Justification, one.Why,
 			made.API, shown(&made.GeneratedAt),
 		})
 	}

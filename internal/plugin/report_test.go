@@ -69,6 +69,8 @@ func allVerdicts(t *testing.T) *tenant {
 	n.declare(t, "deleted", "u_gone", "c_deleted", true)
 	n.declare(t, "late", "u_2", "c_late", false, past)
 	n.declare(t, "expired", "u_3", "c_late", false, past)
+	n.declare(t, "before", "u_1", "c_declared", false, past)
+	n.declare(t, "almost", "u_1", "C_KIND", false)
 	held := n.declare(t, "held", "u_2", "c_held", true, leaving)
 	going := n.declare(t, "going", "u_2", "c_going", false, leaving)
 	n.declare(t, "suspended", "u_2", "c_suspended", false, func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ptr.To(true) })
@@ -101,18 +103,21 @@ ExpiredButThere   c_late         u_2        None       Standard   NAMESPACE/late
 Held              c_held         u_2        None       Owner      NAMESPACE/held
 Revoking          c_going        u_2        None       Standard   NAMESPACE/going
 Suspended         c_suspended    u_2        Standard   Owner      NAMESPACE/suspended
+Conflict          c_declared     u_1        Standard   Owner      NAMESPACE/declared-too
 Unreadable        c_odd          u_odd      Owner      Unknown    NAMESPACE/odd
+Unreadable        C_KIND         u_1        Standard   Unknown    NAMESPACE/almost
 AsDeclared        c_declared     u_1        Owner      Owner      NAMESPACE/declared
 Expired           c_late         u_3        None       None       NAMESPACE/expired
+Replaced          c_declared     u_1        None       Owner      NAMESPACE/before
 
-13 relations: 2 undeclared, 1 of the other kind, 3 missing, 1 expired and still there, 1 held by the brake on revocations, 1 being revoked, 1 suspended and not as declared, 1 unreadable, 1 as declared, 1 expired
-Looked at 2026-11-27T12:00:00Z: 6 users of HOST through APIConnection NAMESPACE/default, 12 ClientBindings of all namespaces
+14 relations: 2 undeclared, 1 of the other kind, 3 missing, 1 expired and still there, 1 held by the brake on revocations, 1 being revoked, 1 suspended and not as declared, 1 declared twice, 2 unreadable, 1 as declared, 1 expired, 1 declared anew
+Looked at 2026-11-27T12:00:00Z: 6 users of HOST through APIConnection NAMESPACE/default, 14 ClientBindings of all namespaces
 `
 	expect(t, "report", result{want, exitFindings}, n.run(t, "report"))
 
 	t.Run("wide", func(t *testing.T) {
 		got := n.run(t, "report", "-o", "wide")
-		for _, want := range []string{"lead@example.com", "+1: [31m<img src=x onerror=alert(1)>", "2026-11-27T13:00:00Z", "the user is deleted in the API", "the API knows no such user", "Acme & <b>Sons</b>"} {
+		for _, want := range []string{"lead@example.com", "+1: [31m<img src=x onerror=alert(1)>", "2026-11-27T13:00:00Z", "the user is deleted in the API", "the API knows no such user", `the API shows "c_kind", which differs only in its case: did you mean that one?`, "ClientBinding NAMESPACE/declared is older, and holds the relation", "Acme & <b>Sons</b>"} {
 			if !strings.Contains(got.Out, want) {
 				t.Errorf("has no %q:\n%s", want, got.Out)
 			}
@@ -126,13 +131,13 @@ Looked at 2026-11-27T12:00:00Z: 6 users of HOST through APIConnection NAMESPACE/
 		if err := json.Unmarshal([]byte(n.run(t, "report", "-o", "json", "--owners").Out), &made); err != nil {
 			t.Fatal(err)
 		}
-		expect(t, "counts", map[Verdict]int{Undeclared: 1, OtherKind: 1, Missing: 2, Held: 1, Suspended: 1, Unreadable: 1, AsDeclared: 1}, made.Counts)
-		last := made.Entries[len(made.Entries)-1]
+		expect(t, "counts", map[Verdict]int{Undeclared: 1, OtherKind: 1, Missing: 2, Held: 1, Suspended: 1, Conflict: 1, Unreadable: 1, AsDeclared: 1, Replaced: 1}, made.Counts)
+		last := made.Entries[len(made.Entries)-2]
 		last.DeclaredSince = nil
 		at := now.Add(time.Hour)
 		expect(t, "entry", entry{
 			Client: "c_declared", ClientName: "Acme & <b>Sons</b>", User: "u_1", Username: "=HYPERLINK(1)", UserStatus: "ACCEPT",
-			Declared: "Owner", Actual: "Owner", Verdict: AsDeclared, Binding: "NAMESPACE/declared", Others: []string{"NAMESPACE/declared-too"},
+			Declared: "Owner", Actual: "Owner", Verdict: AsDeclared, Binding: "NAMESPACE/declared",
 			Requester: "lead@example.com", Justification: "+1: \x1b[31m<img src=x onerror=alert(1)>", ExpiresAt: &at,
 		}, last)
 	})
@@ -148,8 +153,8 @@ Looked at 2026-11-27T12:00:00Z: 6 users of HOST through APIConnection NAMESPACE/
 				}
 			}
 		}
-		if len(lines) != 14 {
-			t.Errorf("%d lines, want 14", len(lines))
+		if len(lines) != 17 {
+			t.Errorf("%d lines, want 17", len(lines))
 		}
 	})
 	t.Run("html", func(t *testing.T) {
@@ -166,8 +171,13 @@ Looked at 2026-11-27T12:00:00Z: 6 users of HOST through APIConnection NAMESPACE/
 		if outside := regexp.MustCompile(`(?i) (src|href)=|url\(|@import`).FindString(strings.ReplaceAll(text, "&lt;img src=", "")); outside != "" {
 			t.Errorf("refers to something outside of it: %s", outside)
 		}
-		if rows := strings.Count(text, `<tr data-verdict=`); rows != 13 {
-			t.Errorf("%d rows, want 13", rows)
+		if rows := strings.Count(text, `<tr data-verdict=`); rows != 16 {
+			t.Errorf("%d rows, want 16", rows)
+		}
+		for _, want := range []string{"13 of 14 relations are not as declared", `<td>c_declared<small>Acme &amp; &lt;b&gt;Sons&lt;/b&gt;</small></td><td class="number">1</td><td class="number">0</td><td class="number">1</td>`} {
+			if !strings.Contains(text, want) {
+				t.Errorf("has no %s", want)
+			}
 		}
 	})
 	t.Run("a part", func(t *testing.T) {
@@ -179,7 +189,7 @@ Looked at 2026-11-27T12:00:00Z: 6 users of HOST through APIConnection NAMESPACE/
 			{[]string{"report", "--undeclared", "--owners"}, []Verdict{Undeclared}, exitFindings},
 			{[]string{"report", "--client", "c_late"}, []Verdict{ExpiredButThere, Expired}, exitFindings},
 			{[]string{"report", "--user", "u_3", "--client", "c_late"}, []Verdict{Expired}, exitClean},
-			{[]string{"who", "c_declared"}, []Verdict{AsDeclared}, exitClean},
+			{[]string{"who", "c_declared"}, []Verdict{Conflict, AsDeclared, Replaced}, exitFindings},
 			{[]string{"who", "c_nothing"}, nil, exitClean},
 			{[]string{"what", "u_3"}, []Verdict{Missing, Expired}, exitFindings},
 		} {
@@ -210,7 +220,7 @@ func TestReportOfOneNamespace(t *testing.T) {
 	}
 	allow(t, n.namespace, "team")
 	got = n.run(t, "report", "--as", "team", "--client", "c_declared")
-	if got.Code != exitClean || !strings.Contains(got.Out, "2 ClientBindings of namespace NAMESPACE; only clients c_declared") {
+	if got.Code != exitFindings || !strings.Contains(got.Out, "3 ClientBindings of namespace NAMESPACE; only clients c_declared") {
 		t.Errorf("with rights in the namespace: %+v", got)
 	}
 }

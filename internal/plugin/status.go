@@ -140,13 +140,13 @@ func (s *statusing) run(ctx context.Context) error {
 	found := &state{Causes: []cause{}}
 	for i := range connections.Items {
 		one := &connections.Items[i]
-		found.add("apiconnection", one, one.Status.Conditions, one.Status.ObservedGeneration)
+		found.add("apiconnection", one, one.Status.Conditions)
 		if policies := meta.FindStatusCondition(one.Status.Conditions, v1alpha1.ConditionPoliciesEnforced); policies != nil && policies.Status == metav1.ConditionFalse {
 			found.note(cause{Reason: policies.Reason, Stalled: true, Message: policies.Message}, "apiconnection", one)
 		}
 	}
 	for i := range bindings {
-		found.add("clientbinding", &bindings[i], bindings[i].Status.Conditions, bindings[i].Status.ObservedGeneration)
+		found.add("clientbinding", &bindings[i], bindings[i].Status.Conditions)
 	}
 	slices.SortStableFunc(found.Causes, func(a, b cause) int {
 		return cmp.Or(compareBool(b.Stalled, a.Stalled), cmp.Compare(len(b.Objects), len(a.Objects)), cmp.Compare(a.Reason, b.Reason))
@@ -165,10 +165,10 @@ func (s *statusing) run(ctx context.Context) error {
 }
 
 // add counts an object that is Ready, and notes why another one is not.
-func (s *state) add(kind string, object client.Object, conditions []metav1.Condition, observed int64) {
+func (s *state) add(kind string, object client.Object, conditions []metav1.Condition) {
 	ready := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
 	switch {
-	case ready == nil || observed != object.GetGeneration():
+	case ready == nil || ready.ObservedGeneration != object.GetGeneration():
 		s.note(cause{Reason: notLookedAt, Message: "The operator has not looked at the object as it is now: see whether it runs"}, kind, object)
 	case ready.Status == metav1.ConditionTrue:
 		s.Ready++

@@ -227,7 +227,7 @@ func (a *access) dial(found *v1alpha1.APIConnection, secret *corev1.Secret, allo
 func inWords(err error) error {
 	var wrong *connection.SettingsError
 	if errors.As(err, &wrong) {
-		text := strings.ReplaceAll(wrong.Message, "the operator's flag --allowed-api-hosts", "--allowed-api-hosts")
+		text := strings.NewReplacer("the operator's flag --allowed-api-hosts", "--allowed-api-hosts", "Secret environment/", "environment ", "Secret file/", "file ").Replace(wrong.Message)
 		text, _, _ = strings.Cut(text, ": have --allowed-api-hosts=")
 		return errors.New(text)
 	}

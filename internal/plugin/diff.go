@@ -9,6 +9,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -82,6 +83,7 @@ type plan struct {
 	bindings map[key]v1alpha1.ClientBinding
 	// touched are those that a manifest has, or that would be deleted; in their order.
 	touched []key
+	// refused is what would not come to pass, and why.
 	refused []string
 	// platforms are the APIs by the name of the connection.
 	platforms map[key]*platform
@@ -161,7 +163,7 @@ func (d *diffing) plan(ctx context.Context, kube client.Client, there []v1alpha1
 			return nil, err
 		}
 		if refusal != "" {
-			p.refused = append(p.refused, fmt.Sprintf("ClientBinding %s: %s", name, refusal))
+			p.refused = append(p.refused, fmt.Sprintf("refused: ClientBinding %s: %s", name, refusal))
 			continue
 		}
 		wanted, err := typed(manifest)
@@ -182,7 +184,22 @@ func (d *diffing) plan(ctx context.Context, kube client.Client, there []v1alpha1
 			return nil, err
 		}
 	}
-	return p, nil
+	return p, d.leaveOut(ctx, kube, p)
+}
+
+// leaveOut leaves out what would wait for an APIConnection that is not there, and says so.
+func (d *diffing) leaveOut(ctx context.Context, kube client.Client, p *plan) (failed error) {
+	p.touched = slices.DeleteFunc(p.touched, func(name key) bool {
+		binding := p.bindings[name]
+		_, err := d.connect(ctx, kube, p, d.connectionOf(&binding))
+		if apierrors.IsNotFound(err) {
+			p.refused = append(p.refused, fmt.Sprintf("ClientBinding %s would wait: %s", name, err))
+			return true
+		}
+		failed = errors.Join(failed, err)
+		return false
+	})
+	return failed
 }
 
 // typed reads a manifest.
@@ -214,6 +231,9 @@ func apply(ctx context.Context, kube client.Client, manifest *unstructured.Unstr
 // refusalOf tells what the API server refuses from what went wrong.
 func refusalOf(err error) (refusal string, failed error) {
 	var status apierrors.APIStatus
+	if err != nil && strings.HasPrefix(err.Error(), "failed to create typed patch object") {
+		return visible(err.Error()), nil // a field that does not exist, which the API server calls its own fault
+	}
 	if errors.As(err, &status) && status.Status().Code >= 400 && status.Status().Code < 500 && !apierrors.IsTooManyRequests(err) && !apierrors.IsUnauthorized(err) {
 		return visible(pattern.ReplaceAllString(err.Error(), "must be $1")), nil
 	}
@@ -239,7 +259,7 @@ func (d *diffing) pruned(ctx context.Context, kube client.Client, p *plan, names
 			return err
 		}
 		if refusal != "" {
-			p.refused = append(p.refused, fmt.Sprintf("deletion of ClientBinding %s: %s", name, refusal))
+			p.refused = append(p.refused, fmt.Sprintf("refused: deletion of ClientBinding %s: %s", name, refusal))
 			continue
 		}
 		at := metav1.NewTime(d.program.Now())
@@ -526,7 +546,7 @@ func (d *diffing) print(p *plan, changes []change, ownerless []string) error {
 		fmt.Fprintln(out, paint(red, "! client "+visible(cuid)+" would be left without any owner"))
 	}
 	for _, refusal := range p.refused {
-		fmt.Fprintln(out, paint(red, "! refused: "+refusal))
+		fmt.Fprintln(out, paint(red, "! "+visible(refusal)))
 	}
 	fmt.Fprintf(out, "%d relations looked at, %d of them as they are\n", len(changes), same)
 	if found {

@@ -57,7 +57,8 @@ func TestDiff(t *testing.T) {
 		manifest("e", "u_2", "c_e", false)+manifest("f", "u_2", "c_e", true)+"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")
 	write("two.yaml", manifest("g", "u_nobody", "c_e", true)+manifest("h", "u_gone", "c_e", true)+manifest("i", "u_2", "c_b", true, "suspend: true")+
 		manifest("bad", "a person", "c_e", true)+manifest("odd", "u_odd", "c_e", true)+
-		manifest("late", "u_2", "c_e", true, `expiresAt: "tomorrow"`)+manifest("case", "u_1", "C_E", true))
+		manifest("field", "u_1", "c_e", true, "isowner: true")+manifest("late", "u_2", "c_e", true, `expiresAt: "tomorrow"`)+manifest("case", "u_1", "C_E", true)+
+		manifest("waits", "u_1", "c_e", true, "connectionRef: {name: other}"))
 	write("kustomization.yaml", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nnamespace: "+n.namespace+"\nresources: [one.yaml, two.yaml]\n")
 
 	body := `+ anna (u_1) becomes owner of client C_E
@@ -76,7 +77,9 @@ func TestDiff(t *testing.T) {
     the answer is not a user in JSON
 `
 	refused := `! refused: ClientBinding NAMESPACE/bad: ClientBinding.access.delos.financial "bad" is invalid: spec.userUUID: Invalid value: "a person": must consist of letters, digits, '_' and '-' only, as in 158a190e-c4a9-4e6c-bf9b-4ef74ae345eb: copy the user's uuid from the Delos platform (not the username or e-mail address)
+! refused: ClientBinding NAMESPACE/field: failed to create typed patch object (NAMESPACE/field; access.delos.financial/v1alpha1, Kind=ClientBinding): .spec.isowner: field not declared in schema
 ! refused: ClientBinding NAMESPACE/late: ClientBinding.access.delos.financial "late" is invalid: spec.expiresAt: Invalid value: "tomorrow": must be a time in UTC as in 2026-12-31T17:00:00Z
+! ClientBinding NAMESPACE/waits would wait: reading APIConnection NAMESPACE/other (see --connection, or name the API by --url): apiconnections.access.delos.financial "other" not found
 `
 	want := result{body + "! client c_a would be left without any owner\n" + refused + "9 relations looked at, 1 of them as they are\n", exitFindings}
 	expect(t, "directory", want, n.run(t, "diff", "-f", directory))

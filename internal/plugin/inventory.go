@@ -53,6 +53,7 @@ const unknown v1alpha1.Access = "Unknown"
 
 // entry is one relation, declared or not, or a further ClientBinding that declares it.
 type entry struct {
+	// Client is "" where an answer may hide access to any client.
 	Client     string          `json:"client"`
 	ClientName string          `json:"clientName,omitempty"`
 	User       string          `json:"user"`
@@ -95,6 +96,10 @@ func compare(declared []v1alpha1.ClientBinding, people []person, now time.Time) 
 	}
 	var entries []entry
 	for _, one := range people {
+		if one.Problem != "" && !one.Absent {
+			// What else the user has is not known, so that nothing is shown to be as declared.
+			entries = append(entries, entry{User: one.UUID, Username: one.Username, UserStatus: one.Status, Declared: v1alpha1.AccessNone, Actual: unknown, Verdict: Unreadable, Why: one.Problem})
+		}
 		for cuid := range users[one.UUID] {
 			entries = append(entries, one.at(cuid).judged(bindings[pair{one.UUID, cuid}], now)...)
 		}

@@ -198,11 +198,6 @@ func (r *reporting) make(ctx context.Context) (*report, error) {
 		}
 	}
 	made.UsersRead = len(people)
-	for _, one := range people {
-		if one.Problem != "" && !one.Absent {
-			made.Notes = append(made.Notes, fmt.Sprintf("what user %q has could not be read in full: %s", one.UUID, one.Problem))
-		}
-	}
 	slices.Sort(made.Notes)
 	for _, one := range compare(declared, people, r.program.Now()) {
 		if r.wanted(one) {
@@ -258,8 +253,10 @@ func (r *reporting) asked(user, cuid string) bool {
 }
 
 func (r *reporting) wanted(one entry) bool {
-	owner := one.Actual == v1alpha1.AccessOwner || one.Declared == v1alpha1.AccessOwner
-	return r.asked(one.User, one.Client) && (!r.owners || owner) && (!r.undeclared || one.Verdict == Undeclared)
+	// What cannot be read may be access as owner, and that of anybody.
+	owner := one.Actual == v1alpha1.AccessOwner || one.Declared == v1alpha1.AccessOwner || one.Actual == unknown
+	undeclared := one.Verdict == Undeclared || one.Verdict == Unreadable && one.Binding == ""
+	return (one.Client == "" || r.asked(one.User, one.Client)) && (!r.owners || owner) && (!r.undeclared || undeclared)
 }
 
 // peopleOf reads all users that were asked for: those that the API lists, and those for whom something is declared.
@@ -310,7 +307,7 @@ func (r *reporting) columns(made *report, out io.Writer, wide bool) error {
 	}
 	fmt.Fprintln(table, strings.Join(heading, "\t"))
 	for _, one := range made.Entries {
-		cells := []string{string(one.Verdict), one.Client, one.User, string(one.Declared), string(one.Actual), cmp.Or(one.Binding, "-")}
+		cells := []string{string(one.Verdict), cmp.Or(one.Client, "-"), one.User, string(one.Declared), string(one.Actual), cmp.Or(one.Binding, "-")}
 		if wide {
 			cells = append(cells, one.ClientName, one.Username, one.UserStatus, one.Requester, shown(one.DeclaredSince), shown(one.ExpiresAt), one.Justification, one.Why)
 		}

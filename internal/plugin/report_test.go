@@ -131,7 +131,7 @@ Looked at 2026-11-27T12:00:00Z: 6 users of HOST through APIConnection NAMESPACE/
 		if err := json.Unmarshal([]byte(n.run(t, "report", "-o", "json", "--owners").Out), &made); err != nil {
 			t.Fatal(err)
 		}
-		expect(t, "counts", map[Verdict]int{Undeclared: 1, OtherKind: 1, Missing: 2, Held: 1, Suspended: 1, Conflict: 1, Unreadable: 1, AsDeclared: 1, Replaced: 1}, made.Counts)
+		expect(t, "counts", map[Verdict]int{Undeclared: 1, OtherKind: 1, Missing: 2, Held: 1, Suspended: 1, Conflict: 1, Unreadable: 2, AsDeclared: 1, Replaced: 1}, made.Counts)
 		last := made.Entries[len(made.Entries)-2]
 		last.DeclaredSince = nil
 		at := now.Add(time.Hour)
@@ -208,6 +208,18 @@ Looked at 2026-11-27T12:00:00Z: 6 users of HOST through APIConnection NAMESPACE/
 	})
 	if n.Count(delossim.OpRelate)+n.Count(delossim.OpUnrelate) > 0 {
 		t.Error("a report changed something")
+	}
+}
+
+// TestReportOfWhatCannotBeRead: an answer that cannot be read may hide any access, so no part of a report is clean.
+func TestReportOfWhatCannotBeRead(t *testing.T) {
+	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "u_1", Relations: map[string]bool{"c_1": true}}}})
+	n.Inject(delossim.Fault{Op: delossim.OpUser, Failure: delossim.Answer{Body: `{}`}})
+	for _, arguments := range [][]string{{"report"}, {"report", "--undeclared", "--owners"}, {"who", "c_1"}, {"what", "u_1"}} {
+		got := n.run(t, arguments...)
+		if got.Code != exitFindings || !strings.Contains(got.Out, "Unreadable   -        u_1    None       Unknown") {
+			t.Errorf("%s: %+v", arguments, got)
+		}
 	}
 }
 

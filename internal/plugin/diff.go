@@ -145,11 +145,6 @@ func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (cha
 		if err := d.outcome(ctx, kube, platform, &made, members[of]); err != nil {
 			return nil, err
 		}
-		if made.before == v1alpha1.AccessNone && made.then != v1alpha1.AccessNone {
-			if err := platform.noteAlmost(ctx, &made); err != nil {
-				return nil, err
-			}
-		}
 		changes = append(changes, made)
 	}
 	slices.SortFunc(changes, func(a, b change) int {
@@ -158,8 +153,11 @@ func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (cha
 	return changes, nil
 }
 
-// noteAlmost notes of a client to which access is given that the API has it in another case only.
+// noteAlmost notes of a client to which access would be given that the API has it in another case only.
 func (p *platform) noteAlmost(ctx context.Context, made *change) (err error) {
+	if made.before != v1alpha1.AccessNone || made.then == v1alpha1.AccessNone {
+		return nil
+	}
 	if p.names == nil {
 		if p.names, _, err = p.clientNames(ctx); err != nil {
 			return err
@@ -189,7 +187,7 @@ func (d *diffing) outcome(ctx context.Context, kube client.Client, platform *pla
 	default:
 		made.then = accessOf(holder.Spec.IsOwner)
 	}
-	return nil
+	return platform.noteAlmost(ctx, made)
 }
 
 // holder is the oldest of the members that is allowed and has not ended, as for the operator. What keeps others from it is noted.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/zapr"
+	"go.opentelemetry.io/otel/trace"
 	uberzap "go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -45,6 +46,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/leading"
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 	"github.com/delos-financial/clientbinding-operator/internal/secretwatch"
+	"github.com/delos-financial/clientbinding-operator/internal/tracing"
 	"github.com/delos-financial/clientbinding-operator/internal/watchhealth"
 )
 
@@ -206,11 +208,17 @@ func run(ctx context.Context, s settings) error {
 	metricsregistry.Registry.MustRegister(metrics.NewWatches(watches.Kinds(), func() map[string]error {
 		return watches.Problems(ctx, mgr.GetCache())
 	}))
+	spans, err := tracing.FromEnvironment(ctx, name, build.Version, ctrl.Log)
+	if err != nil {
+		// No access depends on it.
+		ctrl.Log.Info("WARNING: tracing is off", "error", err.Error())
+	}
+	defer spans.End(ctx)
 	policies := reconcilers.NewPolicies(mgr.GetAPIReader())
 	if err := errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("watches", watches.Check(mgr.GetCache())),
-		register(ctx, mgr, s, policies, lease),
+		register(ctx, mgr, s, parts{policies: policies, lease: lease, tracer: spans.Tracer}),
 	); err != nil {
 		return err
 	}
@@ -310,8 +318,15 @@ func options(s settings) ctrl.Options {
 	}
 }
 
+// parts are made before the others are registered.
+type parts struct {
+	policies *reconcilers.Policies
+	lease    *leading.Lock
+	tracer   trace.Tracer
+}
+
 // register hands every part what it needs.
-func register(ctx context.Context, mgr ctrl.Manager, s settings, policies *reconcilers.Policies, lease *leading.Lock) error {
+func register(ctx context.Context, mgr ctrl.Manager, s settings, made parts) error {
 	measured := metrics.New(metricsregistry.Registry)
 	pool := connection.NewPool(connection.Options{
 		AllowHTTPLoopback: s.allowHTTPLoopback,
@@ -319,6 +334,7 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings, policies *recon
 		UserAgent:         userAgent(thisBuild()),
 		Proxy:             http.ProxyFromEnvironment,
 		Now:               time.Now,
+		Tracer:            made.tracer,
 		Metrics:           measured,
 	})
 	secrets, err := secretwatch.New(ctx, mgr.GetConfig())
@@ -330,22 +346,22 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings, policies *recon
 	writes := &reconcilers.Writes{Kube: mgr.GetClient(), Live: mgr.GetAPIReader()}
 	brake := &reconcilers.Brake{Writes: writes, Events: recorder}
 	bindings := &reconcilers.ClientBindingReconciler{
-		Kube: mgr.GetClient(), Writes: writes, Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake, Metrics: measured, DryRun: s.dryRun,
+		Kube: mgr.GetClient(), Writes: writes, Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake, Metrics: measured, Tracer: made.tracer, DryRun: s.dryRun,
 	}
 	if s.leaderElect {
-		bindings.Leads = lease.Leads
+		bindings.Leads = made.lease.Leads
 	}
 	identity := reconcilers.WhoAmI(ctx, mgr.GetConfig())
-	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Writes: writes, Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule, Policies: policies}
+	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Writes: writes, Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule, Tracer: made.tracer, Policies: made.policies}
 	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Writes: writes, Live: mgr.GetAPIReader(), Connections: s.connections, Secrets: secrets, Identity: identity, Brake: brake, Events: recorder, Now: time.Now, DryRun: s.dryRun}
 	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
 		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
 	}, time.Now))
-	metricsregistry.Registry.MustRegister(metrics.NewPolicies(policies.Found), metrics.NewBuild(thisBuild()))
+	metricsregistry.Registry.MustRegister(metrics.NewPolicies(made.policies.Found), metrics.NewBuild(thisBuild()))
 	return errors.Join(
 		bindings.SetupWithManager(ctx, mgr, controller.TypedOptions[connection.Relation]{MaxConcurrentReconciles: s.concurrent}),
 		connections.SetupWithManager(mgr, secrets.Changes(), controller.Options{MaxConcurrentReconciles: connectionWorkers}),
 		usage.SetupWithManager(mgr, secrets.Changes()),
-		mgr.Add(policies),
+		mgr.Add(made.policies),
 	)
 }

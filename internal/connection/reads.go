@@ -20,6 +20,8 @@ type reads struct {
 }
 
 type sharedRead struct {
+	// read is in the trace of whoever asked first.
+	read func() (*delos.User, error)
 	done chan struct{}
 	user *delos.User
 	err  error
@@ -51,20 +53,23 @@ func (r *reads) join(ctx context.Context, uuid string) *sharedRead {
 	if waiting != nil {
 		return waiting
 	}
-	shared := &sharedRead{done: make(chan struct{})}
+	shared := &sharedRead{
+		read: func() (*delos.User, error) { return r.read(ctx, uuid) },
+		done: make(chan struct{}),
+	}
 	if underWay {
 		r.next[uuid] = shared
 		return shared
 	}
 	r.next[uuid] = nil
-	go r.run(ctx, uuid, shared)
+	go r.run(uuid, shared)
 	return shared
 }
 
 // run reads until nobody waits for a further read of the user.
-func (r *reads) run(ctx context.Context, uuid string, shared *sharedRead) {
+func (r *reads) run(uuid string, shared *sharedRead) {
 	for shared != nil {
-		shared.user, shared.err = r.read(ctx, uuid)
+		shared.user, shared.err = shared.read()
 		close(shared.done)
 		shared = r.advance(uuid)
 	}

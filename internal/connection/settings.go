@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -46,6 +47,8 @@ type Options struct {
 	// AfterFunc calls a function once a time has passed by that clock, and returns what keeps it from being called;
 	// time.AfterFunc when nil.
 	AfterFunc AfterFunc
+	// Tracer makes a span of each request; nil for none. See delos.Config.
+	Tracer trace.Tracer
 	// Metrics count calls and what becomes of sessions.
 	Metrics *metrics.Metrics
 }
@@ -165,6 +168,7 @@ func (s settings) config(options Options) (delos.Config, error) {
 		UserAgent:   options.UserAgent,
 		Now:         options.Now,
 		Proxy:       options.Proxy,
+		Tracer:      options.Tracer,
 		Guard:       guard(s, options),
 	}, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -44,6 +46,8 @@ type APIConnectionReconciler struct {
 	Schedule Schedule
 	// Policies tells whether the admission policies are enforced; nil to say nothing of it.
 	Policies *Policies
+	// Tracer makes a span of each run; nil when tracing is off.
+	Tracer trace.Tracer
 	// Writes remembers what this process wrote.
 	Writes *Writes
 }
@@ -52,6 +56,16 @@ type APIConnectionReconciler struct {
 
 // Reconcile opens or closes the session of one APIConnection.
 func (r *APIConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if r.Tracer == nil {
+		return r.reconcile(ctx, request)
+	}
+	ctx, span := beginSpan(ctx, r.Tracer, "connection", attribute.String("clientbinding.connection", request.String()))
+	result, err := r.reconcile(ctx, request)
+	endSpan(span, err)
+	return result, err
+}
+
+func (r *APIConnectionReconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	found := &v1alpha1.APIConnection{}
 	if err := r.Kube.Get(ctx, request.NamespacedName, found); err != nil {
 		if apierrors.IsNotFound(err) {

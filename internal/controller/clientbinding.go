@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -52,6 +54,8 @@ type ClientBindingReconciler struct {
 	Writes *Writes
 	// Metrics count what was let go without a look.
 	Metrics *metrics.Metrics
+	// Tracer makes a span of each run; nil when tracing is off.
+	Tracer trace.Tracer
 	// Leads reports whether this process leads, right before each write; nil where it always does.
 	Leads func() bool
 	// DryRun has the operator only say what it would do.
@@ -119,6 +123,17 @@ func (m *memory) tidy(key connection.Relation, members int) {
 // Reconcile brings one relation a step further: it gathers the facts, and takes the steps that relation.Decide asks for
 // until that has nothing more to ask.
 func (r *ClientBindingReconciler) Reconcile(ctx context.Context, key connection.Relation) (ctrl.Result, error) {
+	if r.Tracer == nil {
+		return r.reconcile(ctx, key)
+	}
+	ctx, span := beginSpan(ctx, r.Tracer, "relation",
+		attribute.String("clientbinding.user", key.UserUUID), attribute.String("clientbinding.cuid", key.CUID), attribute.String("clientbinding.host", key.Host))
+	result, err := r.reconcile(ctx, key)
+	endSpan(span, err)
+	return result, err
+}
+
+func (r *ClientBindingReconciler) reconcile(ctx context.Context, key connection.Relation) (ctrl.Result, error) {
 	run, err := r.gather(ctx, key)
 	if err != nil {
 		return ctrl.Result{}, err

@@ -22,6 +22,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Operation names a call of the API in errors and records.
@@ -82,6 +85,8 @@ type Config struct {
 	// Admit, if set, is asked before the client makes a call by itself to find out what an answer was about, and returns
 	// how long the API must not be called.
 	Admit func() time.Duration
+	// Tracer, if set, makes a span of each request, whose context is sent as the header traceparent (W3C Trace Context).
+	Tracer trace.Tracer
 	// Renewed, if set, is told when a new access token expires.
 	Renewed func(expires time.Time)
 }
@@ -249,8 +254,20 @@ func (c *Client) noteAccepted(token string, err error) {
 	}
 }
 
-// exchange sends one request and reads its whole answer. It is the only place that talks HTTP.
+// exchange sends one request and reads its whole answer, within a span if there is tracing.
 func (c *Client) exchange(ctx context.Context, via *http.Transport, call call, token string) (answer, error) {
+	call.requestID = cmp.Or(call.requestID, rand.Text())
+	if c.config.Tracer == nil {
+		return c.roundTrip(ctx, via, call, token)
+	}
+	ctx, span := c.beginSpan(ctx, call)
+	got, err := c.roundTrip(ctx, via, call, token)
+	endSpan(span, got, err)
+	return got, err
+}
+
+// roundTrip is the only place that talks HTTP.
+func (c *Client) roundTrip(ctx context.Context, via *http.Transport, call call, token string) (answer, error) {
 	if c.config.Pace != nil {
 		if err := c.config.Pace(ctx); err != nil {
 			return answer{}, c.transportError(ctx, call.operation, "", err)
@@ -258,22 +275,21 @@ func (c *Client) exchange(ctx context.Context, via *http.Transport, call call, t
 	}
 	limited, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	requestID := cmp.Or(call.requestID, rand.Text())
 	status := 0
 	defer c.count(call.operation, &status)()
 	failed := func(err error) error {
-		return c.transportError(ctx, call.operation, requestID, err)
+		return c.transportError(ctx, call.operation, call.requestID, err)
 	}
-	request, err := c.request(limited, call, token, requestID)
+	request, err := c.request(limited, call, token)
 	if err != nil {
-		return answer{}, &Error{Operation: call.operation, Kind: KindInvalid, Text: err.Error(), RequestID: requestID}
+		return answer{}, &Error{Operation: call.operation, Kind: KindInvalid, Text: err.Error(), RequestID: call.requestID}
 	}
 	response, err := via.RoundTrip(request)
 	if err != nil {
 		return answer{}, failed(err)
 	}
 	defer response.Body.Close()
-	got := answer{requestID: requestID, status: response.StatusCode, header: response.Header}
+	got := answer{requestID: call.requestID, status: response.StatusCode, header: response.Header}
 	if err := got.read(response.Body, call); err != nil {
 		return answer{}, failed(err)
 	}
@@ -290,7 +306,7 @@ func (c *Client) count(operation Operation, status *int) func() {
 	return func() { done(*status, c.config.Now().Sub(began)) }
 }
 
-func (c *Client) request(ctx context.Context, call call, token, requestID string) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, call call, token string) (*http.Request, error) {
 	target, err := resolve(c.config.BaseURL, call.path)
 	if err != nil {
 		return nil, err
@@ -308,7 +324,10 @@ func (c *Client) request(ctx context.Context, call call, token, requestID string
 	}
 	request.Header.Set("Accept", contentTypeJSON)
 	request.Header.Set("User-Agent", c.config.UserAgent)
-	request.Header.Set(requestIDHeader, requestID)
+	request.Header.Set(requestIDHeader, call.requestID)
+	if c.config.Tracer != nil {
+		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(request.Header))
+	}
 	if call.body != nil {
 		request.Header.Set("Content-Type", contentTypeJSON)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jonboulle/clockwork"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -103,6 +104,8 @@ type world struct {
 	brake       *Brake
 	writes      *Writes
 	recorder    *events.FakeRecorder
+	// tracer makes spans since the operator was last started; nil for none.
+	tracer trace.Tracer
 	// registry has the metrics since the operator was last started.
 	registry *prometheus.Registry
 	// reconciler of the bindings since the operator was last started.
@@ -136,9 +139,9 @@ func (w *world) restart() {
 	w.brake = &Brake{Writes: w.writes, Events: w.recorder}
 	w.registry = prometheus.NewRegistry()
 	counters := metrics.New(w.registry)
-	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: w.clock.Now, AfterFunc: w.afterFunc, Metrics: counters})
+	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: w.clock.Now, AfterFunc: w.afterFunc, Tracer: w.tracer, Metrics: counters})
 	w.pool.OnTurn(func(connection.Relation, int) {})
-	w.reconciler = &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake, Metrics: counters, Writes: w.writes}
+	w.reconciler = &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake, Metrics: counters, Writes: w.writes, Tracer: w.tracer}
 }
 
 func (w *world) afterFunc(wait time.Duration, f func()) func() bool {

@@ -33,6 +33,8 @@ type Call struct {
 	UserAgent string `json:"userAgent,omitempty"`
 	// RequestID is the caller's X-Request-Id, if it sent one.
 	RequestID string `json:"requestId,omitempty"`
+	// Traceparent is the trace that the caller says the call belongs to (W3C Trace Context).
+	Traceparent string `json:"traceparent,omitempty"`
 }
 
 // Summary counts calls by operation. All calls count, also those refused, spoiled or dropped.
@@ -129,17 +131,18 @@ func newRecord(keep int) record {
 // add notes a call and returns it.
 func (r *record) add(req request, at time.Time, status int, applied bool) Call {
 	call := Call{
-		Op:        req.op,
-		Method:    req.method,
-		Path:      req.path,
-		User:      req.user,
-		CUID:      req.cuid,
-		IsOwner:   req.isOwner,
-		Status:    status,
-		Applied:   applied,
-		Time:      at,
-		UserAgent: req.header.Get("User-Agent"),
-		RequestID: req.header.Get("X-Request-Id"),
+		Op:          req.op,
+		Method:      req.method,
+		Path:        req.path,
+		User:        req.user,
+		CUID:        req.cuid,
+		IsOwner:     req.isOwner,
+		Status:      status,
+		Applied:     applied,
+		Time:        at,
+		UserAgent:   req.header.Get("User-Agent"),
+		RequestID:   req.header.Get("X-Request-Id"),
+		Traceparent: req.header.Get("traceparent"),
 	}
 	r.counts[call.Op]++
 	if len(r.calls) < r.keep {

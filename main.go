@@ -73,6 +73,7 @@ type settings struct {
 	defaultConnection string
 	namespaces        string
 	connections       reconcilers.Connections
+	auditLog          string
 	version           bool
 	logging           zap.Options
 }
@@ -94,6 +95,7 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", connection.DocumentedHost, "Comma-separated globs of the hosts, or host:port, to which APIConnections may lead, such as *.example.com; * for any. The default is the staging platform: name the production platform here. Through a proxy, and for addresses of this machine or of its network only, a glob has to name the host or its domain.")
 	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection that ClientBindings use which name none; when empty, it is the one called default in their own namespace.")
 	flags.StringVar(&s.namespaces, "namespaces", "", "Comma-separated names of the namespaces that the operator serves. It then needs no rights in others; see config/namespaced. All when the flag is not given.")
+	flags.StringVar(&s.auditLog, "audit-log", "-", "File to which the audit lines are appended, for who gave and took which access; - for the operator's log. It can be renamed at any time: there is a new one then.")
 	flags.BoolVar(&s.version, "version", false, "Print version, commit and version of Go, and end.")
 	s.logging.BindFlags(flags)
 	clusterconfig.RegisterFlags(flags)
@@ -134,6 +136,18 @@ func (s *settings) parseConnections(flags *flag.FlagSet) (err error) {
 		return fmt.Errorf("--default-connection is in namespace %s, which --namespaces does not name", shared)
 	}
 	return nil
+}
+
+// audit is the file of --audit-log; nil for the log.
+func (s settings) audit() (*reconcilers.AuditFile, error) {
+	if s.auditLog == "-" {
+		return nil, nil
+	}
+	file, err := reconcilers.OpenAuditFile(s.auditLog, time.Now)
+	if err != nil {
+		return nil, fmt.Errorf("--audit-log: %w: name a file that the operator may write, or - for its log", err)
+	}
+	return file, nil
 }
 
 // hosts are the globs of --allowed-api-hosts.
@@ -180,6 +194,10 @@ func run(ctx context.Context, s settings) error {
 	build := thisBuild()
 	ctrl.Log.Info("starting", "version", build.Version, "commit", build.Commit, "go", build.Go,
 		"allowedAPIHosts", s.allowedHosts, "dryRun", s.dryRun)
+	audit, err := s.audit()
+	if err != nil {
+		return err
+	}
 	config, err := clusterconfig.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster (see --kubeconfig): %w", err)
@@ -218,7 +236,7 @@ func run(ctx context.Context, s settings) error {
 	if err := errors.Join(
 		mgr.AddHealthzCheck("ping", healthz.Ping),
 		mgr.AddReadyzCheck("watches", watches.Check(mgr.GetCache())),
-		register(ctx, mgr, s, parts{policies: policies, lease: lease, tracer: spans.Tracer}),
+		register(ctx, mgr, s, parts{policies: policies, lease: lease, audit: audit, tracer: spans.Tracer}),
 	); err != nil {
 		return err
 	}
@@ -322,6 +340,7 @@ func options(s settings) ctrl.Options {
 type parts struct {
 	policies *reconcilers.Policies
 	lease    *leading.Lock
+	audit    *reconcilers.AuditFile
 	tracer   trace.Tracer
 }
 
@@ -346,7 +365,7 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings, made parts) err
 	writes := &reconcilers.Writes{Kube: mgr.GetClient(), Live: mgr.GetAPIReader()}
 	brake := &reconcilers.Brake{Writes: writes, Events: recorder}
 	bindings := &reconcilers.ClientBindingReconciler{
-		Kube: mgr.GetClient(), Writes: writes, Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake, Metrics: measured, Tracer: made.tracer, DryRun: s.dryRun,
+		Kube: mgr.GetClient(), Writes: writes, Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake, Metrics: measured, Audit: made.audit, Tracer: made.tracer, DryRun: s.dryRun,
 	}
 	if s.leaderElect {
 		bindings.Leads = made.lease.Leads

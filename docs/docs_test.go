@@ -48,12 +48,15 @@ func TestEveryAuditKeyIsExplained(t *testing.T) {
 	var keys []string
 	for _, file := range source(t, "internal/controller/clientbinding_audit.go") {
 		ast.Inspect(file, func(node ast.Node) bool {
-			call, is := node.(*ast.CallExpr)
-			if !is || name(call.Fun) != "Info" {
+			line, is := node.(*ast.CompositeLit)
+			if !is || len(line.Elts)%2 != 0 {
 				return true
 			}
-			for i := 1; i < len(call.Args); i += 2 {
-				key, isLiteral := text(call.Args[i])
+			if _, isList := line.Type.(*ast.ArrayType); !isList {
+				return true
+			}
+			for i := 0; i < len(line.Elts); i += 2 {
+				key, isLiteral := text(line.Elts[i])
 				if !isLiteral {
 					t.Fatal("a key of the audit lines is no literal")
 				}
@@ -63,6 +66,35 @@ func TestEveryAuditKeyIsExplained(t *testing.T) {
 		})
 	}
 	compare(t, "audit key", keys, firstColumn(t, operations, "key"))
+}
+
+// TestEveryLogLineIsExplained compares the table of log lines with the literals that the operator logs.
+func TestEveryLogLineIsExplained(t *testing.T) {
+	var lines []string
+	for _, pattern := range []string{"*.go", "internal/controller/*.go", "internal/connection/*.go", "internal/secretwatch/*.go", "internal/tracing/*.go", "internal/watchhealth/*.go"} {
+		for _, file := range source(t, pattern) {
+			ast.Inspect(file, func(node ast.Node) bool {
+				call, is := node.(*ast.CallExpr)
+				if !is || len(call.Args) == 0 {
+					return true
+				}
+				at := map[string]int{"Info": 0, "Error": 1}
+				position, logs := at[name(call.Fun)]
+				if !logs || position >= len(call.Args) {
+					return true
+				}
+				line, isLiteral := text(call.Args[position])
+				if !isLiteral {
+					t.Errorf("a line of the log is no literal, in %s", pattern)
+				}
+				if !slices.Contains(lines, line) {
+					lines = append(lines, line)
+				}
+				return true
+			})
+		}
+	}
+	compare(t, "log line", lines, firstColumn(t, "docs/logs-and-traces.md", "line"))
 }
 
 // TestEveryMetricIsExplained compares the table of metrics with those that are registered.

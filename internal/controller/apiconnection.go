@@ -219,6 +219,7 @@ func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alph
 	if err := r.patchStatus(ctx, before, is); err != nil {
 		return retryConflict(err)
 	}
+	logChange(ctx, before.Status.Conditions, is.Status.Conditions)
 	announce(r.Events, is, before.Status.Conditions, is.Status.Conditions, end.message)
 	return ctrl.Result{RequeueAfter: wait}, nil
 }

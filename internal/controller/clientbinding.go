@@ -54,6 +54,8 @@ type ClientBindingReconciler struct {
 	Writes *Writes
 	// Metrics count what was let go without a look.
 	Metrics *metrics.Metrics
+	// Audit takes the audit lines; nil where they go to the log.
+	Audit *AuditFile
 	// Tracer makes a span of each run; nil when tracing is off.
 	Tracer trace.Tracer
 	// Leads reports whether this process leads, right before each write; nil where it always does.

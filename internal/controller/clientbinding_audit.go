@@ -91,18 +91,20 @@ func (r *run) audited(ctx context.Context, m *member, record auditRecord, operat
 	return err
 }
 
-// writeAudit writes one audit line. docs/operations.md documents its keys, which are not to change.
+// writeAudit writes one audit line, to the audit file if there is one. What the file does not take is written to the log, as an error: no
+// access changes without a line, and none is kept because a disk is full. docs/operations.md documents the keys, which are not to change.
 func (r *run) writeAudit(ctx context.Context, m *member, record auditRecord) {
 	binding := m.is()
 	host, connection := "", m.name.String()
 	if claim := binding.Status.Claim; claim != nil {
 		host, connection = claim.Connection.Host, claim.Connection.Namespace+"/"+claim.Connection.Name
 	}
-	ctrl.LoggerFrom(ctx).Info("audit", "audit", true,
+	line := []any{
+		"audit", true,
 		"action", record.action,
 		"outcome", record.outcome,
 		"failure", record.failure,
-		"binding", binding.Namespace+"/"+binding.Name,
+		"binding", binding.Namespace + "/" + binding.Name,
 		"uid", string(binding.UID),
 		"generation", binding.Generation,
 		"requestedBy", cut(binding.Annotations[v1alpha1.RequestedByAnnotation], 256),
@@ -113,7 +115,15 @@ func (r *run) writeAudit(ctx context.Context, m *member, record auditRecord) {
 		"connection", connection,
 		"host", host,
 		"requestID", cmp.Or(record.requestID, "none"),
-	)
+	}
+	if r.Audit == nil {
+		ctrl.LoggerFrom(ctx).Info("audit", line...)
+		return
+	}
+	if err := r.Audit.write(line); err != nil {
+		r.Metrics.AuditFailed()
+		ctrl.LoggerFrom(ctx).Error(err, "audit", line...)
+	}
 }
 
 func auditLevel(access v1alpha1.Access) string {

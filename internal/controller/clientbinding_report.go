@@ -121,7 +121,8 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 	if m.says(end) && !m.was().RunRequested(m.cached.Annotations) {
 		return 0, nil
 	}
-	end.log(ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithValues("binding", client.ObjectKeyFromObject(m.cached).String())))
+	ctx = ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithValues("binding", client.ObjectKeyFromObject(m.cached).String()))
+	end.log(ctx)
 	status := &m.edit().Status
 	r.noteFacts(i, outcome)
 	if outcome.State == relation.Gone {
@@ -149,6 +150,7 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 		return 0, err
 	}
 	delete(r.known.confirmed, m.cached.UID)
+	logChange(ctx, m.was().Conditions, m.binding.Status.Conditions)
 	r.tell(m, end.message)
 	return wait, nil
 }
@@ -386,6 +388,7 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 		// It may have been let go before, and that was told then.
 		return client.IgnoreNotFound(err)
 	}
+	ctrl.LoggerFrom(ctx).Info("let go", "binding", client.ObjectKeyFromObject(m.cached).String(), "reason", string(eventOf(outcome.Why)), "message", note)
 	r.Writes.forget(m.cached.UID)
 	if outcome.Why == relation.GivenUp {
 		r.Metrics.Connection(m.name.String()).ReleasedUnread()

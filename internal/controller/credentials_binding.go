@@ -27,8 +27,8 @@ func (r *UsageReconciler) keepRights(ctx context.Context, namespace string) erro
 		verb, err = "patch", r.patchFinalizer(ctx, binding, controllerutil.AddFinalizer)
 	}
 	if apierrors.IsForbidden(err) {
-		ctrl.LoggerFrom(ctx).Info("RoleBinding "+CredentialsRole+" would not stay when its namespace is deleted: the operator may not "+verb+" it",
-			"namespace", namespace)
+		ctrl.LoggerFrom(ctx).Info("the RoleBinding that gives the right to Secrets would not stay when its namespace is deleted: the operator lacks a right to it",
+			"namespace", namespace, "roleBinding", CredentialsRole, "verb", verb)
 		return nil
 	}
 	return client.IgnoreNotFound(err)

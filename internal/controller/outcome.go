@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
@@ -243,4 +244,17 @@ func (o outcome) log(ctx context.Context) {
 	if o.cause != nil {
 		ctrl.LoggerFrom(ctx).Info("the Delos API did not do as asked", "reason", o.reason, "error", o.cause.Error())
 	}
+}
+
+// logChange writes down that the status or the reason of Ready changed.
+func logChange(ctx context.Context, was, is []metav1.Condition) {
+	former, ready := meta.FindStatusCondition(was, v1alpha1.ConditionReady), meta.FindStatusCondition(is, v1alpha1.ConditionReady)
+	before := ""
+	if former != nil {
+		before = former.Reason
+	}
+	if ready == nil || former != nil && former.Reason == ready.Reason && former.Status == ready.Status {
+		return
+	}
+	ctrl.LoggerFrom(ctx).Info("Ready changed", "ready", ready.Status, "reason", ready.Reason, "before", before, "message", ready.Message)
 }

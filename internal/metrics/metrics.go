@@ -14,15 +14,16 @@ const namespace = "clientbinding"
 // Metrics are the operator's metrics. All of them carry the label connection, namespace/name of an
 // APIConnection; no label has a value that comes from the API, a user or a client.
 type Metrics struct {
-	calls    *prometheus.CounterVec
-	duration *prometheus.HistogramVec
-	inFlight *prometheus.GaugeVec
-	waits    *prometheus.CounterVec
-	ready    *prometheus.GaugeVec
-	outages  *prometheus.CounterVec
-	expires  *prometheus.GaugeVec
-	drifts   *prometheus.CounterVec
-	unread   *prometheus.CounterVec
+	calls     *prometheus.CounterVec
+	duration  *prometheus.HistogramVec
+	inFlight  *prometheus.GaugeVec
+	waits     *prometheus.CounterVec
+	ready     *prometheus.GaugeVec
+	outages   *prometheus.CounterVec
+	expires   *prometheus.GaugeVec
+	drifts    *prometheus.CounterVec
+	unread    *prometheus.CounterVec
+	unwritten prometheus.Counter
 }
 
 // New returns metrics that are registered.
@@ -67,7 +68,11 @@ func New(registerer prometheus.Registerer) *Metrics {
 		Name: prometheus.BuildFQName(namespace, "", "released_unread_total"),
 		Help: "How often a deleted ClientBinding without a status was let go although nobody could read whether its access exists.",
 	}, []string{"connection"})
-	registerer.MustRegister(m.calls, m.duration, m.inFlight, m.waits, m.ready, m.outages, m.expires, m.drifts, m.unread)
+	m.unwritten = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: prometheus.BuildFQName(namespace, "", "audit_failures_total"),
+		Help: "How many audit lines could not be written to the file of --audit-log; they are in the log.",
+	})
+	registerer.MustRegister(m.unwritten, m.calls, m.duration, m.inFlight, m.waits, m.ready, m.outages, m.expires, m.drifts, m.unread)
 	return m
 }
 
@@ -119,6 +124,9 @@ func (c *Connection) Drift() { c.metrics.drifts.WithLabelValues(c.name).Inc() }
 
 // ReleasedUnread counts a ClientBinding that was let go although its access could not be read.
 func (c *Connection) ReleasedUnread() { c.metrics.unread.WithLabelValues(c.name).Inc() }
+
+// AuditFailed counts an audit line that the audit file did not take.
+func (m *Metrics) AuditFailed() { m.unwritten.Inc() }
 
 // Forget removes the metrics of a connection that is no more.
 func (c *Connection) Forget() {

@@ -29,6 +29,8 @@ type echo struct {
 	mu      sync.Mutex
 	calls   int
 	secrets map[string]bool
+	// over: from now on it only passes calls on.
+	over bool
 }
 
 // failures are the statuses of the answers that repeat secrets. A login is only answered with the last of them,
@@ -42,7 +44,7 @@ func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	e.remember(sent...)
 	e.calls++
-	spoil, status := e.calls%3 == 0, failures[e.calls/3%len(failures)]
+	spoil, status := !e.over && e.calls%3 == 0, failures[e.calls/3%len(failures)]
 	e.mu.Unlock()
 	if strings.HasSuffix(r.URL.Path, "/login") {
 		status = http.StatusBadGateway

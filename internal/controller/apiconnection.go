@@ -117,7 +117,7 @@ func (r *APIConnectionReconciler) secret(ctx context.Context, of *v1alpha1.APICo
 	if apierrors.IsNotFound(err) {
 		r.Pool.Close(client.ObjectKeyFromObject(of))
 		return nil, &outcome{reason: v1alpha1.ReasonSecretNotFound, stalled: true, message: fmt.Sprintf(
-			"Secret %s does not exist: create it with the keys login and password, or token", name)}, nil
+			"Secret %s does not exist: create it with the keys login and password, or token, or correct spec.credentials.secretRef", name)}, nil
 	}
 	if err != nil && r.Pool.Session(of) == nil {
 		// Nothing works without it, and so it has to be said.

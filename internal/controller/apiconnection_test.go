@@ -96,7 +96,7 @@ func TestConnection(t *testing.T) {
 		},
 		"no Secret": {
 			want: func(w *world) []condition {
-				return stuck("SecretNotFound", "Secret "+w.namespace+"/delos-credentials does not exist: create it with the keys login and password, or token. Tried again within a minute", 0, 0)
+				return stuck("SecretNotFound", "Secret "+w.namespace+"/delos-credentials does not exist: create it with the keys login and password, or token, or correct spec.credentials.secretRef. Tried again within a minute", 0, 0)
 			},
 			wait: time.Minute,
 		},

@@ -37,7 +37,7 @@ func TestConnectionThatCannotBeUsed(t *testing.T) {
 	}{
 		"there is none": {
 			want: func(w *world) []condition {
-				return failing("ConnectionNotFound", "Waits for APIConnection "+w.namespace+"/default, which does not exist: create it", 0)
+				return failing("ConnectionNotFound", "Waits for APIConnection "+w.namespace+"/default, which does not exist: create it, or create a ClientBinding with the right connectionRef and delete this one", 0)
 			},
 		},
 		"another one is named": {
@@ -45,7 +45,7 @@ func TestConnectionThatCannotBeUsed(t *testing.T) {
 				b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "other"}
 			},
 			want: func(w *world) []condition {
-				return failing("ConnectionNotFound", "Waits for APIConnection "+w.namespace+"/other, which does not exist: create it", 0)
+				return failing("ConnectionNotFound", "Waits for APIConnection "+w.namespace+"/other, which does not exist: create it, or create a ClientBinding with the right connectionRef and delete this one", 0)
 			},
 		},
 		"it was not looked at": {

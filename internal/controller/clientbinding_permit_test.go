@@ -325,7 +325,7 @@ func TestSecretsOfOthersAreNotUsed(t *testing.T) {
 	if err := w.kube.Get(t.Context(), client.ObjectKey{Namespace: elsewhere, Name: "default"}, found); err != nil {
 		t.Fatal(err)
 	}
-	expectEqual(t, "message", "Secret "+elsewhere+"/delos-credentials does not exist: create it with the keys login and password, or token. Tried again within a minute", found.Status.Conditions[0].Message)
+	expectEqual(t, "message", "Secret "+elsewhere+"/delos-credentials does not exist: create it with the keys login and password, or token, or correct spec.credentials.secretRef. Tried again within a minute", found.Status.Conditions[0].Message)
 	expectEqual(t, "calls", operations(nil), w.calls())
 }
 

@@ -203,7 +203,7 @@ func (r *run) missing(m *member) outcome {
 	if !r.Connections.Serve(m.name.Namespace) {
 		end.message = fmt.Sprintf("Waits for APIConnection %s, in whose namespace the operator has no business: add it to the flag --namespaces", m.name)
 	} else {
-		end.message = fmt.Sprintf("Waits for APIConnection %s, which does not exist: create it", m.name)
+		end.message = fmt.Sprintf("Waits for APIConnection %s, which does not exist: create it, or create a ClientBinding with the right connectionRef and delete this one", m.name)
 	}
 	return end
 }

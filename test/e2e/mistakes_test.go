@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,9 +24,10 @@ import (
 type mistake struct {
 	// title names it.
 	title string
-	// manifest is applied. Without one, command is run.
+	// manifest is applied.
 	manifest string
-	command  string
+	// namespace is where it is applied; team-a when empty.
+	namespace string
 	// as is the ServiceAccount that does it; the administrator when empty.
 	as string
 	// binding or connection is the object whose condition Ready then has the reason; none when kubectl says it at once.
@@ -34,8 +36,6 @@ type mistake struct {
 	// before is what was shown in version 0.1, if that was less clear.
 	before string
 }
-
-const mistakesPage = "docs/mistakes.md"
 
 // TestMistakes makes each mistake on a real API server, with the real kubectl, and compares what the person sees with docs/mistakes.md.
 func TestMistakes(t *testing.T) {
@@ -69,11 +69,7 @@ func TestMistakes(t *testing.T) {
 	for i, m := range mistakes {
 		fmt.Fprintf(&page, "\n## %d. %s\n\n", i+1, m.title)
 		shown := n.make(t, m, back)
-		if m.manifest != "" {
-			fmt.Fprintf(&page, "```yaml\n%s```\n\n", m.manifest)
-		} else {
-			fmt.Fprintf(&page, "```sh\n%s\n```\n\n", m.command)
-		}
+		fmt.Fprintf(&page, "```yaml\n%s```\n\n", m.manifest)
 		where := "kubectl says:"
 		switch {
 		case m.binding != "":
@@ -86,9 +82,15 @@ func TestMistakes(t *testing.T) {
 			fmt.Fprintf(&page, "\nBefore:\n\n```text\n%s\n```\n", m.before)
 		}
 	}
-	path := filepath.Join(root(t), mistakesPage)
+	comparePage(t, "docs/mistakes.md", page.String())
+}
+
+// comparePage compares a document with what a test has seen, and writes it if the test is told to.
+func comparePage(t *testing.T, page, shown string) {
+	t.Helper()
+	path := filepath.Join(root(t), page)
 	if *update {
-		if err := os.WriteFile(path, page.Bytes(), 0o644); err != nil { //nolint:gosec // a document
+		if err := os.WriteFile(path, []byte(shown), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -96,18 +98,15 @@ func TestMistakes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), page.String()); diff != "" {
-		t.Errorf("%s is not what is shown: run this test with -args -update (-want +got):\n%s", mistakesPage, diff)
+	if diff := gocmp.Diff(string(want), shown); diff != "" {
+		t.Errorf("%s is not what is shown: run this test with -args -update (-want +got):\n%s", page, diff)
 	}
 }
 
 // make makes a mistake and returns what is shown of it.
 func (n *tenant) make(t *testing.T, m mistake, back *strings.Replacer) string {
 	t.Helper()
-	arguments := []string{"apply", "-n", n.Namespace, "-f", "-"}
-	if m.manifest == "" {
-		arguments = strings.Fields(back.Replace(m.command))[1:]
-	}
+	arguments := []string{"apply", "-n", cmp.Or(m.namespace, n.Namespace), "-f", "-"}
 	if m.as != "" {
 		arguments = append(arguments, "--as="+serviceAccount(n.Namespace, m.as))
 	}
@@ -194,7 +193,7 @@ var (
 var mistakes = []mistake{
 	{title: "A typo in the name of a field", manifest: binding("typo", "userUuid: user_abc123def", cuid, notMine)},
 	{title: "A wrong kind", manifest: strings.Replace(binding("kind", user, cuid, notMine), "kind: ClientBinding", "kind: ClientBindings", 1)},
-	{title: "A namespace that does not exist", command: "kubectl create -n team-b -f config/samples/clientbinding_owner.yaml"},
+	{title: "A namespace that does not exist", manifest: binding("elsewhere", user, doxd, notMine), namespace: "team-b"},
 	{title: "No isOwner", manifest: binding("no-owner", user, cuid)},
 	{title: "isOwner as a text", manifest: binding("text", user, cuid, `isOwner: "true"`)},
 	{title: "An e-mail address as userUUID", manifest: binding("e-mail", "userUUID: john.smith@example.com", cuid, notMine)},
@@ -202,18 +201,21 @@ var mistakes = []mistake{
 	{title: "An end in the past", manifest: binding("past", user, doxd, notMine, `expiresAt: "2020-12-31T00:00:00Z"`), binding: "past", reason: v1alpha1.ReasonExpired},
 	{title: "An unknown deletionPolicy", manifest: binding("policy", user, doxd, notMine, "deletionPolicy: Keep")},
 	{title: "Another client for the same binding", manifest: binding("first", user, doxd, "isOwner: true")},
-	{title: "Giving access without the right to", manifest: binding("unasked", user, doxd, "isOwner: true"), as: "dev"},
+	{title: "Giving access without the right to", manifest: binding("unasked", user, doxd, "isOwner: true"), as: "dev",
+		before: `access as owner of client DoxdEEV-4IJq-zKeUYqrtqVDK is given or prolonged only by who has the verb grant on clientbindings/owner named DoxdEEV-4IJq-zKeUYqrtqVDK in namespace team-a`},
 	{title: "A url with a path", manifest: connectionOf("path", "url: https://api.example.com/v2", "credentials:", "  secretRef:", "    name: delos-credentials")},
 	{title: "Plain http", manifest: connectionOf("http", "url: http://api.example.com", "credentials:", "  secretRef:", "    name: delos-credentials")},
 	{title: "An interval in words", manifest: connectionOf("interval", address, "interval: 5 minutes", "credentials:", "  secretRef:", "    name: delos-credentials")},
-	{title: "No APIConnection of that name", manifest: binding("nowhere", user, doxd, notMine, "connectionRef:", "  name: prod"), binding: "nowhere", reason: v1alpha1.ReasonConnectionNotFound},
+	{title: "No APIConnection of that name", manifest: binding("nowhere", user, doxd, notMine, "connectionRef:", "  name: prod"), binding: "nowhere", reason: v1alpha1.ReasonConnectionNotFound,
+		before: "Waits for APIConnection team-a/prod, which does not exist: create it"},
 	{title: "An APIConnection of another namespace that does not allow it", manifest: binding("foreign", user, doxd, notMine, "connectionRef:", "  name: shared", "  namespace: platform"), binding: "foreign", reason: v1alpha1.ReasonNotAllowed},
 	{title: "No such user", manifest: binding("nobody", "userUUID: user_abc123deg", doxd, notMine), binding: "nobody", reason: v1alpha1.ReasonUserNotFound},
 	{title: "No such client", manifest: binding("no-client", user, "cuid: cust_789xyx", notMine), binding: "no-client", reason: v1alpha1.ReasonClientNotFound},
 	{title: "A cuid in another case", manifest: binding("case", user, "cuid: doxdeev-4ijq-zkeuyqrtqvdk", notMine), binding: "case", reason: v1alpha1.ReasonClientNotFound},
 	{title: "Two bindings for one user and client", manifest: binding("second", user, cuid, notMine), binding: "second", reason: v1alpha1.ReasonConflict},
 	{title: "A binding that is still suspended", manifest: binding("suspended", user, doxd, notMine, "suspend: true"), binding: "suspended", reason: v1alpha1.ReasonSuspended},
-	{title: "No Secret of that name", manifest: connectionOf("no-secret", address, "credentials:", "  secretRef:", "    name: delos-credential"), connection: "no-secret", reason: v1alpha1.ReasonSecretNotFound},
+	{title: "No Secret of that name", manifest: connectionOf("no-secret", address, "credentials:", "  secretRef:", "    name: delos-credential"), connection: "no-secret", reason: v1alpha1.ReasonSecretNotFound,
+		before: "Secret team-a/delos-credential does not exist: create it with the keys login and password, or token"},
 	{title: "A Secret with other keys", manifest: connectionOf("wrong-keys", address, "credentials:", "  secretRef:", "    name: wrong-keys"), connection: "wrong-keys", reason: v1alpha1.ReasonSecretInvalid},
 	{title: "A wrong password", manifest: connectionOf("wrong-password", address, "credentials:", "  secretRef:", "    name: wrong-password"), connection: "wrong-password", reason: v1alpha1.ReasonLoginRefused},
 	{title: "A host that the operator may not call", manifest: connectionOf("host", "url: https://api.example.com", "credentials:", "  secretRef:", "    name: delos-credentials"), connection: "host", reason: v1alpha1.ReasonInvalidSpec},

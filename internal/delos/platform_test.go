@@ -42,7 +42,7 @@ func withLogin(config *Config) {
 }
 
 // newAPI returns a client of the API at an address. It uses a token, and its clock stands still.
-func newAPI(t *testing.T, address string, changes ...func(*Config)) *Client {
+func newAPI(t testing.TB, address string, changes ...func(*Config)) *Client {
 	t.Helper()
 	base, err := url.Parse(address)
 	if err != nil {
@@ -108,7 +108,7 @@ func (p *platform) expectCalls(t *testing.T, when string, want delossim.Summary)
 
 // answering is the address of a server that gives every call the same answer. Headers are written
 // as in HTTP, "Name: value".
-func answering(t *testing.T, status int, body string, headers ...string) string {
+func answering(t testing.TB, status int, body string, headers ...string) string {
 	t.Helper()
 	return serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		for _, header := range headers {
@@ -120,7 +120,7 @@ func answering(t *testing.T, status int, body string, headers ...string) string 
 	})
 }
 
-func serve(t *testing.T, handler http.HandlerFunc) string {
+func serve(t testing.TB, handler http.HandlerFunc) string {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)

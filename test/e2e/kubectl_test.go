@@ -14,6 +14,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
@@ -63,7 +64,7 @@ func TestKubectl(t *testing.T) {
 		return sandbox.First(
 			n.says(t, "maria", metav1.ConditionTrue, v1alpha1.ReasonBound),
 			n.says(t, "nobody", metav1.ConditionFalse, v1alpha1.ReasonUserNotFound),
-			n.inUse(t, 1),
+			n.inUse(t, 2),
 		)
 	})
 	seen := n.watch(t)
@@ -98,8 +99,8 @@ func (n *tenant) inUse(t *testing.T, bindings int32) string {
 	t.Helper()
 	connection := &v1alpha1.APIConnection{}
 	n.get(t, v1alpha1.DefaultConnectionName, connection)
-	if connection.Status.Bindings == nil || *connection.Status.Bindings != bindings {
-		return fmt.Sprintf("the connection counts %v bindings", connection.Status.Bindings)
+	if count := ptr.Deref(connection.Status.Bindings, 0); count != bindings {
+		return fmt.Sprintf("the connection counts %d bindings", count)
 	}
 	return ""
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"flag"
@@ -22,6 +23,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
@@ -73,9 +75,11 @@ type settings struct {
 	defaultConnection string
 	namespaces        string
 	connections       reconcilers.Connections
-	auditLog          string
-	version           bool
-	logging           zap.Options
+	// selector is that of a shard; nil without --connection-selector.
+	selector labels.Selector
+	auditLog string
+	version  bool
+	logging  zap.Options
 }
 
 // parseFlags reads the flags. What is to be said about how they are used goes to usage.
@@ -96,6 +100,7 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection that ClientBindings use which name none; when empty, it is the one called default in their own namespace.")
 	flags.StringVar(&s.namespaces, "namespaces", "", "Comma-separated names of the namespaces that the operator serves. It then needs no rights in others; see config/namespaced. All when the flag is not given.")
 	flags.StringVar(&s.auditLog, "audit-log", "-", "File to which the audit lines are appended, for who gave and took which access; - for the operator's log. It can be renamed at any time: there is a new one then.")
+	selector := flags.String("connection-selector", "", "Be a shard: serve the APIConnections whose labels this selector matches, such as shard=a, and the ClientBindings at their API hosts. All APIConnections of one host have to be in one shard. Needs --leader-elect. All when the flag is not given.")
 	flags.BoolVar(&s.version, "version", false, "Print version, commit and version of Go, and end.")
 	s.logging.BindFlags(flags)
 	clusterconfig.RegisterFlags(flags)
@@ -114,6 +119,11 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	if err := connection.CheckHostGlobs(s.hosts()); err != nil {
 		return s, fmt.Errorf("--allowed-api-hosts: %w", err)
 	}
+	if given(flags, "connection-selector") {
+		if err := s.parseSelector(*selector); err != nil {
+			return s, fmt.Errorf("--connection-selector: %w", err)
+		}
+	}
 	err := s.parseConnections(flags)
 	return s, err
 }
@@ -124,9 +134,7 @@ func (s *settings) parseConnections(flags *flag.FlagSet) (err error) {
 		return fmt.Errorf("--default-connection: %w", err)
 	}
 	// An empty list is a mistake, and not all namespaces.
-	given := false
-	flags.Visit(func(f *flag.Flag) { given = given || f.Name == "namespaces" })
-	if !given {
+	if !given(flags, "namespaces") {
 		return nil
 	}
 	if s.connections.Namespaces, err = reconcilers.ParseNamespaces(s.namespaces); err != nil {
@@ -148,6 +156,26 @@ func (s settings) audit() (*reconcilers.AuditFile, error) {
 		return nil, fmt.Errorf("--audit-log: %w: name a file that the operator may write, or - for its log", err)
 	}
 	return file, nil
+}
+
+// given reports whether a flag is given.
+func given(flags *flag.FlagSet, name string) (is bool) {
+	flags.Visit(func(f *flag.Flag) { is = is || f.Name == name })
+	return is
+}
+
+// parseSelector reads the selector of a shard.
+func (s *settings) parseSelector(text string) (err error) {
+	switch s.selector, err = labels.Parse(text); {
+	case err != nil:
+		return fmt.Errorf("%q is no label selector, as in shard=a: %w", text, err)
+	case s.selector.Empty():
+		return errors.New("it selects all APIConnections: leave the flag out")
+	case !s.leaderElect:
+		return errors.New("it needs --leader-elect, by which shards keep each other off")
+	default:
+		return nil
+	}
 }
 
 // hosts are the globs of --allowed-api-hosts.
@@ -209,7 +237,7 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	settings.Cache.DefaultWatchErrorHandler = watches.WatchFailed
-	lease := &leading.Lock{Now: time.Now}
+	lease := &leading.Lock{As: s.shards(), Now: time.Now}
 	settings.LeaderElectionResourceLockInterface = lease
 	mgr, err := ctrl.NewManager(config, settings)
 	if err != nil {
@@ -258,6 +286,36 @@ func lock(config *rest.Config, mgr ctrl.Manager, settings ctrl.Options) (resourc
 		LeaderElectionNamespace: settings.LeaderElectionNamespace,
 		RenewDeadline:           *settings.RenewDeadline,
 	})
+}
+
+// shards is the name under which all shards hold the lease of the leader election, so that no operator that is none acts beside them. They
+// have to agree on what is in it. It is empty for an operator that is no shard.
+func (s settings) shards() string {
+	if s.selector == nil {
+		return ""
+	}
+	return fmt.Sprintf("shards; --namespaces=%s; --default-connection=%s", s.namespaces, s.defaultConnection)
+}
+
+// addShard returns the shard that this process is; nil if it is none. The leases of hosts are where that of the leader election is.
+func addShard(mgr ctrl.Manager, s settings, lease *leading.Lock) (*reconcilers.Shard, error) {
+	if s.selector == nil {
+		return nil, nil
+	}
+	beside, is := lease.Interface.(*resourcelock.LeaseLock)
+	if !is {
+		return nil, errors.New("the leader election has no Lease, beside which those of API hosts could be")
+	}
+	shard := reconcilers.NewShard(&reconcilers.Shard{
+		Selector: s.selector, Kube: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespaces: s.connections.Namespaces, Now: time.Now,
+	}, func(host string) resourcelock.Interface {
+		return &resourcelock.LeaseLock{
+			LeaseMeta:  metav1.ObjectMeta{Namespace: beside.LeaseMeta.Namespace, Name: fmt.Sprintf("%s-host-%x", name, sha256.Sum256([]byte(host)))},
+			Client:     beside.Client,
+			LockConfig: resourcelock.ResourceLockConfig{Identity: reconcilers.ShardIdentity(s.selector, host, beside.Identity())},
+		}
+	})
+	return shard, mgr.Add(shard)
 }
 
 // endWithin is how long after it was told to end the process does so in any case: later than the manager, which gives
@@ -322,16 +380,21 @@ func options(s settings) ctrl.Options {
 		// Only with rights in the whole cluster could Namespaces be watched.
 		read = append(read, &corev1.Namespace{})
 	}
+	transforms := map[client.Object]cache.ByObject{}
+	if s.selector != nil {
+		transforms[&v1alpha1.APIConnection{}] = cache.ByObject{Transform: reconcilers.StripButLabels}
+	}
 	return ctrl.Options{
-		Scheme:                        scheme,
-		Metrics:                       serving,
-		HealthProbeBindAddress:        s.probeAddress,
-		LeaderElection:                s.leaderElect,
-		LeaderElectionID:              name + ".access.delos.financial",
-		LeaderElectionNamespace:       s.leaderNamespace,
-		LeaderElectionReleaseOnCancel: true,
+		Scheme:                  scheme,
+		Metrics:                 serving,
+		HealthProbeBindAddress:  s.probeAddress,
+		LeaderElection:          s.leaderElect,
+		LeaderElectionID:        name + ".access.delos.financial",
+		LeaderElectionNamespace: s.leaderNamespace,
+		// Where others hold it, too, it is not given back.
+		LeaderElectionReleaseOnCancel: s.selector == nil,
 		RenewDeadline:                 ptr.To(leading.RenewDeadline),
-		Cache:                         cache.Options{DefaultTransform: reconcilers.Strip, DefaultNamespaces: watched},
+		Cache:                         cache.Options{DefaultTransform: reconcilers.Strip, ByObject: transforms, DefaultNamespaces: watched},
 		Client:                        client.Options{Cache: &client.CacheOptions{DisableFor: read}},
 	}
 }
@@ -360,21 +423,25 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings, made parts) err
 	if err != nil {
 		return err
 	}
+	shard, err := addShard(mgr, s, made.lease)
+	if err != nil {
+		return err
+	}
 	schedule := reconcilers.Schedule{Now: time.Now, StallAfter: s.stallAfter, Jitter: reconcilers.Jitter}
 	recorder := mgr.GetEventRecorder(name)
 	writes := &reconcilers.Writes{Kube: mgr.GetClient(), Live: mgr.GetAPIReader()}
 	brake := &reconcilers.Brake{Writes: writes, Events: recorder}
 	bindings := &reconcilers.ClientBindingReconciler{
-		Kube: mgr.GetClient(), Writes: writes, Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake, Metrics: measured, Audit: made.audit, Tracer: made.tracer, DryRun: s.dryRun,
+		Kube: mgr.GetClient(), Writes: writes, Connections: s.connections, Pool: pool, Events: recorder, Schedule: schedule, Brake: brake, Metrics: measured, Shard: shard, Audit: made.audit, Tracer: made.tracer, DryRun: s.dryRun,
 	}
 	if s.leaderElect {
 		bindings.Leads = made.lease.Leads
 	}
 	identity := reconcilers.WhoAmI(ctx, mgr.GetConfig())
-	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Writes: writes, Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule, Tracer: made.tracer, Policies: made.policies}
-	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Writes: writes, Live: mgr.GetAPIReader(), Connections: s.connections, Secrets: secrets, Identity: identity, Brake: brake, Events: recorder, Now: time.Now, DryRun: s.dryRun}
+	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Writes: writes, Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule, Shard: shard, Tracer: made.tracer, Policies: made.policies}
+	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Writes: writes, Live: mgr.GetAPIReader(), Connections: s.connections, Secrets: secrets, Identity: identity, Brake: brake, Shard: shard, Events: recorder, Now: time.Now, DryRun: s.dryRun}
 	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
-		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
+		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), shard, time.Now())
 	}, time.Now))
 	metricsregistry.Registry.MustRegister(metrics.NewPolicies(made.policies.Found), metrics.NewBuild(thisBuild()))
 	return errors.Join(

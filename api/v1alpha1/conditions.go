@@ -173,6 +173,10 @@ const (
 	// to an hour. Correct the Secret.
 	ReasonLoginRefused = "LoginRefused"
 
+	// ReasonOtherShard (Stalled): another shard of the operator serves the API host, for the sake of other APIConnections, and its
+	// --connection-selector does not select this one, which is not used. Label it so that it is selected there.
+	ReasonOtherShard = "OtherShard"
+
 	// ReasonSecretNotFound (Stalled): the Secret does not exist. Create it.
 	ReasonSecretNotFound = "SecretNotFound"
 

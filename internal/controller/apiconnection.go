@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -44,6 +45,8 @@ type APIConnectionReconciler struct {
 	Events events.EventRecorder
 	// Schedule says when connections are looked at again.
 	Schedule Schedule
+	// Shard tells which connections this process serves; nil for all.
+	Shard *Shard
 	// Policies tells whether the admission policies are enforced; nil to say nothing of it.
 	Policies *Policies
 	// Tracer makes a span of each run; nil when tracing is off.
@@ -66,14 +69,22 @@ func (r *APIConnectionReconciler) Reconcile(ctx context.Context, request ctrl.Re
 }
 
 func (r *APIConnectionReconciler) reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if err := r.Shard.look(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
 	found := &v1alpha1.APIConnection{}
 	if err := r.Kube.Get(ctx, request.NamespacedName, found); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.Secrets.Follow(request.NamespacedName)
-			r.Pool.Drop(request.NamespacedName)
+			r.leave(request.NamespacedName)
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	term, serves := r.Shard.enterConnection(found)
+	if !serves {
+		r.leave(request.NamespacedName)
+		return r.elsewhere(ctx, found)
+	}
+	defer term.Leave()
 	// The cache may not tell yet that a login was refused.
 	found = r.Writes.latest(found)
 	// Before the Secret is read, or a change between the two would not be noticed.
@@ -100,6 +111,34 @@ func (r *APIConnectionReconciler) reconcile(ctx context.Context, request ctrl.Re
 		return ctrl.Result{}, ctx.Err()
 	}
 	return r.finish(ctx, before, found, *end)
+}
+
+// leave forgets a connection that is gone, or that this process does not serve.
+func (r *APIConnectionReconciler) leave(name types.NamespacedName) {
+	r.Secrets.Follow(name)
+	r.Pool.Drop(name)
+}
+
+// elsewhere says on a connection that this shard selects, and another shard's host keeps from being used, what to do. It is written onto the
+// version that was judged only: the other shard may serve a newer one.
+func (r *APIConnectionReconciler) elsewhere(ctx context.Context, of *v1alpha1.APIConnection) (ctrl.Result, error) {
+	message, err := r.Shard.conflict(ctx, of)
+	if err != nil || message == "" {
+		return ctrl.Result{}, err
+	}
+	is := of.DeepCopy()
+	wait := r.Schedule.conclude(conditioned{&is.Status.Conditions, &is.Status.ObservedGeneration, is.Generation},
+		outcome{reason: v1alpha1.ReasonOtherShard, stalled: true, woken: true, message: message}, lastRetry)
+	is.Status.Acknowledge(is.Annotations)
+	if equality.Semantic.DeepEqual(of.Status, is.Status) {
+		return ctrl.Result{RequeueAfter: wait}, nil
+	}
+	patch := client.MergeFromWithOptions(of, client.MergeFromWithOptimisticLock{})
+	if err := r.Kube.Status().Patch(ctx, is, patch, client.FieldOwner(FieldManager)); err != nil {
+		return retryConflict(fmt.Errorf("writing the status of APIConnection %s: %w", client.ObjectKeyFromObject(of), err))
+	}
+	announce(r.Events, is, of.Status.Conditions, is.Status.Conditions, message)
+	return ctrl.Result{RequeueAfter: wait}, nil
 }
 
 // secret reads the connection's Secret, or says why it cannot.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
+	"github.com/delos-financial/clientbinding-operator/internal/leading"
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
@@ -60,6 +62,8 @@ type ClientBindingReconciler struct {
 	Tracer trace.Tracer
 	// Leads reports whether this process leads, right before each write; nil where it always does.
 	Leads func() bool
+	// Shard tells which hosts this process serves; nil for all.
+	Shard *Shard
 	// DryRun has the operator only say what it would do.
 	DryRun bool
 
@@ -115,6 +119,13 @@ func (m *memory) tidy(key connection.Relation, members int) {
 	}
 }
 
+// forget forgets all relations at hosts.
+func (m *memory) forget(at func(host string) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.relations, func(key connection.Relation, _ *remembered) bool { return at(key.Host) })
+}
+
 // +kubebuilder:rbac:groups=access.delos.financial,resources=clientbindings,verbs=list;watch;patch
 // +kubebuilder:rbac:groups=access.delos.financial,resources=clientbindings/status,verbs=patch
 // +kubebuilder:rbac:groups=access.delos.financial,resources=clientbindings/finalizers;apiconnections/finalizers,verbs=release
@@ -136,10 +147,16 @@ func (r *ClientBindingReconciler) Reconcile(ctx context.Context, key connection.
 }
 
 func (r *ClientBindingReconciler) reconcile(ctx context.Context, key connection.Relation) (ctrl.Result, error) {
+	term, serves := r.Shard.enter(key.Host)
+	if !serves {
+		return ctrl.Result{}, nil
+	}
+	defer term.Leave()
 	run, err := r.gather(ctx, key)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	run.term = term
 	defer run.end()
 	if run.lagging {
 		return ctrl.Result{RequeueAfter: soonest}, nil
@@ -170,7 +187,9 @@ func (r *ClientBindingReconciler) reconcile(ctx context.Context, key connection.
 // run is one look at one relation.
 type run struct {
 	*ClientBindingReconciler
-	key     connection.Relation
+	key connection.Relation
+	// term is that in which this process leads the host.
+	term    *leading.Term
 	now     metav1.Time
 	members []*member
 	facts   relation.Facts
@@ -198,7 +217,7 @@ var errNotLeading = errors.New("this process may not lead any more")
 
 // lead ends the run unless this process leads.
 func (r *run) lead() error {
-	if r.Leads != nil && !r.Leads() {
+	if r.Leads != nil && !r.Leads() || !r.term.Leads() {
 		return errNotLeading
 	}
 	return nil

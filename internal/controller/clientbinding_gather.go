@@ -260,6 +260,8 @@ func (r *run) useSession(m *member, facts *relation.Member) {
 	}
 	m.session = r.Pool.Session(m.through)
 	switch {
+	case !r.Shard.selects(m.through):
+		m.session, facts.Link = nil, relation.LinkNotReady
 	case m.session != nil:
 		facts.Account = m.session.Account()
 	case !meta.IsStatusConditionFalse(m.through.Status.Conditions, v1alpha1.ConditionReady):

@@ -109,6 +109,10 @@ func (r *run) unlinked(m *member, o relation.Outcome) outcome {
 		return r.starting(m, notReady)
 	case relation.ConnectionNotReady:
 		notReady.message = fmt.Sprintf("Waits for APIConnection %s to become ready (%s)", m.name, readyOfConnection(m.through))
+		if !r.Shard.selects(m.through) {
+			notReady.message = fmt.Sprintf("Waits for APIConnection %s, which is in another shard of the operator than others of the same API host: "+
+				"ask those who may label it", m.name)
+		}
 	case relation.ConnectionLeaving:
 		notReady.unread, notReady.message = false, fmt.Sprintf("APIConnection %s is being deleted, and no more access is given through it", m.name)
 	case relation.ConnectionUnprotected:

@@ -12,9 +12,9 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
-// PendingRevocations lists the access that is to end and was not yet seen gone, for the metrics. It reads the
+// PendingRevocations lists the access that is to end and was not yet seen gone, for the metrics, of what the shard serves. It reads the
 // manager's cache; as long as that cannot be read there is nothing to tell.
-func PendingRevocations(ctx context.Context, kube client.Reader, now time.Time) []metrics.Revocation {
+func PendingRevocations(ctx context.Context, kube client.Reader, shard *Shard, now time.Time) []metrics.Revocation {
 	bindings := &v1alpha1.ClientBindingList{}
 	if err := kube.List(ctx, bindings, client.UnsafeDisableDeepCopy); err != nil {
 		return nil
@@ -24,6 +24,9 @@ func PendingRevocations(ctx context.Context, kube client.Reader, now time.Time) 
 		binding := &bindings.Items[i]
 		claim := binding.Status.Claim
 		if claim == nil || binding.DeletionTimestamp.IsZero() && !expired(binding, now) {
+			continue
+		}
+		if !shard.serves(claim.Connection.Host) {
 			continue
 		}
 		revocation := metrics.Revocation{

@@ -52,7 +52,7 @@ func TestPendingRevocations(t *testing.T) {
 			tc.arrange(w)
 
 			var got []metrics.Revocation
-			for _, revocation := range PendingRevocations(t.Context(), w.kube, w.clock.Now()) {
+			for _, revocation := range PendingRevocations(t.Context(), w.kube, nil, w.clock.Now()) {
 				if revocation.Connection == w.namespace+"/default" {
 					revocation.Since = revocation.Since.UTC()
 					got = append(got, revocation)

@@ -14,6 +14,14 @@ var readAnnotations = []string{
 // longestAnnotation is how much of a value is kept: more than is read of any.
 const longestAnnotation = 300
 
+// StripButLabels is Strip, and leaves the labels, by which shards choose APIConnections.
+func StripButLabels(object any) (any, error) {
+	if metadata, err := meta.Accessor(object); err == nil {
+		defer metadata.SetLabels(metadata.GetLabels())
+	}
+	return Strip(object)
+}
+
 // Strip leaves of an object what the operator uses, before a cache keeps it: the rest is as long as its writers like. Of our
 // own kinds the annotations stay that are read, and no labels; of namespaces the labels, and no annotations. It is a
 // transform of the manager's cache. What is written is a patch of what the operator changed, and touches nothing else.

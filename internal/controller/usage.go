@@ -38,6 +38,8 @@ type UsageReconciler struct {
 	Identity Identity
 	// Writes remembers what this process wrote.
 	Writes *Writes
+	// Shard tells which connections this process serves; nil for all.
+	Shard *Shard
 	// Brake takes approvals of held revocations.
 	Brake *Brake
 	// Events tells people why something does not go.
@@ -72,6 +74,12 @@ func (r *UsageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 		}
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	term, serves := r.Shard.enterConnection(found)
+	if !serves {
+		r.Secrets.Follow(request.NamespacedName)
+		return ctrl.Result{}, nil
+	}
+	defer term.Leave()
 	found = r.Writes.latest(found)
 	follow(r.Secrets, found)
 	who, err := r.need(ctx, found)

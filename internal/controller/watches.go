@@ -72,7 +72,7 @@ func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 	}
 	bindings := builder.TypedControllerManagedBy[connection.Relation](mgr).Named("clientbinding").
 		Watches(&v1alpha1.ClientBinding{}, r.byPriority(itself), builder.WithPredicates(edited())).
-		Watches(&v1alpha1.APIConnection{}, r.byPriority(r.bindingsOf), builder.WithPredicates(usabilityChanged())).
+		Watches(&v1alpha1.APIConnection{}, r.byPriority(r.bindingsOf), builder.WithPredicates(predicate.Or(usabilityChanged(), shardChanged()))).
 		WatchesRawSource(source.TypedChannel(r.Pool.Opened(), handler.TypedFuncs[types.NamespacedName, connection.Relation]{
 			GenericFunc: func(ctx context.Context, opened event.TypedGenericEvent[types.NamespacedName], into relationQueue) {
 				r.enqueue(ctx, r.waitingFor(ctx, opened.Object), nil, into)
@@ -86,6 +86,8 @@ func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 			return nil
 		})).
 		WithOptions(options)
+	r.Shard.onForget(r.memory.forget)
+	bindings.WatchesRawSource(r.wokenByShard())
 	// The labels by which a connection may choose whom it serves. They can be watched in the whole cluster only; an
 	// operator that may look into some namespaces only reads them when they are needed.
 	if len(r.Connections.Namespaces) == 0 {
@@ -103,10 +105,11 @@ func (r *APIConnectionReconciler) SetupWithManager(mgr ctrl.Manager, secretChang
 		}))
 	changedPolicies := source.TypedChannel(r.Policies.changed, handler.TypedEnqueueRequestsFromMapFunc(r.everyConnection))
 	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.APIConnection{}, builder.WithPredicates(edited())).
+		For(&v1alpha1.APIConnection{}, builder.WithPredicates(predicate.Or(edited(), shardChanged()))).
 		WatchesRawSource(wokenBySecrets(secretChanges, anyChange)).
 		WatchesRawSource(troubled).
 		WatchesRawSource(changedPolicies).
+		WatchesRawSource(r.Shard.wokenByShard()).
 		WithOptions(options).
 		Complete(r)
 }
@@ -115,9 +118,10 @@ func (r *APIConnectionReconciler) SetupWithManager(mgr ctrl.Manager, secretChang
 // longer do, and its Secret.
 func (r *UsageReconciler) SetupWithManager(mgr ctrl.Manager, secretChanges SecretChanges) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("usage").
-		Watches(&v1alpha1.APIConnection{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(usageChanged())).
+		Watches(&v1alpha1.APIConnection{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.Or(usageChanged(), shardChanged()))).
 		Watches(&v1alpha1.ClientBinding{}, handler.EnqueueRequestsFromMapFunc(r.connectionsOf), builder.WithPredicates(needChanged())).
 		WatchesRawSource(wokenBySecrets(secretChanges, protectionChanged)).
+		WatchesRawSource(r.Shard.wokenByShard()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
 		Complete(r)
 }
@@ -144,6 +148,27 @@ func namesOf(connections []types.NamespacedName) []string {
 // bindingsOf finds the bindings that use a connection.
 func (r *ClientBindingReconciler) bindingsOf(ctx context.Context, object client.Object) []*v1alpha1.ClientBinding {
 	return r.bindingsThrough(ctx, client.ObjectKeyFromObject(object))
+}
+
+// wokenByShard wakes the relations at hosts that this process has come to serve.
+func (r *ClientBindingReconciler) wokenByShard() source.TypedSource[connection.Relation] {
+	return source.TypedFunc[connection.Relation](func(ctx context.Context, into relationQueue) error {
+		r.Shard.listen(func(host string) {
+			if !r.Shard.serves(host) {
+				return
+			}
+			all := &v1alpha1.ClientBindingList{}
+			if err := r.Kube.List(ctx, all, client.UnsafeDisableDeepCopy); err != nil {
+				ctrl.LoggerFrom(ctx).Error(err, "finding the ClientBindings of a host", "host", host)
+			}
+			election := r.Shard.electionOf(host)
+			r.enqueue(ctx, slices.DeleteFunc(pointers(all), func(binding *v1alpha1.ClientBinding) bool {
+				at, err := r.hostOf(ctx, binding)
+				return err == nil && r.Shard.electionOf(at) != election
+			}), nil, into)
+		})
+		return nil
+	})
 }
 
 // waitingFor finds the bindings that a new session of a connection may help: what is not ready, and what is to end.
@@ -241,6 +266,18 @@ func usageChanged() predicate.Predicate {
 			controllerutil.ContainsFinalizer(was, v1alpha1.InUseFinalizer) != controllerutil.ContainsFinalizer(is, v1alpha1.InUseFinalizer) ||
 			!slices.Equal(was.(*v1alpha1.APIConnection).Status.ProtectedSecrets, is.(*v1alpha1.APIConnection).Status.ProtectedSecrets) ||
 			was.GetAnnotations()[approved] != is.GetAnnotations()[approved]
+	})
+}
+
+// shardChanged lets through what decides which shard serves a connection: its labels, which the cache has only where there are shards; and
+// that another shard said that this one does not serve it.
+func shardChanged() predicate.Predicate {
+	said := func(object client.Object) bool {
+		ready := meta.FindStatusCondition(object.(*v1alpha1.APIConnection).Status.Conditions, v1alpha1.ConditionReady)
+		return ready != nil && ready.Reason == v1alpha1.ReasonOtherShard
+	}
+	return updated(func(was, is client.Object) bool {
+		return !maps.Equal(was.GetLabels(), is.GetLabels()) || !said(was) && said(is)
 	})
 }
 

@@ -3,6 +3,7 @@
 package leading
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -18,12 +19,17 @@ const RenewDeadline = 10 * time.Second
 type Lock struct {
 	// Interface is the lock itself. It has to be there when the election begins.
 	resourcelock.Interface
+	// As is the identity that all processes have which may lead together; empty for one of its own.
+	As string
 	// Now is the clock.
 	Now func() time.Time
 
 	mu      sync.Mutex
 	renewed time.Time
 }
+
+// Identity is by which the holder of the lease is known.
+func (l *Lock) Identity() string { return cmp.Or(l.As, l.Interface.Identity()) }
 
 // Create makes the lease with this process as its holder.
 func (l *Lock) Create(ctx context.Context, record resourcelock.LeaderElectionRecord) error {

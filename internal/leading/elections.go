@@ -39,7 +39,7 @@ type election struct {
 	wanted bool
 	// leader is the identity of the process that was last seen to lead.
 	leader string
-	// term is that of this process; nil while there is none.
+	// term is the last of this process, which may be over; nil when it was given up.
 	term *Term
 	// resign gives the lease back, or ends the attempt to get it.
 	resign context.CancelFunc
@@ -166,7 +166,6 @@ func (e *Elections) takePart(name string, in *election) {
 		}
 		elector.Run(ctx)
 		resign()
-		e.change(func() bool { in.term = nil; return true })
 		e.Changed(name)
 	}
 }

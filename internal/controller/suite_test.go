@@ -108,6 +108,8 @@ type world struct {
 	tracer trace.Tracer
 	// registry has the metrics since the operator was last started.
 	registry *prometheus.Registry
+	// shard that the operator is; nil for all.
+	shard *Shard
 	// reconciler of the bindings since the operator was last started.
 	reconciler *ClientBindingReconciler
 }
@@ -141,7 +143,7 @@ func (w *world) restart() {
 	counters := metrics.New(w.registry)
 	w.pool = connection.NewPool(connection.Options{AllowHTTPLoopback: true, AllowedHosts: []string{"127.0.0.1"}, UserAgent: "test", Now: w.clock.Now, AfterFunc: w.afterFunc, Tracer: w.tracer, Metrics: counters})
 	w.pool.OnTurn(func(connection.Relation, int) {})
-	w.reconciler = &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake, Metrics: counters, Writes: w.writes, Tracer: w.tracer}
+	w.reconciler = &ClientBindingReconciler{Kube: w.kube, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Brake: w.brake, Metrics: counters, Writes: w.writes, Shard: w.shard, Tracer: w.tracer}
 }
 
 func (w *world) afterFunc(wait time.Duration, f func()) func() bool {
@@ -353,12 +355,12 @@ func (w *world) reconcileUsageOf(connection ctrl.Request) {
 }
 
 func (w *world) usage() *UsageReconciler {
-	return &UsageReconciler{Kube: w.kube, Writes: w.writes, Live: w.kube, Connections: w.connections, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Brake: w.brake, Events: w.recorder, Now: w.clock.Now}
+	return &UsageReconciler{Kube: w.kube, Writes: w.writes, Live: w.kube, Connections: w.connections, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Brake: w.brake, Shard: w.shard, Events: w.recorder, Now: w.clock.Now}
 }
 
 func (w *world) reconcileConnection() time.Duration {
 	w.t.Helper()
-	reconciler := &APIConnectionReconciler{Kube: w.kube, Writes: w.writes, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Writes: w.writes, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Shard: w.shard}
 	result, err := reconciler.Reconcile(w.t.Context(), w.request("default"))
 	if err != nil {
 		w.t.Fatal(err)
@@ -371,7 +373,7 @@ func (w *world) reconcileConnection() time.Duration {
 // reconcileConnectionAt looks once at any connection.
 func (w *world) reconcileConnectionAt(name client.ObjectKey) {
 	w.t.Helper()
-	reconciler := &APIConnectionReconciler{Kube: w.kube, Writes: w.writes, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
+	reconciler := &APIConnectionReconciler{Kube: w.kube, Writes: w.writes, Secrets: unwatched{w.kube}, Identity: operatorIdentity, Pool: w.pool, Events: w.recorder, Schedule: w.schedule(), Shard: w.shard}
 	if _, err := reconciler.Reconcile(w.t.Context(), ctrl.Request{NamespacedName: name}); err != nil {
 		w.t.Fatal(err)
 	}

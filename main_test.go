@@ -14,7 +14,7 @@ import (
 
 func TestParseFlags(t *testing.T) {
 	got, err := parseFlags([]string{"--leader-elect", "--dry-run", "--concurrent=3", "--stall-after=1m", "--allowed-api-hosts=*.example,api.test:8443",
-		"--default-connection=platform/delos.eu", "--namespaces=team-a,platform"}, io.Discard)
+		"--default-connection=platform/delos.eu", "--namespaces=team-a,platform", "--connection-selector=shard in (a, b)"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,9 +26,13 @@ func TestParseFlags(t *testing.T) {
 		Hosts       []string
 		Connection  string
 		Namespaces  []string
+		Selector    string
+		Shards      string
 	}
-	want := choice{true, true, 3, time.Minute, []string{"*.example", "api.test:8443"}, "platform/delos.eu", []string{"team-a", "platform"}}
-	if diff := cmp.Diff(want, choice{got.leaderElect, got.dryRun, got.concurrent, got.stallAfter, got.hosts(), got.connections.Default.String(), got.connections.Namespaces}); diff != "" {
+	want := choice{true, true, 3, time.Minute, []string{"*.example", "api.test:8443"}, "platform/delos.eu", []string{"team-a", "platform"},
+		"shard in (a,b)", "shards; --namespaces=team-a,platform; --default-connection=platform/delos.eu"}
+	if diff := cmp.Diff(want, choice{got.leaderElect, got.dryRun, got.concurrent, got.stallAfter, got.hosts(), got.connections.Default.String(), got.connections.Namespaces,
+		got.selector.String(), got.shards()}); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
 }
@@ -58,6 +62,9 @@ func TestBadFlags(t *testing.T) {
 		"--namespaces=":                          `--namespaces: "" is no name of a namespace, as in team-a`,
 		"--namespaces=team-a,":                   `--namespaces: "" is no name of a namespace, as in team-a`,
 		"--namespaces=team-a, team-b":            `--namespaces: " team-b" is no name of a namespace, as in team-a`,
+		"--connection-selector=shard=a":          "--connection-selector: it needs --leader-elect, by which shards keep each other off",
+		"--connection-selector=":                 "--connection-selector: it selects all APIConnections: leave the flag out",
+		"--connection-selector=,":                `--connection-selector: "," is no label selector, as in shard=a: found ',', expected: !, identifier, or 'end of string'`,
 		"reconcile":                              `unknown argument "reconcile": all settings are flags, see --help`,
 		"--stall-after=soon":                     `invalid value "soon" for flag -stall-after: parse error`,
 		"--metrics-address=:443":                 "flag provided but not defined: -metrics-address",

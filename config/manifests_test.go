@@ -110,7 +110,7 @@ func install(t *testing.T) sandbox.Manifests {
 	return manifests
 }
 
-var directories = []string{"crd", "rbac", "manager", "default", "namespaced", "samples", "examples/terms", "examples/generated-names", "cluster-credentials"}
+var directories = []string{"crd", "rbac", "manager", "default", "namespaced", "samples", "examples/terms", "examples/generated-names", "cluster-credentials", "shards"}
 
 func TestManifestsAreAccepted(t *testing.T) {
 	for _, directory := range directories {

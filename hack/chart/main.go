@@ -34,7 +34,7 @@ func main() {
 
 func run(ctx context.Context, chart string) error {
 	files := map[string]string{}
-	for _, directory := range []string{"config/default", "config/examples/finalizer-at-creation", "config/namespaced", "config/examples/prometheus"} {
+	for _, directory := range []string{"config/default", "config/examples/finalizer-at-creation", "config/namespaced", "config/examples/prometheus", "config/shards"} {
 		objects, err := sandbox.Render(ctx, directory)
 		if err != nil {
 			return err

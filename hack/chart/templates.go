@@ -44,6 +44,8 @@ func placeAddition(directory string, object *unstructured.Unstructured) (file, c
 	case directory == "config/examples/finalizer-at-creation" && object.GetName() == operator+"-creation":
 		// A dry run lets nothing go.
 		return "policies.yaml", "and .Values.policies.creation (not .Values.dryRun)"
+	case directory == "config/shards":
+		return "rbac.yaml", ".Values.shards"
 	case directory == "config/examples/prometheus" && object.GetKind() == "PrometheusRule":
 		return "prometheus_rule.yaml", ".Values.prometheusRule.enabled"
 	default:

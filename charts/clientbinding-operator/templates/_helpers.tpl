@@ -13,6 +13,11 @@ app.kubernetes.io/part-of: clientbinding-operator
 {{ include "clientbinding-operator.labels" . }}
 {{- end }}
 
+{{/* The name of a shard's Deployment, and by which its pods are known. The first shard has no name. */}}
+{{- define "clientbinding-operator.name" -}}
+clientbinding-operator{{ with . }}-{{ . }}{{ end }}
+{{- end }}
+
 {{- define "clientbinding-operator.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}

@@ -297,6 +297,7 @@ func TestValuesThatAreRefused(t *testing.T) {
 		"allowedAPIHosts: []":                    "at '/allowedAPIHosts': minItems: got 0, want 1",
 		"defaultConnection: delos":               "at '/defaultConnection'",
 		"namespaces: [Team A]":                   "at '/namespaces/0'",
+		"shards: ['a,b']":                        "at '/shards/0'",
 		"image: {digest: latest}":                "at '/image/digest'",
 		"extraArgs: [dry-run]":                   "at '/extraArgs/0'",
 		"priorityClass: {name: ''}":              "at '/priorityClass/name': minLength: got 0, want 1",

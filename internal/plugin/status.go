@@ -91,6 +91,7 @@ var actors = map[string]string{
 	v1alpha1.ReasonTokenAccepted:       nobody,
 	v1alpha1.ReasonTokenExpired:        connectionOwn,
 	v1alpha1.ReasonLoginRefused:        connectionOwn,
+	v1alpha1.ReasonOtherShard:          connectionOwn,
 	v1alpha1.ReasonSecretNotFound:      connectionOwn,
 	v1alpha1.ReasonSecretUnreadable:    connectionOwn,
 	v1alpha1.ReasonSecretInvalid:       connectionOwn,

@@ -100,7 +100,8 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection that ClientBindings use which name none; when empty, it is the one called default in their own namespace.")
 	flags.StringVar(&s.namespaces, "namespaces", "", "Comma-separated names of the namespaces that the operator serves. It then needs no rights in others; see config/namespaced. All when the flag is not given.")
 	flags.StringVar(&s.auditLog, "audit-log", "-", "File to which the audit lines are appended, for who gave and took which access; - for the operator's log. It can be renamed at any time: there is a new one then.")
-	selector := flags.String("connection-selector", "", "Be a shard: serve the APIConnections whose labels this selector matches, such as shard=a, and the ClientBindings at their API hosts. All APIConnections of one host have to be in one shard. Needs --leader-elect. All when the flag is not given.")
+	selector := ""
+	flags.StringVar(&selector, "connection-selector", "", "Be a shard: serve the APIConnections whose labels this selector matches, such as shard=a, and the ClientBindings at their API hosts. All APIConnections of one host have to be in one shard. Needs --leader-elect. All when the flag is not given.")
 	flags.BoolVar(&s.version, "version", false, "Print version, commit and version of Go, and end.")
 	s.logging.BindFlags(flags)
 	clusterconfig.RegisterFlags(flags)
@@ -120,7 +121,7 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 		return s, fmt.Errorf("--allowed-api-hosts: %w", err)
 	}
 	if given(flags, "connection-selector") {
-		if err := s.parseSelector(*selector); err != nil {
+		if err := s.parseSelector(selector); err != nil {
 			return s, fmt.Errorf("--connection-selector: %w", err)
 		}
 	}

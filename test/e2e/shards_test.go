@@ -141,7 +141,6 @@ func TestShards(t *testing.T) {
 			n.Unbound(t, "own"), m.Unbound(t, "own"),
 			m.bindingIs(t, "remote", metav1.ConditionTrue, v1alpha1.ReasonBound),
 			astray.connectionIs(t, metav1.ConditionFalse, v1alpha1.ReasonOtherShard),
-			astray.bindingIs(t, "waits", metav1.ConditionFalse, v1alpha1.ReasonConflict),
 			n.bindingIs(t, "lost", metav1.ConditionFalse, v1alpha1.ReasonConnectionNotFound),
 		)
 	})

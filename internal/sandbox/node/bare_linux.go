@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
@@ -78,21 +80,19 @@ func possible() error {
 }
 
 // take makes the directory of a cluster and locks it. A cluster has the lock as long as it lives.
-func take(ctx context.Context, name string, progress io.Writer) (*os.File, error) {
-	for told := false; ; told = true {
-		lock, err := tryLock(name)
-		if err != nil || lock != nil {
-			return lock, err
+func take(ctx context.Context, name string, progress io.Writer) (lock *os.File, err error) {
+	told := false
+	err = wait.PollUntilContextCancel(ctx, poll, true, func(context.Context) (_ bool, err error) {
+		if lock, err = tryLock(name); err != nil || lock != nil {
+			return true, err
 		}
 		if !told {
 			fmt.Fprintf(progress, "cluster %s is up; waiting until it has gone (`go run ./hack/cluster down --name=%s` ends it)\n", name, name)
+			told = true
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(poll):
-		}
-	}
+		return false, nil
+	})
+	return lock, err
 }
 
 // tryLock returns nil if another process has the lock.
@@ -243,21 +243,23 @@ func downBare(name string) error {
 	if _, err := os.Stat(directory(name)); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	for deadline := time.Now().Add(endLimit); ; time.Sleep(poll) {
+	err := wait.PollUntilContextTimeout(context.Background(), poll, endLimit, true, func(context.Context) (bool, error) {
 		lock, err := tryLock(name)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if lock != nil {
-			return errors.Join(removeRest(name), os.RemoveAll(directory(name)), lock.Close())
+			return true, errors.Join(removeRest(name), os.RemoveAll(directory(name)), lock.Close())
 		}
 		if init, err := initOf(name); err == nil {
 			_ = syscall.Kill(init, syscall.SIGKILL) // it may have ended by itself
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("cluster %s has not ended within %s", name, endLimit)
-		}
+		return false, nil
+	})
+	if wait.Interrupted(err) {
+		return fmt.Errorf("cluster %s has not ended within %s", name, endLimit)
 	}
+	return err
 }
 
 // removeRest removes the files and cgroups of a cluster that has ended.

@@ -1,13 +1,15 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
-	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // cgroupRoot is where the hierarchies of cgroups are mounted, or the only one there is.
@@ -61,7 +63,9 @@ func removeCgroups(name string) error {
 }
 
 func removeCgroup(top string) error {
-	for deadline := time.Now().Add(endLimit); ; time.Sleep(poll) {
+	var left error
+	err := wait.PollUntilContextTimeout(context.Background(), poll, endLimit, true, func(context.Context) (bool, error) {
+		left = nil
 		var all []string
 		if err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.IsDir() {
@@ -69,16 +73,17 @@ func removeCgroup(top string) error {
 			}
 			return nil // it has gone by now
 		}); err != nil {
-			return err
+			return false, err
 		}
-		var err error
 		for _, cgroup := range slices.Backward(all) {
 			if failed := syscall.Rmdir(cgroup); failed != nil && !errors.Is(failed, os.ErrNotExist) {
-				err = &os.PathError{Op: "rmdir", Path: cgroup, Err: failed}
+				left = &os.PathError{Op: "rmdir", Path: cgroup, Err: failed}
 			}
 		}
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
+		return left == nil, nil
+	})
+	if wait.Interrupted(err) {
+		return left
 	}
+	return err
 }

@@ -199,18 +199,17 @@ chart: $(HELM) ## Package the chart into dist/, for the image with the tag VERSI
 ##@ Release
 
 RELEASE_TOOL := go tool -modfile=hack/tools/release/go.mod
-# The plugin and the operator, each with a bill of materials of its own.
-PLUGIN := $(wildcard cmd/kubectl-clientbindings)
 
 # Publishing is the matter of a CI: it needs a tag, the rights to registry and repository, and an identity for cosign.
 .PHONY: release
 release: clean-release image build-installer chart ## Put all that a release has into dist/; publishes nothing (cold, its tools are built in minutes)
 	go run ./hack/licences >dist/licences.txt
-	for main in . $(PLUGIN); do \
+	for main in . cmd/kubectl-clientbindings; do \
 		name=$$(basename "$$(go list "./$$main")") && \
 		$(RELEASE_TOOL) cyclonedx-gomod app -json -licenses -noserial -main "$$main" -output "dist/$$name.cdx.json" . || exit 1; \
 	done
-	VERSION=$(VERSION) $(if $(PLUGIN),PLUGIN=1) $(RELEASE_TOOL) goreleaser release --clean $(if $(PUBLISH),,--snapshot --skip=sign)
+	VERSION=$(VERSION) $(RELEASE_TOOL) goreleaser release --clean $(if $(PUBLISH),,--snapshot --skip=sign)
+	go test -tags release -count=1 ./test/release
 
 .PHONY: publish
 publish: ## For a CI, on a tag: make a release, push image and chart, sign them, and put the rest on the page of the release

@@ -104,7 +104,7 @@ func TestChecksums(t *testing.T) {
 // TestKrew: Krew itself finds the manifest valid, and installs the plugin by it, which then has the version of chart and image.
 func TestKrew(t *testing.T) {
 	directory := t.TempDir()
-	tools := directory + string(filepath.Separator)
+	tools := filepath.Join(directory, "tools") + string(filepath.Separator)
 	run(t, nil, "go", "build", "-modfile=hack/tools/krew/go.mod", "-buildvcs=false", "-o", tools,
 		"sigs.k8s.io/krew/cmd/krew", "sigs.k8s.io/krew/cmd/validate-krew-manifest")
 	path, err := filepath.Abs(manifest)

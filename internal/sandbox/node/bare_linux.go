@@ -41,14 +41,14 @@ func startBare(ctx context.Context, name string, progress io.Writer, stays bool)
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Kubeconfig: kubeconfigOf(name), stop: func() error { return downBare(name) }}
+	c := &Cluster{Kubeconfig: kubeconfigOf(name), stop: func() error { return downBare(context.WithoutCancel(ctx), name) }}
 	defer func() {
 		_ = lock.Close() // the init process has its own
 		if err != nil {
 			err = errors.Join(err, c.Stop())
 		}
 	}()
-	if err := removeRest(name); err != nil {
+	if err := removeRest(ctx, name); err != nil {
 		return nil, err
 	}
 	programs, err := build(ctx)
@@ -213,12 +213,12 @@ func enter(init int) []string {
 }
 
 // openBare returns a cluster that is up.
-func openBare(name string) (*Cluster, error) {
+func openBare(ctx context.Context, name string) (*Cluster, error) {
 	init, err := initOf(name)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s is not up: %w", name, err)
 	}
-	return &Cluster{Kubeconfig: kubeconfigOf(name), enter: enter(init), stop: func() error { return downBare(name) }}, nil
+	return &Cluster{Kubeconfig: kubeconfigOf(name), enter: enter(init), stop: func() error { return downBare(context.WithoutCancel(ctx), name) }}, nil
 }
 
 // initOf is the id of the init process of a cluster that runs.
@@ -239,34 +239,34 @@ func initOf(name string) (int, error) {
 }
 
 // downBare ends the init process, and with it all, and removes what is left.
-func downBare(name string) error {
+func downBare(ctx context.Context, name string) error {
 	if _, err := os.Stat(directory(name)); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	err := wait.PollUntilContextTimeout(context.Background(), poll, endLimit, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, poll, endLimit, true, func(ctx context.Context) (bool, error) {
 		lock, err := tryLock(name)
 		if err != nil {
 			return false, err
 		}
 		if lock != nil {
-			return true, errors.Join(removeRest(name), os.RemoveAll(directory(name)), lock.Close())
+			return true, errors.Join(removeRest(ctx, name), os.RemoveAll(directory(name)), lock.Close())
 		}
 		if init, err := initOf(name); err == nil {
 			_ = syscall.Kill(init, syscall.SIGKILL) // it may have ended by itself
 		}
 		return false, nil
 	})
-	if wait.Interrupted(err) {
+	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("cluster %s has not ended within %s", name, endLimit)
 	}
 	return err
 }
 
 // removeRest removes the files and cgroups of a cluster that has ended.
-func removeRest(name string) error {
+func removeRest(ctx context.Context, name string) error {
 	entries, err := os.ReadDir(directory(name))
 	for _, entry := range entries {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(directory(name), entry.Name())))
 	}
-	return errors.Join(err, removeCgroups(title(name)))
+	return errors.Join(err, removeCgroups(ctx, title(name)))
 }

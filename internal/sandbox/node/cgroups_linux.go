@@ -51,20 +51,20 @@ func makeCgroups(name string) error {
 }
 
 // removeCgroups removes them again with what is in them. Processes that have been killed may be in them for a moment.
-func removeCgroups(name string) error {
+func removeCgroups(ctx context.Context, name string) error {
 	roots, err := hierarchies()
 	if err != nil {
 		return err
 	}
 	for _, root := range roots {
-		err = errors.Join(err, removeCgroup(filepath.Join(root, name)))
+		err = errors.Join(err, removeCgroup(ctx, filepath.Join(root, name)))
 	}
 	return err
 }
 
-func removeCgroup(top string) error {
+func removeCgroup(ctx context.Context, top string) error {
 	var left error
-	err := wait.PollUntilContextTimeout(context.Background(), poll, endLimit, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, poll, endLimit, true, func(context.Context) (bool, error) {
 		left = nil
 		var all []string
 		if err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
@@ -82,7 +82,7 @@ func removeCgroup(top string) error {
 		}
 		return left == nil, nil
 	})
-	if wait.Interrupted(err) {
+	if errors.Is(err, context.DeadlineExceeded) {
 		return left
 	}
 	return err

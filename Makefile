@@ -139,13 +139,17 @@ test-e2e: need-go ## Try image and chart in a cluster that runs pods: kind, or w
 	go test -tags e2e -count=1 -timeout 30m -p 1 ./internal/sandbox/node ./test/cluster $(if $(RUN),-run '$(RUN)')
 
 .PHONY: measure
-measure: need-go ## Write the tables of docs/high-availability.md anew, in ten minutes; with bench and explore it is for each night
+measure: need-go ## Write the tables of docs/high-availability.md anew, in ten minutes
 	go test -tags e2e,measure -count=1 -v -timeout 30m ./test/cluster -run 'TestAvailability|TestMemory' -args -update
 
 .PHONY: bench
 bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: smaller, with the same checks; SCENARIOS="rate …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench
 	@bin/bench $(if $(SHORT),--short) $(SCENARIOS)
+
+.PHONY: nightly
+nightly: need-go ## Run all that is too long for each change, in hours: explore, soak, fuzz, adopt, bench, measure, release (ONLY="soak bench")
+	ONLY="$(ONLY)" .ci/nightly
 
 .PHONY: controlplane
 controlplane: need-go ## Find, download or build the control plane of the tests; print its directory
@@ -199,18 +203,25 @@ chart: $(HELM) ## Package the chart into dist/, for the image with the tag VERSI
 ##@ Release
 
 RELEASE_TOOL := go tool -modfile=hack/tools/release/go.mod
-# The plugin and the operator, each with a bill of materials of its own.
-PLUGIN := $(wildcard cmd/kubectl-clientbindings)
 
 # Publishing is the matter of a CI: it needs a tag, the rights to registry and repository, and an identity for cosign.
 .PHONY: release
 release: clean-release image build-installer chart ## Put all that a release has into dist/; publishes nothing (cold, its tools are built in minutes)
-	go run ./hack/licences >dist/licences.txt
-	for main in . $(PLUGIN); do \
+	for system in linux darwin windows; do \
+		GOOS=$$system CGO_ENABLED=0 go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' . ./cmd/... || exit 1; \
+	done >dist/modules.txt
+	LC_ALL=C sort -u dist/modules.txt | while read -r path version dir; do \
+		files=$$(ls "$$dir" | grep -iE '^(licen[cs]e|copying|copyright|notice|patents)([.-].*)?$$' | grep -v '\.go$$') || \
+			{ echo "$$path $$version has no licence in $$dir: find out under which terms it may be handed on" >&2; exit 1; }; \
+		for file in $$files; do printf '==== %s %s: %s\n\n' "$$path" "$$version" "$$file"; cat "$$dir/$$file"; echo; done; \
+	done >dist/licences.txt
+	rm dist/modules.txt
+	for main in . cmd/kubectl-clientbindings; do \
 		name=$$(basename "$$(go list "./$$main")") && \
 		$(RELEASE_TOOL) cyclonedx-gomod app -json -licenses -noserial -main "$$main" -output "dist/$$name.cdx.json" . || exit 1; \
 	done
-	VERSION=$(VERSION) $(if $(PLUGIN),PLUGIN=1) $(RELEASE_TOOL) goreleaser release --clean $(if $(PUBLISH),,--snapshot --skip=sign)
+	VERSION=$(VERSION) $(RELEASE_TOOL) goreleaser release --clean $(if $(PUBLISH),,--snapshot --skip=sign)
+	go test -tags release -count=1 ./test/release
 
 .PHONY: publish
 publish: ## For a CI, on a tag: make a release, push image and chart, sign them, and put the rest on the page of the release

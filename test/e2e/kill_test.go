@@ -128,7 +128,7 @@ func TestKilledBetweenIntentAndResult(t *testing.T) {
 func (n *tenant) expired(t *testing.T, name string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
+	if err := n.Kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
 		t.Fatal(err)
 	}
 	problem := sandbox.NotReady(binding, binding.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonExpired)

@@ -295,7 +295,7 @@ func (n *tenant) ask(t *testing.T, name, request string) {
 func (n *tenant) asked(t *testing.T, name, request string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
+	if err := n.Kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
 		t.Fatal(err)
 	}
 	if got := binding.Status.LastHandledRequestedAt; got != request {
@@ -307,7 +307,7 @@ func (n *tenant) asked(t *testing.T, name, request string) string {
 // remains says whether an object is still there; "" when it is not.
 func (n *tenant) remains(t *testing.T, object client.Object) string {
 	t.Helper()
-	err := kube.Get(t.Context(), client.ObjectKeyFromObject(object), object)
+	err := n.Kube.Get(t.Context(), client.ObjectKeyFromObject(object), object)
 	if client.IgnoreNotFound(err) != nil {
 		t.Fatal(err)
 	}

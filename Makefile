@@ -37,6 +37,8 @@ help: ## List the targets
 generate: manifests ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart
 	$(CONTROLLER_GEN) object paths=./api/...
 	go run ./hack/customizations config/argocd
+	go run ./hack/observability
+	go run -C hack/tools/dashboard . $(CURDIR)/config/grafana/dashboard.json
 	go run ./hack/chart charts/clientbinding-operator
 
 .PHONY: manifests
@@ -51,9 +53,9 @@ manifests: need-go ## Write the CRDs and roles alone
 # Compares with the files as they were and not with the last commit, so that it is of use before one.
 .PHONY: check-generated
 check-generated: need-go ## Fail, with a diff, if `make generate` or `go mod tidy` changes anything
-	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R api config charts "$$before" && \
+	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R api config charts docs "$$before" && \
 	$(MAKE) --no-print-directory generate || exit 1; \
-	for dir in api config charts; do \
+	for dir in api config charts docs; do \
 		diff -ruN "$$before/$$dir" "$$dir" || stale=yes; \
 	done; \
 	if [ "$$stale" ]; then echo "Generated files were out of date; they are written now, commit them." >&2; exit 1; fi

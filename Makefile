@@ -126,6 +126,13 @@ page: need-go need-chromium ## Look at the plugin's report in Chromium (ARGS="-s
 	@assets=$$(go run ./hack/controlplane) || exit 1; \
 	KUBEBUILDER_ASSETS="$$assets" go test -tags browser -count=1 ./internal/plugin -run TestPageInBrowser -args $(ARGS)
 
+.PHONY: metrics
+metrics: need-go need-prometheus ## Have a Prometheus scrape the operator: alerts and dashboard show what happens (ARGS="-record FILE")
+	promtool check rules config/prometheus/rules.yaml
+	promtool test rules test/metrics/alerts.yaml
+	@assets=$$(go run ./hack/controlplane) || exit 1; \
+	KUBEBUILDER_ASSETS="$$assets" go test -tags metrics -count=1 -timeout 5m ./test/metrics $(if $(ARGS),-args $(ARGS))
+
 # The scripts first, with Argo CD's own interpreter. The flags are those of the build of Argo CD, so that what was
 # compiled for the one is of use to the other; vet would read all of Argo CD, for minutes. That module needs a newer
 # Go, which is fetched like a module.
@@ -274,7 +281,7 @@ no-bindings: need-kubectl
 # need says what is missing and how to get it.
 need = command -v $(1) >/dev/null || { echo "make needs $(1): $(2)" >&2; exit 1; }
 
-.PHONY: need-go need-cc need-kubectl need-redis need-chromium need-engine
+.PHONY: need-go need-cc need-kubectl need-redis need-chromium need-prometheus need-engine
 need-go:
 	@$(call need,go,see https://go.dev/dl for the version that go.mod asks for)
 	@$(call need,git,install it with the package manager of your system)
@@ -286,5 +293,8 @@ need-redis:
 	@$(call need,redis-server,Argo CD keeps its cache in it; on Debian: apt-get install redis-server)
 need-chromium:
 	@$(call need,chromium,on Debian: apt-get install chromium)
+need-prometheus:
+	@$(call need,prometheus,on Debian: apt-get install --no-install-recommends prometheus)
+	@$(call need,promtool,it comes with Prometheus)
 need-kubectl:
 	@$(call need,kubectl,see https://kubernetes.io/docs/tasks/tools)

@@ -38,8 +38,13 @@ const (
 	reasonNone = "None"
 )
 
+// readLimit is how long a scrape waits for a cache that has not filled: without a limit, nobody would be told of that.
+const readLimit = time.Second
+
 // Objects returns what is in the cache. As long as that cannot be read there is nothing to tell.
 func (c Census) Objects(ctx context.Context) metrics.Objects {
+	ctx, cancel := context.WithTimeout(ctx, readLimit)
+	defer cancel()
 	connections, bindings := &v1alpha1.APIConnectionList{}, &v1alpha1.ClientBindingList{}
 	if c.Kube.List(ctx, connections, client.UnsafeDisableDeepCopy) != nil || c.Kube.List(ctx, bindings, client.UnsafeDisableDeepCopy) != nil {
 		connections, bindings = &v1alpha1.APIConnectionList{}, &v1alpha1.ClientBindingList{}

@@ -1,11 +1,18 @@
 package controller
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -148,4 +155,57 @@ func TestMetricsOfTokens(t *testing.T) {
 	expires := metav1.NewTime(start.Add(time.Hour))
 	counted := countedConnection(&v1alpha1.APIConnection{Status: v1alpha1.APIConnectionStatus{SessionExpiresAt: &expires}})
 	expectEqual(t, "expires", expires.Time, counted.TokenExpires)
+}
+
+// filled is a cache that has filled: its lists take the same steps as those of controller-runtime's.
+type filled struct {
+	client.Reader
+	connections, bindings toolscache.Store
+}
+
+func (f *filled) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	store := f.connections
+	if _, are := list.(*v1alpha1.ClientBindingList); are {
+		store = f.bindings
+	}
+	var objects []runtime.Object
+	for _, object := range store.List() {
+		objects = append(objects, object.(runtime.Object))
+	}
+	return meta.SetList(list, objects)
+}
+
+// BenchmarkScrape is a scrape of what is counted of 10,000 bindings through 10 connections.
+func BenchmarkScrape(b *testing.B) {
+	const many, through = 10_000, 10
+	cached := &filled{connections: toolscache.NewStore(toolscache.MetaNamespaceKeyFunc), bindings: toolscache.NewStore(toolscache.MetaNamespaceKeyFunc)}
+	for i := range many {
+		name := fmt.Sprintf("binding-%d", i)
+		if err := cached.bindings.Add(&v1alpha1.ClientBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: name, Generation: 1},
+			Spec:       v1alpha1.ClientBindingSpec{UserUUID: name, CUID: acme},
+			Status: v1alpha1.ClientBindingStatus{
+				ObservedGeneration: 1, Access: v1alpha1.AccessStandard, LastConfirmedTime: ref(at(0)),
+				Conditions: []metav1.Condition{{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonBound, ObservedGeneration: 1}},
+				Claim:      &v1alpha1.Claim{Connection: v1alpha1.ClaimConnection{Namespace: "team", Name: fmt.Sprintf("connection-%d", i%through)}},
+			},
+		}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for i := range through {
+		if err := cached.connections.Add(&v1alpha1.APIConnection{ObjectMeta: metav1.ObjectMeta{Namespace: "team", Name: fmt.Sprintf("connection-%d", i)}}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	census := Census{Kube: cached, Now: time.Now}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(metrics.NewCensus(func() metrics.Objects { return census.Objects(b.Context()) }, time.Now))
+	b.ReportAllocs()
+	for b.Loop() {
+		series, err := testutil.GatherAndCount(registry, "clientbinding_bindings")
+		if err != nil || series != through {
+			b.Fatal(series, err)
+		}
+	}
 }

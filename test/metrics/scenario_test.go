@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -210,7 +211,7 @@ func (s *scenario) breakDown() {
 	}
 	sandbox.Must(s, gone.Stop())
 	for _, binding := range bindings {
-		s.reads(binding, v1alpha1.ReasonConnectionNotReady)
+		s.reads(binding, v1alpha1.ReasonUnverified)
 	}
 }
 
@@ -219,8 +220,8 @@ func (s *scenario) blind(address string) {
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "clientbinding-operator"}}
 	sandbox.Must(s, box.Kube.Get(s.Context(), client.ObjectKeyFromObject(role), role))
 	for i := range role.Rules {
-		if rule := &role.Rules[i]; len(rule.Resources) == 1 && rule.Resources[0] == "clientbindings" {
-			rule.Verbs = []string{"patch"}
+		if rule := &role.Rules[i]; slices.Equal(rule.Resources, []string{"apiconnections", "clientbindings"}) {
+			rule.Resources = rule.Resources[:1]
 		}
 	}
 	sandbox.Must(s, box.Kube.Update(s.Context(), role))

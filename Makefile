@@ -133,6 +133,14 @@ metrics: need-go need-prometheus ## Have a Prometheus scrape the operator: alert
 	@assets=$$(go run ./hack/controlplane) || exit 1; \
 	KUBEBUILDER_ASSETS="$$assets" go test -tags metrics -count=1 -timeout 5m ./test/metrics $(if $(ARGS),-args $(ARGS))
 
+SERIES := $(CURDIR)/bin/dashboard-series.json
+
+.PHONY: picture
+picture: ## Play the scenario of `make metrics`, and draw docs/images/dashboard.png from what Prometheus recorded
+	@mkdir -p bin
+	$(MAKE) metrics ARGS="-record $(SERIES)"
+	go run -C hack/tools/dashboard ./picture $(CURDIR)/config/grafana/dashboard.json $(SERIES) $(CURDIR)/docs/images/dashboard.png
+
 # The scripts first, with Argo CD's own interpreter. The flags are those of the build of Argo CD, so that what was
 # compiled for the one is of use to the other; vet would read all of Argo CD, for minutes. That module needs a newer
 # Go, which is fetched like a module.

@@ -39,7 +39,7 @@ const (
 )
 
 // readLimit is how long a scrape waits for a cache that has not filled: without a limit, nobody would be told of that.
-const readLimit = time.Second
+const readLimit = 100 * time.Millisecond
 
 // Objects returns what is in the cache. As long as that cannot be read there is nothing to tell.
 func (c Census) Objects(ctx context.Context) metrics.Objects {

@@ -134,15 +134,15 @@ func (s *scenario) expire() {
 func (s *scenario) drift() {
 	binding := s.bind("contested", "erin", "default", nil)
 	s.reads(binding, v1alpha1.ReasonBound)
-	for range 5 {
+	for i := range int32(5) {
 		s.Platform.RemoveRelation("erin", cuid)
 		sandbox.Within(s, limit, func() string {
-			if len(s.Platform.Relations("erin")) == 0 {
-				return "the drift was not corrected"
+			s.reads(binding, v1alpha1.ReasonBound)
+			if contest := binding.Status.Contest; contest == nil || contest.Corrections != i+1 {
+				return fmt.Sprintf("the drift was not corrected %d times: %+v", i+1, contest)
 			}
 			return ""
 		})
-		s.reads(binding, v1alpha1.ReasonBound)
 	}
 	s.Platform.RemoveRelation("erin", cuid)
 	s.reads(binding, v1alpha1.ReasonContested)
@@ -197,7 +197,7 @@ func (s *scenario) useToken() {
 	tokens := box.NewPlatform(s, platform("ann"))
 	tokens.AddToken(token)
 	s.Create(s, &corev1.Secret{ObjectMeta: s.Meta("token"), StringData: map[string]string{v1alpha1.SecretKeyToken: token}})
-	s.connect("token", tokens.URL, "token", nil)
+	s.connect("token", tokens.URL, "token", func(c *v1alpha1.APIConnection) { c.Spec.Interval.Duration = 10 * time.Second })
 	s.reads(s.bind("token", "ann", "token", nil), v1alpha1.ReasonBound)
 }
 

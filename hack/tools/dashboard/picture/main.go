@@ -155,19 +155,23 @@ func (p panel) number(area draw.Canvas, of query) {
 func (p panel) graph(area draw.Canvas, of []query, began, ended float64) error {
 	drawn := plot.New()
 	drawn.Title.Text, drawn.Title.TextStyle = p.Title, style(11, false, grey(0x24))
+	drawn.Title.TextStyle.XAlign, drawn.Title.TextStyle.YAlign = draw.XCenter, draw.YTop
 	drawn.Title.Padding = 4
 	drawn.X.Min, drawn.X.Max, drawn.Y.Min = 0, ended-began, 0
 	drawn.X.Tick.Label, drawn.Y.Tick.Label = style(8, false, grey(0x55)), style(8, false, grey(0x55))
+	drawn.X.Tick.Label.XAlign, drawn.X.Tick.Label.YAlign = draw.XCenter, draw.YTop
+	drawn.Y.Tick.Label.XAlign, drawn.Y.Tick.Label.YAlign = draw.XRight, draw.YCenter
 	drawn.Y.Tick.Marker = ticks{p}
 	drawn.X.Tick.Marker = seconds{}
 	drawn.Legend.TextStyle, drawn.Legend.Top, drawn.Legend.Left = style(8, false, grey(0x24)), true, true
 	drawn.Legend.ThumbnailWidth, drawn.Legend.XOffs, drawn.Legend.YOffs = 10, 4, -2
 	drawn.Add(plotter.NewGrid())
 	stacked, highest := map[float64]float64{}, 0.
-	index := 0
+	index, named := 0, 0
 	for _, query := range of {
 		for _, series := range query.Series {
 			points := pointsOf(series.Values, began)
+			notable := slices.ContainsFunc(points, func(point plotter.XY) bool { return point.Y != 0 })
 			if p.FieldConfig.Defaults.Custom.Stacking.Mode == "normal" {
 				for i := range points {
 					stacked[points[i].X] += points[i].Y
@@ -184,11 +188,15 @@ func (p panel) graph(area draw.Canvas, of []query, began, ended float64) error {
 			line.Color, line.Width = palette[index%len(palette)], 1.2
 			index++
 			drawn.Add(line)
-			drawn.Legend.Add(legend(query.Legend, series.Metric), line)
+			// What is 0 all the time needs no name.
+			if notable {
+				drawn.Legend.Add(legend(query.Legend, series.Metric), line)
+				named++
+			}
 		}
 	}
 	// The names stand above the lines.
-	drawn.Y.Max = max(highest, 1) * (1.1 + 0.14*float64(index))
+	drawn.Y.Max = max(highest, 1) * (1.1 + 0.1*float64(named))
 	drawn.Draw(draw.Crop(area, 6, -10, 4, -4))
 	return nil
 }
@@ -235,16 +243,15 @@ func legend(format string, labels map[string]string) string {
 
 // format writes a value in the unit of the panel.
 func (p panel) format(value float64) string {
-	text := strconv.FormatFloat(value, 'g', 3, 64)
-	switch {
-	case p.FieldConfig.Defaults.Unit == "s" && value >= 3600:
-		return strconv.FormatFloat(value/3600, 'g', 2, 64) + " h"
-	case p.FieldConfig.Defaults.Unit == "s" && value > 0 && value < 1:
-		return strconv.FormatFloat(value*1000, 'g', 2, 64) + " ms"
-	case p.FieldConfig.Defaults.Unit == "s":
-		return text + " s"
+	switch seconds := p.FieldConfig.Defaults.Unit == "s"; {
+	case seconds && value >= 3600:
+		return fmt.Sprintf("%.1f h", value/3600)
+	case seconds && value > 0 && value < 1:
+		return fmt.Sprintf("%.0f ms", value*1000)
+	case seconds:
+		return fmt.Sprintf("%.0f s", value)
 	default:
-		return text
+		return strconv.FormatFloat(value, 'g', 3, 64)
 	}
 }
 

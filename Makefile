@@ -37,6 +37,8 @@ help: ## List the targets
 generate: manifests ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart
 	$(CONTROLLER_GEN) object paths=./api/...
 	go run ./hack/customizations config/argocd
+	go run ./hack/observability
+	go run -C hack/tools/dashboard . $(CURDIR)/config/grafana/dashboard.json
 	go run ./hack/chart charts/clientbinding-operator
 
 .PHONY: manifests
@@ -51,9 +53,9 @@ manifests: need-go ## Write the CRDs and roles alone
 # Compares with the files as they were and not with the last commit, so that it is of use before one.
 .PHONY: check-generated
 check-generated: need-go ## Fail, with a diff, if `make generate` or `go mod tidy` changes anything
-	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R api config charts "$$before" && \
+	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R api config charts docs "$$before" && \
 	$(MAKE) --no-print-directory generate || exit 1; \
-	for dir in api config charts; do \
+	for dir in api config charts docs; do \
 		diff -ruN "$$before/$$dir" "$$dir" || stale=yes; \
 	done; \
 	if [ "$$stale" ]; then echo "Generated files were out of date; they are written now, commit them." >&2; exit 1; fi
@@ -123,6 +125,21 @@ demo: need-go ## See it work: API server, simulated API, operator and samples (O
 page: need-go need-chromium ## Look at the plugin's report in Chromium (ARGS="-screenshots DIRECTORY": take pictures)
 	@assets=$$(go run ./hack/controlplane) || exit 1; \
 	KUBEBUILDER_ASSETS="$$assets" go test -tags browser -count=1 ./internal/plugin -run TestPageInBrowser -args $(ARGS)
+
+.PHONY: metrics
+metrics: need-go need-prometheus ## Have a Prometheus scrape the operator: alerts and dashboard show what happens (ARGS="-record FILE")
+	promtool check rules config/prometheus/rules.yaml
+	promtool test rules test/metrics/alerts.yaml
+	@assets=$$(go run ./hack/controlplane) || exit 1; \
+	KUBEBUILDER_ASSETS="$$assets" go test -tags metrics -count=1 -timeout 5m ./test/metrics $(if $(ARGS),-args $(ARGS))
+
+SERIES := $(CURDIR)/bin/dashboard-series.json
+
+.PHONY: picture
+picture: ## Play the scenario of `make metrics`, and draw docs/images/dashboard.png from what Prometheus recorded
+	@mkdir -p bin
+	$(MAKE) metrics ARGS="-record $(SERIES)"
+	go run -C hack/tools/dashboard ./picture $(CURDIR)/config/grafana/dashboard.json $(SERIES) $(CURDIR)/docs/images/dashboard.png
 
 # The scripts first, with Argo CD's own interpreter. The flags are those of the build of Argo CD, so that what was
 # compiled for the one is of use to the other; vet would read all of Argo CD, for minutes. That module needs a newer
@@ -283,7 +300,7 @@ no-bindings: need-kubectl
 # need says what is missing and how to get it.
 need = command -v $(1) >/dev/null || { echo "make needs $(1): $(2)" >&2; exit 1; }
 
-.PHONY: need-go need-cc need-kubectl need-redis need-chromium need-engine
+.PHONY: need-go need-cc need-kubectl need-redis need-chromium need-prometheus need-engine
 need-go:
 	@$(call need,go,see https://go.dev/dl for the version that go.mod asks for)
 	@$(call need,git,install it with the package manager of your system)
@@ -295,5 +312,8 @@ need-redis:
 	@$(call need,redis-server,Argo CD keeps its cache in it; on Debian: apt-get install redis-server)
 need-chromium:
 	@$(call need,chromium,on Debian: apt-get install chromium)
+need-prometheus:
+	@$(call need,prometheus,on Debian: apt-get install --no-install-recommends prometheus)
+	@$(call need,promtool,it comes with Prometheus)
 need-kubectl:
 	@$(call need,kubectl,see https://kubernetes.io/docs/tasks/tools)

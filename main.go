@@ -373,10 +373,11 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings, made parts) err
 	identity := reconcilers.WhoAmI(ctx, mgr.GetConfig())
 	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Writes: writes, Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule, Tracer: made.tracer, Policies: made.policies}
 	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Writes: writes, Live: mgr.GetAPIReader(), Connections: s.connections, Secrets: secrets, Identity: identity, Brake: brake, Events: recorder, Now: time.Now, DryRun: s.dryRun}
-	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
-		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), time.Now())
-	}, time.Now))
-	metricsregistry.Registry.MustRegister(metrics.NewPolicies(made.policies.Found), metrics.NewBuild(thisBuild()))
+	census := reconcilers.Census{Kube: mgr.GetClient(), Connections: s.connections, Now: time.Now}
+	metricsregistry.Registry.MustRegister(
+		metrics.NewCensus(func() metrics.Objects { return census.Objects(ctx) }, time.Now),
+		metrics.NewPolicies(made.policies.Found), metrics.NewBuild(thisBuild()),
+	)
 	return errors.Join(
 		bindings.SetupWithManager(ctx, mgr, controller.TypedOptions[connection.Relation]{MaxConcurrentReconciles: s.concurrent}),
 		connections.SetupWithManager(mgr, secrets.Changes(), controller.Options{MaxConcurrentReconciles: connectionWorkers}),

@@ -17,6 +17,7 @@ import (
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
+	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
 
@@ -391,7 +392,11 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 	ctrl.LoggerFrom(ctx).Info("let go", "binding", client.ObjectKeyFromObject(m.cached).String(), "reason", string(eventOf(outcome.Why)), "message", note)
 	r.Writes.forget(m.cached.UID)
 	if outcome.Why == relation.GivenUp {
-		r.Metrics.Connection(m.name.String()).ReleasedUnread()
+		of := metrics.Unknown
+		if m.through != nil {
+			of = m.name.String()
+		}
+		r.Metrics.Connection(of).ReleasedUnread()
 	}
 	r.tell(m, "")
 	return nil

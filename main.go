@@ -88,7 +88,7 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 for none.")
 	flags.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Address of /metrics, such as :8443; 0 for none.")
 	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve /metrics by https, to those whom the API server authenticates and authorizes.")
-	flags.IntVar(&s.concurrent, "concurrent", 256, "How many relations (one user and one client each) are worked on at the same time. An APIConnection takes up to 20 of them, so the default has room for twelve whose API answers slowly.")
+	flags.IntVar(&s.concurrent, "concurrent", 256, "How many relations (one user and one client each) are worked on at the same time. An APIConnection takes up to 20 of them, and up to 68 where its rate is above 100 calls a second, so the default has room for twelve, or three, whose API answers slowly.")
 	flags.BoolVar(&s.dryRun, "dry-run", false, "Read, decide and report, and change nothing: no access on the platform, no finalizer, no record of what the operator answers for. Only statuses and events are written. For adopting what exists, and for restoring a backup.")
 	flags.DurationVar(&s.stallAfter, "stall-after", 10*time.Minute, "How long a failure may last before it is shown as Stalled. The operator goes on trying, slowly.")
 	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")

@@ -345,6 +345,7 @@ type ClientBinding struct {
 
 	// status is what was read back.
 	// +optional
+	// +structType=atomic
 	// +kubebuilder:default:={"observedGeneration":-1}
 	Status ClientBindingStatus `json:"status,omitzero"`
 

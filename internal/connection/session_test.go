@@ -376,7 +376,7 @@ func TestNobodyIsLeftOnTheListOfASessionThatIsNotUsed(t *testing.T) {
 			})
 			want := map[Relation]int{}
 			var turns []*Turn
-			for i := range slots {
+			for i := range fewestSlots {
 				turns = append(turns, enter(t, session, relation(fmt.Sprint("begun ", i)), 0, true))
 			}
 			for i := range waiting {
@@ -394,7 +394,7 @@ func TestNobodyIsLeftOnTheListOfASessionThatIsNotUsed(t *testing.T) {
 			if diff := cmp.Diff(want, called); diff != "" {
 				t.Errorf("called back, with those of turns that end later (-want +got):\n%s", diff)
 			}
-			for i := range slots {
+			for i := range fewestSlots {
 				enter(t, session, relation(fmt.Sprint("again ", i)), 0, true)
 			}
 		})
@@ -411,13 +411,13 @@ func TestConnectionsDoNotWaitForEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range slots {
+	for i := range fewestSlots {
 		enter(t, slow, relation(fmt.Sprint(i)), 0, true)
 	}
 	slow.gate.pause(time.Minute)
 	enter(t, slow, relation("next"), Urgent, false)
 
-	for i := range slots {
+	for i := range fewestSlots {
 		enter(t, healthy, relation(fmt.Sprint(i)), 0, true)
 	}
 }

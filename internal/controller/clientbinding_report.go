@@ -67,8 +67,17 @@ func (r *run) report(ctx context.Context, outcomes []relation.Outcome) (ctrl.Res
 	}
 	if settled(outcomes) && len(unwritten) == 0 {
 		r.known.unconfirmed = false
+		if !slices.ContainsFunc(r.members, (*member).recordsCalls) {
+			clear(r.known.calls)
+		}
 	}
 	return next.result(), nil
+}
+
+// recordsCalls reports whether a member has calls on record.
+func (m *member) recordsCalls() bool {
+	claim := m.is().Status.Claim
+	return claim != nil && len(claim.InFlight) > 0 || len(m.cached.UnreadableFields.Under("status.claim")) > 0
 }
 
 // settled reports whether the relation was seen, after all calls, as it is to be: as the holder declares, or gone with nothing left to do.

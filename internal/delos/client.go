@@ -152,9 +152,10 @@ func probed(err error) error {
 }
 
 const (
-	dialTimeout      = 5 * time.Second
-	idleTimeout      = 90 * time.Second
-	idleConnections  = 16
+	dialTimeout = 5 * time.Second
+	idleTimeout = 90 * time.Second
+	// idleConnections are as many as calls are under way at most: internal/connection bounds them.
+	idleConnections  = 68
 	maxHeaderBytes   = 64 << 10
 	maxAnswerBytes   = 1 << 20
 	requestIDHeader  = "X-Request-Id"

@@ -64,7 +64,7 @@ var (
 		Help: "How long calls of the Delos API took, until the last byte of the answer."}
 	callsInFlight = gauge("api_calls_in_flight", "Calls of the Delos API that are under way.",
 		"connection", "operation")
-	waits = counter("api_waits_total", "How often a run got no turn and was told to come back: because of the rate limit, because 16 runs were under way, or because the API asked for patience.",
+	waits = counter("api_waits_total", "How often a run got no turn and was told to come back: because of the rate limit, because as many runs were under way as the connection has slots, or because the API asked for patience.",
 		"connection")
 	auditFailures = counter("audit_failures_total", "How many audit lines could not be written to the file of --audit-log; they are in the log.")
 	watchFailing  = gauge("watch_failing", "1 while the cache of a kind (ClientBinding, APIConnection or Namespace) has not filled, or its watch has been failing for a minute: no change is seen, and no deletion.",

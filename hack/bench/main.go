@@ -84,7 +84,7 @@ type sizes struct {
 var (
 	full = sizes{
 		lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000, prompt: 100, strangers: 5000, runs: 1,
-		scale: [5]population{{500, 1}, {2000, 1}, {10000, 1}, {2000, 10}, {2000, 100}}, population: population{10000, 5}, interval: time.Minute, written: 300, rests: 5 * time.Second,
+		scale: [5]population{{500, 1}, {2000, 1}, {10000, 1}, {2000, 10}, {2000, 100}}, population: population{10000, 5}, interval: 45 * time.Second, written: 300, rests: 5 * time.Second,
 	}
 	short = sizes{
 		lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000, prompt: 40, strangers: 500, runs: 1,

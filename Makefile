@@ -168,6 +168,13 @@ bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: 
 nightly: need-go ## Run all that is too long for each change, in hours: explore, soak, fuzz, adopt, bench, measure, release (ONLY="soak bench")
 	ONLY="$(ONLY)" .ci/nightly
 
+RUNS ?= 1
+
+.PHONY: scale
+scale: need-go ## Measure what docs/scale.md says, and write it anew, in a quarter of an hour (RUNS=3: medians; SCENARIOS="restart drift": a part)
+	@go build -buildvcs=false -o bin/bench ./hack/bench
+	@bin/bench --runs=$(RUNS) --json docs/scale.json --document $(or $(SCENARIOS),writes scale memory restart drift fair)
+
 .PHONY: controlplane
 controlplane: need-go ## Find, download or build the control plane of the tests; print its directory
 	@go run ./hack/controlplane --with=$(CONTROLLERS)

@@ -11,8 +11,8 @@ func (s *stage) invite() {
 	standard, owner, wrong := s.samples.standard, s.samples.owner, s.samples.wrong
 	s.report.Heading("Try next, in another terminal")
 	for _, hint := range []struct{ what, command string }{
-		{"Use this cluster", fmt.Sprintf("export KUBECONFIG=%s PATH=%s:$PATH",
-			quote(s.Cluster.Kubeconfig), quote(s.Cluster.Assets))},
+		{"Use this cluster", fmt.Sprintf("export KUBECONFIG=%s PATH=%s:$PATH ADMIN=%s",
+			quote(s.Cluster.Kubeconfig), quote(s.Cluster.Assets), s.Platform.AdminURL)},
 		{"Promote a user to owner", promote(standard).String()},
 		{"Create the missing user; the wrong binding becomes Ready at its next try", s.createUser(wrong.Spec.UserUUID).String()},
 		{"See what happened to it", on(wrong, "describe").String()},

@@ -16,8 +16,7 @@ import (
 )
 
 // TestInstallPage types each block of README.md and docs/install.md that says that it is run here, as an administrator of the cluster. There is no
-// release yet: for its image, chart and manifest those of this clone are taken. A block about Helm finds a release of Helm, and one that applies
-// manifests finds nothing.
+// release yet: for its image, chart and manifest those of this clone are taken. The blocks that apply manifests come first, then those about Helm.
 func TestInstallPage(t *testing.T) {
 	assets := strings.TrimSpace(run(t, "go", "run", "./hack/controlplane"))
 	image := repository + ":" + version
@@ -35,17 +34,10 @@ func TestInstallPage(t *testing.T) {
 		"https://github.com/delos-financial/clientbinding-operator//config/default?ref=VERSION", "../../config/default",
 		"newName: registry.example.com/clientbinding-operator", "newName: "+repository+"\n  newTag: "+version,
 	)
-	kubectl := filepath.Join(assets, "kubectl")
 	environment := append(os.Environ(), "KUBECONFIG="+machine.Kubeconfig, "PATH="+directory+":"+assets+":"+os.Getenv("PATH"))
-	clean := func() {
-		uninstall(t)
-		sh(t, directory, environment, kubectl+" delete --ignore-not-found --wait -f ../install.yaml")
-	}
-	t.Cleanup(clean)
-
 	block := regexp.MustCompile("(?ms)^ *<!-- run in test/cluster: [^\n]+ -->\n^ *```sh\n(.*?)^ *```$")
 	kustomization := regexp.MustCompile("(?ms)^```yaml\n([^`]*?^kind: Kustomization\n.*?)^```$")
-	ran, applied := 0, false
+	var applying, helming []string
 	for _, page := range []string{"README.md", "docs/install.md"} {
 		content, err := os.ReadFile(filepath.Join(root, page))
 		sandbox.Must(t, err)
@@ -54,29 +46,35 @@ func TestInstallPage(t *testing.T) {
 			sandbox.Must(t, os.WriteFile(filepath.Join(directory, "kustomization.yaml"), []byte(found[1]), 0o600))
 		}
 		for _, found := range block.FindAllStringSubmatch(text, -1) {
-			ran++
-			script := found[1]
-			t.Run(fmt.Sprintf("%s %d", filepath.Base(page), ran), func(t *testing.T) {
-				applies := strings.HasPrefix(strings.TrimSpace(script), "kubectl apply")
-				switch {
-				case strings.Contains(script, "helm install"), applies && !applied:
-					clean()
-				case !applies:
-					if applied {
-						clean()
-					}
-					install(t)
-				}
-				applied = applies
-				sh(t, directory, environment, script)
-				if applies || strings.Contains(script, "--wait") {
-					sh(t, directory, environment, "kubectl rollout status -n "+systemNamespace+" deployment/"+operatorName+" --timeout=1m")
-				}
-			})
+			if strings.HasPrefix(strings.TrimSpace(found[1]), "kubectl apply") {
+				applying = append(applying, found[1])
+			} else {
+				helming = append(helming, found[1])
+			}
 		}
 	}
-	if ran < 10 {
-		t.Errorf("ran %d blocks", ran)
+	if len(applying) < 3 || len(helming) < 7 {
+		t.Errorf("found %d blocks that apply manifests and %d about Helm", len(applying), len(helming))
+	}
+	const rollout = "\nkubectl rollout status -n " + systemNamespace + " deployment/" + operatorName + " --timeout=1m"
+	uninstall(t)
+	for _, script := range applying {
+		sh(t, directory, environment, script+rollout)
+	}
+	sh(t, directory, environment, "kubectl delete --ignore-not-found --wait -f ../install.yaml")
+	installed := false
+	for _, script := range helming {
+		installs := strings.Contains(script, "helm install")
+		if installs && installed {
+			uninstall(t)
+		} else if !installs && !installed {
+			install(t)
+		}
+		if strings.Contains(script, "--wait") {
+			script += rollout
+		}
+		sh(t, directory, environment, script)
+		installed = !strings.Contains(script, "helm uninstall")
 	}
 }
 

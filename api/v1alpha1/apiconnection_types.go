@@ -12,7 +12,7 @@ const DefaultConnectionName = "default"
 const InUseFinalizer = "access.delos.financial/in-use"
 
 // ApprovedRevocationsAnnotation approves, on an APIConnection, revocations that its brake holds: how many, and
-// behind an '@' whatever makes the approval another one than the last, such as 25@2026-12-31T17:00:00Z.
+// behind an '@' a text that makes the approval another one than the last, such as 25@2026-12-31T17:00:00Z.
 // A value is taken once.
 const ApprovedRevocationsAnnotation = "access.delos.financial/approvedRevocations"
 
@@ -100,7 +100,7 @@ type Dialect struct {
 type RevocationLimit struct {
 	// max is how many deletions, and expiries that an edit brought forward to less than per ahead, may revoke within
 	// any span of the length per. Further ones wait until there is room
-	// again or somebody approves them. 0 lets none through that is not approved.
+	// again or a person approves them. 0 lets none through that is not approved.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000

@@ -8,9 +8,9 @@ import (
 // Delos API. It is set before the first write to that API.
 const RevokeFinalizer = "access.delos.financial/revoke"
 
-// RequestedByAnnotation holds the username of whoever last changed the spec of a ClientBinding, as the API server
+// RequestedByAnnotation holds the username of the last person or account that changed the spec of a ClientBinding, as the API server
 // authenticated it. The admission policies of config/policy stamp it and keep it from being forged; without them
-// anybody can write it, and it proves nothing.
+// each writer can set it, and it proves nothing.
 const RequestedByAnnotation = "access.delos.financial/requested-by"
 
 // DeletionPolicy says what becomes of the relation when its ClientBinding is deleted.
@@ -94,7 +94,7 @@ type ClientBindingSpec struct {
 	CUID string `json:"cuid,omitempty"`
 
 	// isOwner is true for full administrative rights over the client, false for standard access.
-	// It has no default, so that the level of access is always said aloud. It may be changed.
+	// It has no default, so that each object says which access it gives. It may be changed.
 	// +required
 	IsOwner bool `json:"isOwner"` //nolint:kubeapilinter // required and said aloud: false must survive a round trip, nil means nothing
 
@@ -118,8 +118,8 @@ type ClientBindingSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
-	// suspend stops, when it is true, grants and corrections. The relation is still checked, and the
-	// status says what would be done. Deletion still revokes what was granted.
+	// suspend: true stops grants and corrections. The operator still checks the relation, and says in the status
+	// what it would do. Deletion and expiry still revoke.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
@@ -140,7 +140,7 @@ type User struct {
 	// +kubebuilder:validation:MaxLength=256
 	Username string `json:"username,omitempty"`
 
-	// status of the user in the Delos platform, such as NEW or ACCEPT. Shown, not judged.
+	// status of the user in the Delos platform, such as NEW or ACCEPT. The operator does not act on it.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -154,13 +154,14 @@ type Claim struct {
 	// +required
 	Origin Origin `json:"origin,omitempty"`
 
-	// connection through which the relation was made, and is revoked. It follows the operator's
-	// --default-connection to another one that leads to the same host.
+	// connection through which the relation was made, and is revoked. It changes with the operator's
+	// --default-connection, if the new connection leads to the same host.
 	// +required
 	Connection ClaimConnection `json:"connection,omitzero"`
 
-	// account names the account of the Delos platform that last saw the relation on behalf of this claim, or claimed it: a hash,
-	// from which the login does not follow. Only to this account an answer that there is no such user is a proof.
+	// account is a hash of the account of the Delos platform that last saw the relation for this claim, or that
+	// made it. The login does not follow from the hash. An answer that there is no such user proves something only
+	// if it was given to this account.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -224,14 +225,14 @@ type ObservedExpiry struct {
 	DeclaredTime *metav1.Time `json:"declaredTime,omitempty"`
 }
 
-// Contest counts how often a relation was found changed by somebody else and was corrected.
+// Contest counts how often a relation was found changed from outside and was corrected.
 type Contest struct {
 	// since is when the first of the corrections was made.
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
-	// corrections is how many were made since. Once there are too many, access is only taken away until
-	// a person edits the object or asks for a run.
+	// corrections is how many were made since. Once there are too many, the operator only takes access away until
+	// a person edits the object or asks for a look.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Corrections int32 `json:"corrections,omitempty"`

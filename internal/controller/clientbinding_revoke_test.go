@@ -40,7 +40,7 @@ func TestDeletion(t *testing.T) {
 			calls:  operations{opUnrelate, opUser},
 			events: []string{revokedByAbsence},
 		},
-		"already removed by somebody else": {
+		"already removed from outside": {
 			arrange: func(w *world) { w.platform.RemoveRelation(john, acme) },
 			gone:    true, related: map[string]bool{},
 			calls:  operations{opUnrelate, opUser},

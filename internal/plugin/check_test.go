@@ -178,7 +178,7 @@ UserNotFound (goes on): 3
 `, exitFindings}, n.run(t, "status"))
 }
 
-// TestEveryReasonHasAnActor compares the reasons of the API with those for which somebody is named.
+// TestEveryReasonHasAnActor compares the reasons of the API with those for which an actor is named.
 func TestEveryReasonHasAnActor(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/conditions.go", nil, 0)
 	if err != nil {

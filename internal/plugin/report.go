@@ -49,7 +49,7 @@ The exit code is 1 if anything is not as declared.`,
   # A page for an auditor
   kubectl clientbindings report --output html --file access.html
 
-  # For a pipeline: does anybody own a client who is not declared to?
+  # For a pipeline: does a user own a client without a declaration?
   kubectl clientbindings report --owners --undeclared`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return r.run(command.Context()) },

@@ -51,7 +51,7 @@ const (
 	delosAdmin    = "the platform's administrators: on the Delos platform"
 	connectionOwn = "the owner of the APIConnection"
 	reviewer      = "the reviewer of revocations"
-	security      = "who is on call for access"
+	security      = "the person on call for access"
 	operators     = "who runs the operator"
 )
 

@@ -52,7 +52,7 @@ const (
 	connectionOwn = "the owner of the APIConnection"
 	reviewer      = "the reviewer of revocations"
 	security      = "the person on call for access"
-	operators     = "who runs the operator"
+	operators     = "the administrators of the operator"
 )
 
 // notLookedAt is no reason of a condition: there is none for the object as it is now.

@@ -61,8 +61,7 @@ func read(t *testing.T, page string) string {
 // TestReadme types the first binding of README.md, with the roles that it names and no others.
 func TestReadme(t *testing.T) {
 	underDeployedOperator(t)
-	config := delossim.Examples()
-	n := newTenant(t, config)
+	n := newTenant(t, delossim.Examples())
 	n.Platform.AddAccount(successor) // whose credentials are in the files login and password
 	special["kubectl create rolebinding"].before(t, n)
 	asWhom := regexp.MustCompile(`^# as ([a-z -]+) in (team-a|all namespaces)\n`)
@@ -95,7 +94,9 @@ func TestReadme(t *testing.T) {
 func TestGetStarted(t *testing.T) {
 	underDeployedOperator(t)
 	const page = "docs/get-started.md"
-	n := newTenant(t, delossim.Examples())
+	config := delossim.Examples()
+	config.Settings = delossim.Settings{Lag: time.Second} // as in the demo, a write shows later
+	n := newTenant(t, config)
 	for _, sample := range n.Samples(t) {
 		if sample.GetKind() != "Namespace" && sample.GetKind() != "RoleBinding" {
 			create(t, sample)

@@ -97,7 +97,7 @@ const (
 	// expires. Have the APIConnection allow it, or delete the ClientBinding.
 	ReasonNotAllowed = "NotAllowed"
 
-	// ReasonConflict (Stalled): an older ClientBinding declares the same relation and goes before it. Delete one of
+	// ReasonConflict (Stalled): an older ClientBinding declares the same relation and holds it. Delete one of
 	// the two: deleting this one revokes nothing, deleting the other one hands the relation over.
 	ReasonConflict = "Conflict"
 

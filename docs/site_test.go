@@ -152,7 +152,7 @@ func TestSiteInBrowser(t *testing.T) {
 	if *screenshots == "" {
 		return
 	}
-	for name, page := range map[string]string{"site": "index.html", "site-concepts": "docs/concepts.html", "site-operations": "docs/operations.html", "site-clientbinding": "docs/clientbinding.html"} {
+	for name, page := range map[string]string{"site": "index.html", "site-concepts": "docs/concepts.html"} {
 		for suffix, size := range map[string]string{"": "1500,1100", "-narrow": "500,1000"} {
 			browse(t, "--screenshot="+filepath.Join(*screenshots, name+suffix+".png"), "--window-size="+size, server.URL+"/"+page)
 		}

@@ -253,7 +253,7 @@ func (r *reporting) asked(user, cuid string) bool {
 }
 
 func (r *reporting) wanted(one entry) bool {
-	// What cannot be read may be access as owner, and that of anybody.
+	// What cannot be read may be access as owner, and that of any user.
 	owner := one.Actual == v1alpha1.AccessOwner || one.Declared == v1alpha1.AccessOwner || one.Actual == unknown
 	undeclared := one.Verdict == Undeclared || one.Verdict == Unreadable && one.Binding == ""
 	return (one.Client == "" || r.asked(one.User, one.Client)) && (!r.owners || owner) && (!r.undeclared || undeclared)

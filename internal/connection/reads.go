@@ -20,7 +20,7 @@ type reads struct {
 }
 
 type sharedRead struct {
-	// read is in the trace of whoever asked first.
+	// read is in the trace of the first run that asked.
 	read func() (*delos.User, error)
 	done chan struct{}
 	user *delos.User

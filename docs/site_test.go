@@ -137,7 +137,9 @@ func TestSiteInBrowser(t *testing.T) {
 	handler.Handle("/", http.FileServer(http.Dir(site)))
 	for name, width := range widths {
 		handler.HandleFunc("/"+name+".html", func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, frames, strings.Join(names, " "), width)
+			if _, err := fmt.Fprintf(w, frames, strings.Join(names, " "), width); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 	server := httptest.NewServer(handler)

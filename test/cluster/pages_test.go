@@ -27,7 +27,7 @@ func TestInstallPage(t *testing.T) {
 	// Helm as a reader has it, but for the image.
 	helm := fmt.Sprintf("#!/bin/sh\ncase \"$1\" in install|upgrade) set -- \"$@\" --set image.repository=%s --set image.tag=%s ;; esac\nexec %s \"$@\"\n",
 		repository, version, filepath.Join(root, "bin", "helm"))
-	sandbox.Must(t, os.WriteFile(filepath.Join(directory, "helm"), []byte(helm), 0o700)) //nolint:gosec // a program
+	sandbox.Must(t, os.WriteFile(filepath.Join(directory, "helm"), []byte(helm), 0o700))
 	replace := strings.NewReplacer(
 		"oci://ghcr.io/delos-financial/charts/clientbinding-operator", filepath.Join(root, chart), "CHART", filepath.Join(root, chart),
 		"https://github.com/delos-financial/clientbinding-operator/releases/download/VERSION/install.yaml", filepath.Join(root, "dist", "install.yaml"),

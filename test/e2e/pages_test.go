@@ -36,7 +36,7 @@ func TestEveryCommandIsRun(t *testing.T) {
 	got := map[string]map[string]int{}
 	for page := range notRunHere {
 		got[page] = map[string]int{}
-		for _, block := range commandBlock.FindAllStringSubmatch(read(t, page), -1) {
+		for _, block := range commandBlock.FindAllStringSubmatch(pageText(t, page), -1) {
 			if block[1] != "" {
 				got[page][block[1]]++
 			} else if page == "docs/install.md" {
@@ -49,7 +49,7 @@ func TestEveryCommandIsRun(t *testing.T) {
 	}
 }
 
-func read(t *testing.T, page string) string {
+func pageText(t *testing.T, page string) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(root(t), page))
 	if err != nil {
@@ -66,7 +66,7 @@ func TestReadme(t *testing.T) {
 	special["kubectl create rolebinding"].before(t, n)
 	asWhom := regexp.MustCompile(`^# as ([a-z -]+) in (team-a|all namespaces)\n`)
 	ran := 0
-	for _, block := range commandBlock.FindAllStringSubmatch(read(t, "README.md"), -1) {
+	for _, block := range commandBlock.FindAllStringSubmatch(pageText(t, "README.md"), -1) {
 		if block[1] != "" {
 			continue
 		}
@@ -113,7 +113,7 @@ func TestGetStarted(t *testing.T) {
 	}
 	environment := append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig, "ADMIN="+n.Platform.AdminURL, "HOME="+directory,
 		"PATH="+strings.Join([]string{directory, cluster.Assets, os.Getenv("PATH")}, string(os.PathListSeparator)))
-	text := read(t, page)
+	text := pageText(t, page)
 	made := commandBlock.ReplaceAllStringFunc(text, func(found string) string {
 		block := commandBlock.FindStringSubmatch(found)
 		if block[1] != "" {
@@ -153,7 +153,7 @@ func TestExamplesAreAccepted(t *testing.T) {
 	manifest := regexp.MustCompile("(?ms)^```yaml\n(apiVersion: .*?)^```$")
 	found := 0
 	for _, page := range []string{"docs/clientbinding.md", "docs/apiconnection.md", "docs/security.md"} {
-		for _, block := range manifest.FindAllStringSubmatch(read(t, page), -1) {
+		for _, block := range manifest.FindAllStringSubmatch(pageText(t, page), -1) {
 			if strings.Contains(block[1], "kind: Kustomization") {
 				continue
 			}

@@ -60,7 +60,7 @@ func draw(ctx context.Context, directory string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temporary)
+	defer func() { _ = os.RemoveAll(temporary) }()
 	if err := fetch(ctx, temporary); err != nil {
 		return err
 	}

@@ -67,6 +67,7 @@ var inline = map[string]string{
 	`kubectl get cb -n NS -o custom-columns=NAME:.metadata.name,USER:.spec.userUUID,CLIENT:.spec.cuid,OWNER:.spec.isOwner`: "clientbinding-operator-viewer in NS",
 	`kubectl apply -f config/rbac/role.yaml -f config/rbac/role_binding.yaml`:                                              "cluster-admin in all namespaces",
 	`kubectl replace`: "", `kubectl apply`: "", `kubectl patch`: "", `kubectl delete namespace`: "",
+	`kubectl clientbindings report`: "", // TestAdopting types it
 }
 
 // procedures reads all blocks of a page, and of docs/operations.md the inline commands.

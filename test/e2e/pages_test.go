@@ -124,7 +124,7 @@ func TestGetStarted(t *testing.T) {
 		out, err := command.CombinedOutput()
 		var failed *exec.ExitError
 		// What fails on purpose is on the page with what it says.
-		if err != nil && !(errors.As(err, &failed) && failed.ExitCode() == 1) {
+		if err != nil && (!errors.As(err, &failed) || failed.ExitCode() != 1) {
 			t.Fatalf("%s: %v\n%s", block[2], err, out)
 		}
 		shown := strings.NewReplacer(n.Namespace, "team-a", strings.TrimPrefix(n.Platform.URL, "http://"), "127.0.0.1:8080").Replace(string(out))

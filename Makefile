@@ -16,6 +16,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 
 TOOL           := go tool -modfile=hack/tools/generate/go.mod
 CONTROLLER_GEN := $(TOOL) controller-gen
 KUSTOMIZE      := $(TOOL) kustomize
+SITE_TOOL      := go tool -modfile=hack/tools/site/go.mod
 GOLANGCI_LINT  := bin/golangci-lint
 HELM           := bin/helm
 
@@ -34,12 +35,19 @@ help: ## List the targets
 		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: generate
-generate: manifests ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart
+generate: manifests ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart, tables of fields
 	$(CONTROLLER_GEN) object paths=./api/...
 	go run ./hack/customizations config/argocd
 	go run ./hack/observability
 	go run -C hack/tools/dashboard . $(CURDIR)/config/grafana/dashboard.json
 	go run ./hack/chart charts/clientbinding-operator
+	@$(foreach kind,ClientBinding APIConnection,$(call fields,$(kind),docs/$(shell echo $(kind) | tr A-Z a-z).md) &&) true
+
+# fields writes the tables of a kind's fields between two lines of its page.
+fields = $(SITE_TOOL) crd-ref-docs --log-level=ERROR --source-path=api --config=hack/site/fields/config.yaml --templates-dir=hack/site/fields \
+	--renderer=markdown --template-value=kind=$(1) --output-path=$(2).fields && \
+	awk 'FNR == NR { fields = fields $$0 "\n"; next } /^<!-- end of fields/ { within = 0 } !within { print } \
+		/^<!-- fields:/ { printf "%s\n", fields; within = 1 }' $(2).fields $(2) >$(2).new && mv $(2).new $(2) && rm $(2).fields
 
 .PHONY: manifests
 manifests: need-go ## Write the CRDs and roles alone

@@ -98,7 +98,7 @@ func (s *stage) clear() {
 	}
 }
 
-// remove deletes an object, if it is there, whoever wants to keep it.
+// remove deletes an object, if it is there, also against a finalizer.
 func remove(ctx context.Context, kube client.Client, object client.Object) error {
 	return errors.Join(
 		client.IgnoreNotFound(kube.Patch(ctx, object, sandbox.MergePatch(`{"metadata":{"finalizers":null}}`))),

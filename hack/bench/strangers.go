@@ -67,7 +67,7 @@ func (t *trial) startAfresh(when string) megabytes {
 	return t.memory("memory " + when)
 }
 
-// strange is a Secret of somebody who applies it with kubectl.
+// strange is a Secret that a person applies with kubectl.
 func strange(namespace string, i int) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
 		Namespace:   namespace,

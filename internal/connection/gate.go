@@ -271,7 +271,7 @@ func (g *gate) leave(relation Relation) {
 	})
 }
 
-// dismiss calls everybody back who is on the list: there is no more use in waiting here.
+// dismiss calls all back that are on the list: there is no more use in waiting here.
 func (g *gate) dismiss() {
 	var dismissed []place
 	g.change(func(time.Time) {
@@ -329,7 +329,7 @@ func (g *gate) pause(asked time.Duration) {
 	})
 }
 
-// heed closes the gate when an answer asks to be left alone, whatever else it says.
+// heed closes the gate when an answer asks to be left alone, also if it says more.
 func (g *gate) heed(err error) {
 	switch wait, kind := delos.RetryAfterOf(err), delos.KindOf(err); {
 	case err == nil:

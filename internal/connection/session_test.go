@@ -46,7 +46,7 @@ func TestSessionCarriesOutCalls(t *testing.T) {
 	}
 }
 
-// TestRefusedCredentialsCloseTheSession: everybody learns of it, and one login is all it costs.
+// TestRefusedCredentialsCloseTheSession: all bindings learn of it, and one login is all it costs.
 func TestRefusedCredentialsCloseTheSession(t *testing.T) {
 	p := startPlatform(t)
 	session := p.open(t)
@@ -116,7 +116,7 @@ func TestRefusedTokenClosesTheSession(t *testing.T) {
 	}
 }
 
-// TestFormerSessionTroublesNobody: a session that was replaced may still be in somebody's hands.
+// TestFormerSessionTroublesNobody: a session that was replaced may still be in use.
 func TestFormerSessionTroublesNobody(t *testing.T) {
 	p := startPlatform(t)
 	former := p.open(t)
@@ -423,7 +423,7 @@ func TestConnectionsDoNotWaitForEachOther(t *testing.T) {
 }
 
 // TestReadOfBeforeAWriteIsNotUsedAfterIt is TestReadBeganAfterTheAsking over HTTP: a read that was answered before a write, and
-// arrives after it, is not given to anybody who asked after the write.
+// arrives after it, is not given to a caller who asked after the write.
 func TestReadOfBeforeAWriteIsNotUsedAfterIt(t *testing.T) {
 	answered, deliver := make(chan struct{}), make(chan struct{})
 	first := true

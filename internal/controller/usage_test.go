@@ -260,7 +260,7 @@ func TestSecretOfALostConnection(t *testing.T) {
 	expectEqual(t, "protection", protection{unprotected, unprotected}, w.protection())
 }
 
-// deleteBindingOfALostConnection takes the binding away as somebody does who gives its access up.
+// deleteBindingOfALostConnection takes the binding away as a person does who gives its access up.
 func (w *world) deleteBindingOfALostConnection() {
 	w.t.Helper()
 	w.forget(client.ObjectKeyFromObject(w.binding()))
@@ -392,7 +392,7 @@ func TestRoleBindingIsKeptAgain(t *testing.T) {
 	}
 }
 
-// TestProtectionThatWasTakenAwayComesBack: a finalizer that somebody took away by hand.
+// TestProtectionThatWasTakenAwayComesBack: a finalizer that was taken away by hand.
 func TestProtectionThatWasTakenAwayComesBack(t *testing.T) {
 	w := newWorld(t)
 	w.connect()

@@ -31,7 +31,7 @@ import (
 const (
 	// connectionIndex finds ClientBindings by the namespace/name of the APIConnections that they may need.
 	connectionIndex = "connection"
-	// relationIndex finds ClientBindings by their user and client, of whatever API. See relationOf.
+	// relationIndex finds ClientBindings by their user and client, of any API. See relationOf.
 	relationIndex = "relation"
 	// accountIndex finds ClientBindings by the account of the platform that last confirmed them.
 	accountIndex = "account"

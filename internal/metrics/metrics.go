@@ -73,7 +73,7 @@ func (c *Connection) Began(operation string) func(status int, took time.Duration
 	}
 }
 
-// Waited counts somebody who was told to come back.
+// Waited counts a run that was told to come back.
 func (c *Connection) Waited() { c.metrics.waits.WithLabelValues(c.name).Inc() }
 
 // Open tells whether the session may be used. Counters begin at 0 then: Prometheus does not see the first step of one that begins
@@ -97,7 +97,7 @@ func (c *Connection) Expires(at time.Time) {
 	c.metrics.expires.WithLabelValues(c.name).Set(float64(at.Unix()))
 }
 
-// Drift counts a relation that somebody else had changed, and that was corrected.
+// Drift counts a relation that was changed from outside, and that was corrected.
 func (c *Connection) Drift() { c.metrics.drifts.WithLabelValues(c.name).Inc() }
 
 // ReleasedUnread counts a ClientBinding that was let go although its access could not be read.

@@ -118,7 +118,7 @@ type ClientBindingSpec struct {
 	// +kubebuilder:validation:MaxLength=64
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
-	// suspend: true stops grants and corrections. The operator still checks the relation, and says in the status
+	// suspend stops grants and corrections while it is true. The operator still checks the relation, and says in the status
 	// what it would do. Deletion and expiry still revoke.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`

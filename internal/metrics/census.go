@@ -80,7 +80,10 @@ type tally struct {
 
 type tallies map[group]tally
 
-func (t tallies) add(key group, since time.Time) {
+func (t tallies) add(counts bool, key group, since time.Time) {
+	if !counts {
+		return
+	}
 	of := t[key]
 	of.count++
 	if of.first.IsZero() || since.Before(of.first) {
@@ -101,22 +104,12 @@ func (c *census) Collect(metrics chan<- prometheus.Metric) {
 	}
 	for binding := range objects.Bindings {
 		of := group{connection: binding.Connection}
-		byState.add(group{binding.Connection, binding.State, binding.Reason}, time.Time{})
-		if !binding.Confirmed.IsZero() {
-			confirmed.add(of, binding.Confirmed)
-		}
-		if binding.Drifted {
-			differing.add(of, time.Time{})
-		}
-		if !binding.Expires.IsZero() && binding.Expires.Sub(now) <= soon {
-			ending.add(of, binding.Expires)
-		}
-		if binding.Revoking != "" {
-			revoking.add(group{connection: binding.Connection, reason: binding.Revoking}, binding.Due)
-		}
-		if binding.Unrevoked {
-			expired.add(of, binding.Due)
-		}
+		byState.add(true, group{binding.Connection, binding.State, binding.Reason}, time.Time{})
+		confirmed.add(!binding.Confirmed.IsZero(), of, binding.Confirmed)
+		differing.add(binding.Drifted, of, time.Time{})
+		ending.add(!binding.Expires.IsZero() && binding.Expires.Sub(now) <= soon, of, binding.Expires)
+		revoking.add(binding.Revoking != "", group{connection: binding.Connection, reason: binding.Revoking}, binding.Due)
+		expired.add(binding.Unrevoked, of, binding.Due)
 	}
 	age := func(of tally) float64 { return max(now.Sub(of.first), 0).Seconds() }
 	for key, of := range byState {

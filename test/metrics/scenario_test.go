@@ -226,7 +226,7 @@ func (s *scenario) blind(address string) {
 	}
 	sandbox.Must(s, box.Kube.Update(s.Context(), role))
 	replica := box.Operator.Aside(filepath.Join(box.Dir(), "blind.log"))
-	s.T.Cleanup(func() { _ = replica.Stop() })
+	s.Cleanup(func() { _ = replica.Stop() })
 	_, err := replica.StartAlive(s.Context(), "--metrics-bind-address="+address)
 	sandbox.Must(s, err)
 }

@@ -16,6 +16,7 @@ export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 
 TOOL           := go tool -modfile=hack/tools/generate/go.mod
 CONTROLLER_GEN := $(TOOL) controller-gen
 KUSTOMIZE      := $(TOOL) kustomize
+SITE_TOOL      := go tool -modfile=hack/tools/site/go.mod
 GOLANGCI_LINT  := bin/golangci-lint
 HELM           := bin/helm
 
@@ -34,10 +35,19 @@ help: ## List the targets
 		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: generate
-generate: manifests ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart
+generate: manifests ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart, tables of fields
 	$(CONTROLLER_GEN) object paths=./api/...
 	go run ./hack/customizations config/argocd
+	go run ./hack/observability
+	go run -C hack/tools/dashboard . $(CURDIR)/config/grafana/dashboard.json
 	go run ./hack/chart charts/clientbinding-operator
+	@$(foreach kind,ClientBinding APIConnection,$(call fields,$(kind),docs/$(shell echo $(kind) | tr A-Z a-z).md) &&) true
+
+# fields writes the tables of a kind's fields between two lines of its page.
+fields = $(SITE_TOOL) crd-ref-docs --log-level=ERROR --source-path=api --config=hack/site/fields/config.yaml --templates-dir=hack/site/fields \
+	--renderer=markdown --template-value=kind=$(1) --output-path=$(2).fields && \
+	awk 'FNR == NR { fields = fields $$0 "\n"; next } /^<!-- end of fields/ { within = 0 } !within { print } \
+		/^<!-- fields:/ { printf "%s\n", fields; within = 1 }' $(2).fields $(2) >$(2).new && mv $(2).new $(2) && rm $(2).fields
 
 .PHONY: manifests
 manifests: need-go ## Write the CRDs and roles alone
@@ -51,9 +61,9 @@ manifests: need-go ## Write the CRDs and roles alone
 # Compares with the files as they were and not with the last commit, so that it is of use before one.
 .PHONY: check-generated
 check-generated: need-go ## Fail, with a diff, if `make generate` or `go mod tidy` changes anything
-	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R api config charts "$$before" && \
+	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R api config charts docs "$$before" && \
 	$(MAKE) --no-print-directory generate || exit 1; \
-	for dir in api config charts; do \
+	for dir in api config charts docs; do \
 		diff -ruN "$$before/$$dir" "$$dir" || stale=yes; \
 	done; \
 	if [ "$$stale" ]; then echo "Generated files were out of date; they are written now, commit them." >&2; exit 1; fi
@@ -124,6 +134,21 @@ page: need-go need-chromium ## Look at the plugin's report in Chromium (ARGS="-s
 	@assets=$$(go run ./hack/controlplane) || exit 1; \
 	KUBEBUILDER_ASSETS="$$assets" go test -tags browser -count=1 ./internal/plugin -run TestPageInBrowser -args $(ARGS)
 
+.PHONY: metrics
+metrics: need-go need-prometheus ## Have a Prometheus scrape the operator: alerts and dashboard show what happens (ARGS="-record FILE")
+	promtool check rules config/prometheus/rules.yaml
+	promtool test rules test/metrics/alerts.yaml
+	@assets=$$(go run ./hack/controlplane) || exit 1; \
+	KUBEBUILDER_ASSETS="$$assets" go test -tags metrics -count=1 -timeout 5m ./test/metrics $(if $(ARGS),-args $(ARGS))
+
+SERIES := $(CURDIR)/bin/dashboard-series.json
+
+.PHONY: picture
+picture: ## Play the scenario of `make metrics`, and draw docs/images/dashboard.png from what Prometheus recorded
+	@mkdir -p bin
+	$(MAKE) metrics ARGS="-record $(SERIES)"
+	go run -C hack/tools/dashboard ./picture $(CURDIR)/config/grafana/dashboard.json $(SERIES) $(CURDIR)/docs/images/dashboard.png
+
 # The scripts first, with Argo CD's own interpreter. The flags are those of the build of Argo CD, so that what was
 # compiled for the one is of use to the other; vet would read all of Argo CD, for minutes. That module needs a newer
 # Go, which is fetched like a module.
@@ -139,13 +164,24 @@ test-e2e: need-go ## Try image and chart in a cluster that runs pods: kind, or w
 	go test -tags e2e -count=1 -timeout 30m -p 1 ./internal/sandbox/node ./test/cluster $(if $(RUN),-run '$(RUN)')
 
 .PHONY: measure
-measure: need-go ## Write the tables of docs/high-availability.md anew, in ten minutes; with bench and explore it is for each night
+measure: need-go ## Write the tables of docs/high-availability.md anew, in ten minutes
 	go test -tags e2e,measure -count=1 -v -timeout 30m ./test/cluster -run 'TestAvailability|TestMemory' -args -update
 
 .PHONY: bench
 bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: smaller, with the same checks; SCENARIOS="rate …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench
 	@bin/bench $(if $(SHORT),--short) $(SCENARIOS)
+
+.PHONY: nightly
+nightly: need-go ## Run all that is too long for each change, in hours: explore, soak, fuzz, adopt, bench, measure, release (ONLY="soak bench")
+	ONLY="$(ONLY)" .ci/nightly
+
+RUNS ?= 1
+
+.PHONY: scale
+scale: need-go ## Measure what docs/scale.md says, and write it anew, in a quarter of an hour (RUNS=3: medians; SCENARIOS="restart drift": a part)
+	@go build -buildvcs=false -o bin/bench ./hack/bench
+	@bin/bench --runs=$(RUNS) --json docs/scale.json --document $(or $(SCENARIOS),writes scale memory restart drift fair)
 
 .PHONY: controlplane
 controlplane: need-go ## Find, download or build the control plane of the tests; print its directory
@@ -199,18 +235,25 @@ chart: $(HELM) ## Package the chart into dist/, for the image with the tag VERSI
 ##@ Release
 
 RELEASE_TOOL := go tool -modfile=hack/tools/release/go.mod
-# The plugin and the operator, each with a bill of materials of its own.
-PLUGIN := $(wildcard cmd/kubectl-clientbindings)
 
 # Publishing is the matter of a CI: it needs a tag, the rights to registry and repository, and an identity for cosign.
 .PHONY: release
 release: clean-release image build-installer chart ## Put all that a release has into dist/; publishes nothing (cold, its tools are built in minutes)
-	go run ./hack/licences >dist/licences.txt
-	for main in . $(PLUGIN); do \
+	for system in linux darwin windows; do \
+		GOOS=$$system CGO_ENABLED=0 go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' . ./cmd/... || exit 1; \
+	done >dist/modules.txt
+	LC_ALL=C sort -u dist/modules.txt | while read -r path version dir; do \
+		files=$$(ls "$$dir" | grep -iE '^(licen[cs]e|copying|copyright|notice|patents)([.-].*)?$$' | grep -v '\.go$$') || \
+			{ echo "$$path $$version has no licence in $$dir: find out under which terms it may be handed on" >&2; exit 1; }; \
+		for file in $$files; do printf '==== %s %s: %s\n\n' "$$path" "$$version" "$$file"; cat "$$dir/$$file"; echo; done; \
+	done >dist/licences.txt
+	rm dist/modules.txt
+	for main in . cmd/kubectl-clientbindings; do \
 		name=$$(basename "$$(go list "./$$main")") && \
 		$(RELEASE_TOOL) cyclonedx-gomod app -json -licenses -noserial -main "$$main" -output "dist/$$name.cdx.json" . || exit 1; \
 	done
-	VERSION=$(VERSION) $(if $(PLUGIN),PLUGIN=1) $(RELEASE_TOOL) goreleaser release --clean $(if $(PUBLISH),,--snapshot --skip=sign)
+	VERSION=$(VERSION) $(RELEASE_TOOL) goreleaser release --clean $(if $(PUBLISH),,--snapshot --skip=sign)
+	go test -tags release -count=1 ./test/release
 
 .PHONY: publish
 publish: ## For a CI, on a tag: make a release, push image and chart, sign them, and put the rest on the page of the release
@@ -272,7 +315,7 @@ no-bindings: need-kubectl
 # need says what is missing and how to get it.
 need = command -v $(1) >/dev/null || { echo "make needs $(1): $(2)" >&2; exit 1; }
 
-.PHONY: need-go need-cc need-kubectl need-redis need-chromium need-engine
+.PHONY: need-go need-cc need-kubectl need-redis need-chromium need-prometheus need-engine
 need-go:
 	@$(call need,go,see https://go.dev/dl for the version that go.mod asks for)
 	@$(call need,git,install it with the package manager of your system)
@@ -284,5 +327,8 @@ need-redis:
 	@$(call need,redis-server,Argo CD keeps its cache in it; on Debian: apt-get install redis-server)
 need-chromium:
 	@$(call need,chromium,on Debian: apt-get install chromium)
+need-prometheus:
+	@$(call need,prometheus,on Debian: apt-get install --no-install-recommends prometheus)
+	@$(call need,promtool,it comes with Prometheus)
 need-kubectl:
 	@$(call need,kubectl,see https://kubernetes.io/docs/tasks/tools)

@@ -91,13 +91,13 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.StringVar(&s.leaderNamespace, "leader-election-namespace", "", "Namespace of the leader election's Lease; the operator's own when empty.")
 	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 for none.")
 	flags.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Address of /metrics, such as :8443; 0 for none.")
-	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve /metrics by https, to those whom the API server authenticates and authorizes.")
-	flags.IntVar(&s.concurrent, "concurrent", 256, "How many relations (one user and one client each) are worked on at the same time. An APIConnection takes up to 20 of them, so the default has room for twelve whose API answers slowly.")
-	flags.BoolVar(&s.dryRun, "dry-run", false, "Read, decide and report, and change nothing: no access on the platform, no finalizer, no record of what the operator answers for. Only statuses and events are written. For adopting what exists, and for restoring a backup.")
+	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve /metrics by https, to clients that the API server authenticates and authorizes.")
+	flags.IntVar(&s.concurrent, "concurrent", 256, "How many relations (one user and one client each) are worked on at the same time. An APIConnection takes up to 20 of them, and up to 68 where its rate is above 100 calls a second, so the default has room for twelve, or three, whose API answers slowly.")
+	flags.BoolVar(&s.dryRun, "dry-run", false, "Read, decide and report, and change nothing: no access on the platform, no finalizer, no claim. Only statuses and events are written. Use it to adopt access that exists, and to restore a backup.")
 	flags.DurationVar(&s.stallAfter, "stall-after", 10*time.Minute, "How long a failure may last before it is shown as Stalled. The operator goes on trying, slowly.")
 	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")
 	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", connection.DocumentedHost, "Comma-separated globs of the hosts, or host:port, to which APIConnections may lead, such as *.example.com; * for any. The default is the staging platform: name the production platform here. Through a proxy, and for addresses of this machine or of its network only, a glob has to name the host or its domain.")
-	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection that ClientBindings use which name none; when empty, it is the one called default in their own namespace.")
+	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection for ClientBindings that name none; when empty, it is the one called default in their own namespace.")
 	flags.StringVar(&s.namespaces, "namespaces", "", "Comma-separated names of the namespaces that the operator serves. It then needs no rights in others; see config/namespaced. All when the flag is not given.")
 	flags.StringVar(&s.auditLog, "audit-log", "-", "File to which the audit lines are appended, for who gave and took which access; - for the operator's log. It can be renamed at any time: there is a new one then.")
 	selector := ""
@@ -441,10 +441,11 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings, made parts) err
 	identity := reconcilers.WhoAmI(ctx, mgr.GetConfig())
 	connections := &reconcilers.APIConnectionReconciler{Kube: mgr.GetClient(), Writes: writes, Secrets: secrets, Identity: identity, Pool: pool, Events: recorder, Schedule: schedule, Shard: shard, Tracer: made.tracer, Policies: made.policies}
 	usage := &reconcilers.UsageReconciler{Kube: mgr.GetClient(), Writes: writes, Live: mgr.GetAPIReader(), Connections: s.connections, Secrets: secrets, Identity: identity, Brake: brake, Shard: shard, Events: recorder, Now: time.Now, DryRun: s.dryRun}
-	metricsregistry.Registry.MustRegister(metrics.NewRevocations(func() []metrics.Revocation {
-		return reconcilers.PendingRevocations(ctx, mgr.GetClient(), shard, time.Now())
-	}, time.Now))
-	metricsregistry.Registry.MustRegister(metrics.NewPolicies(made.policies.Found), metrics.NewBuild(thisBuild()))
+	census := reconcilers.Census{Kube: mgr.GetClient(), Connections: s.connections, Now: time.Now}
+	metricsregistry.Registry.MustRegister(
+		metrics.NewCensus(func() metrics.Objects { return census.Objects(ctx) }, time.Now),
+		metrics.NewPolicies(made.policies.Found), metrics.NewBuild(thisBuild()),
+	)
 	return errors.Join(
 		bindings.SetupWithManager(ctx, mgr, controller.TypedOptions[connection.Relation]{MaxConcurrentReconciles: s.concurrent}),
 		connections.SetupWithManager(mgr, secrets.Changes(), controller.Options{MaxConcurrentReconciles: connectionWorkers}),

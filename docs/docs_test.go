@@ -13,10 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
 const (
@@ -97,43 +93,28 @@ func TestEveryLogLineIsExplained(t *testing.T) {
 	compare(t, "log line", lines, firstColumn(t, "docs/logs-and-traces.md", "line"))
 }
 
-// TestEveryMetricIsExplained compares the table of metrics with those that are registered.
-func TestEveryMetricIsExplained(t *testing.T) {
-	registry := &names{}
-	metrics.New(registry)
-	registry.MustRegister(metrics.NewRevocations(nil, nil), metrics.NewWatches(nil, nil), metrics.NewPolicies(nil), metrics.NewBuild(metrics.Build{}))
-	compare(t, "metric", registry.found, firstColumn(t, "docs/metrics.md", "metric"))
-}
-
-// TestEveryAlertIsExplained compares the table of alerts with the rules.
-func TestEveryAlertIsExplained(t *testing.T) {
+// TestEveryAlertHasARunbook: the alerts link to headings of their own, which name no other.
+func TestEveryAlertHasARunbook(t *testing.T) {
 	rules, err := os.ReadFile(filepath.Join(root, "config/prometheus/prometheus_rule.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var alerts []string
+	var alerts, linked, explained []string
 	for _, match := range regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(string(rules), -1) {
-		alerts = append(alerts, match[1])
+		alerts = append(alerts, strings.ToLower(match[1]))
 	}
-	compare(t, "alert", alerts, firstColumn(t, "docs/metrics.md", "alert"))
-}
-
-// names collects the names of metrics that are registered.
-type names struct {
-	prometheus.Registerer
-	found []string
-}
-
-func (n *names) MustRegister(collectors ...prometheus.Collector) {
-	name := regexp.MustCompile(`fqName: "([a-z_]+)"`)
-	for _, collector := range collectors {
-		descriptions := make(chan *prometheus.Desc, 10)
-		collector.Describe(descriptions)
-		close(descriptions)
-		for description := range descriptions {
-			n.found = append(n.found, name.FindStringSubmatch(description.String())[1])
+	for _, match := range regexp.MustCompile(`runbook_url: \S+/docs/operations.md#(\w+)\n`).FindAllStringSubmatch(string(rules), -1) {
+		linked = append(linked, match[1])
+	}
+	for _, anchor := range anchors(t, operations) {
+		if strings.HasPrefix(anchor, "clientbinding") && anchor != "clientbinding" {
+			explained = append(explained, anchor)
 		}
 	}
+	if !slices.Equal(alerts, linked) {
+		t.Errorf("the alerts are %s, and their runbooks %s", alerts, linked)
+	}
+	compare(t, "alert", alerts, explained)
 }
 
 func compare(t *testing.T, what string, known, explained []string) {

@@ -12,7 +12,7 @@ const DefaultConnectionName = "default"
 const InUseFinalizer = "access.delos.financial/in-use"
 
 // ApprovedRevocationsAnnotation approves, on an APIConnection, revocations that its brake holds: how many, and
-// behind an '@' whatever makes the approval another one than the last, such as 25@2026-12-31T17:00:00Z.
+// behind an '@' a text that makes the approval another one than the last, such as 25@2026-12-31T17:00:00Z.
 // A value is taken once.
 const ApprovedRevocationsAnnotation = "access.delos.financial/approvedRevocations"
 
@@ -98,9 +98,9 @@ type Dialect struct {
 
 // RevocationLimit is a brake on mass revocation.
 type RevocationLimit struct {
-	// max is how many deletions, and expiries that an edit brought forward to less than per ahead, may revoke within
-	// any span of the length per. Further ones wait until there is room
-	// again or somebody approves them. 0 lets none through that is not approved.
+	// max is the number of deletions, and of expiries that an edit brought forward to less than per ahead, that
+	// may revoke within any span of the length per. Further ones wait until there is room again or a person
+	// approves them. 0 lets only approved ones through.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000
@@ -143,7 +143,7 @@ type AllowedNamespaces struct {
 	Selector *metav1.LabelSelector `json:"selector,omitempty"`
 }
 
-// Allowed says which ClientBindings may use a connection. What is absent allows what is said there. It bounds
+// Allowed says which ClientBindings may use a connection. Each field says what its absence allows. It bounds
 // grants and corrections, never revocations.
 //
 // +kubebuilder:validation:MinProperties=1
@@ -162,7 +162,7 @@ type Allowed struct {
 	// +kubebuilder:validation:items:XValidation:rule="self.matches('^[A-Za-z0-9_*?-]+$')",message="must be a cuid or a glob of cuids: letters, digits, '_' and '-', with '*' for any run of them and '?' for any single one, as in cust_*"
 	CUIDs []string `json:"cuids,omitempty"`
 
-	// owner is whether the connection may make users owners; true when absent.
+	// owner says whether the connection may make users owners; true when absent.
 	// +optional
 	Owner *bool `json:"owner,omitempty"`
 }
@@ -238,7 +238,7 @@ type RefusedLogin struct {
 	// +required
 	Time metav1.Time `json:"time,omitzero"`
 
-	// attempts is how often in a row these credentials were refused.
+	// attempts is the number of refusals of these credentials in a row.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Attempts int32 `json:"attempts,omitempty"`
@@ -257,7 +257,7 @@ type RevocationCount struct {
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
-	// count is how many there were.
+	// count is the number of these revocations.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Count int32 `json:"count,omitempty"`
@@ -275,13 +275,13 @@ type RevocationApproval struct {
 	// +required
 	Time metav1.Time `json:"time,omitzero"`
 
-	// remaining is how many of the approved revocations were not made yet.
+	// remaining is the number of approved revocations that were not made yet.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	Remaining *int32 `json:"remaining,omitempty"`
 }
 
-// RevocationStatus is what the brake on mass revocation remembers.
+// RevocationStatus is the memory of the brake on mass revocation.
 // +kubebuilder:validation:MinProperties=1
 type RevocationStatus struct {
 	// recent are the revocations that count against spec.revocations, the oldest first.
@@ -311,7 +311,7 @@ type APIConnectionStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// credentialsObservedAt is when the API first accepted the present content of the Secret.
+	// credentialsObservedAt is the time at which the API first accepted the present content of the Secret.
 	// +optional
 	CredentialsObservedAt *metav1.Time `json:"credentialsObservedAt,omitempty"`
 
@@ -331,7 +331,7 @@ type APIConnectionStatus struct {
 	// +optional
 	RefusedLogin *RefusedLogin `json:"refusedLogin,omitempty"`
 
-	// bindings is how many ClientBindings need the connection: those through which access was given, or may be.
+	// bindings is the number of ClientBindings that need the connection: those through which access was given, or may be.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Bindings *int32 `json:"bindings,omitempty"`
@@ -346,7 +346,7 @@ type APIConnectionStatus struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	ProtectedSecrets []string `json:"protectedSecrets,omitempty"`
 
-	// revocationsHeld is how many deleted or expired ClientBindings wait because of spec.revocations.
+	// revocationsHeld is the number of deleted or expired ClientBindings that wait because of spec.revocations.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	RevocationsHeld *int32 `json:"revocationsHeld,omitempty"`

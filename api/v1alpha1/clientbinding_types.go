@@ -8,9 +8,9 @@ import (
 // Delos API. It is set before the first write to that API.
 const RevokeFinalizer = "access.delos.financial/revoke"
 
-// RequestedByAnnotation holds the username of whoever last changed the spec of a ClientBinding, as the API server
+// RequestedByAnnotation holds the username of the last person or account that changed the spec of a ClientBinding, as the API server
 // authenticated it. The admission policies of config/policy stamp it and keep it from being forged; without them
-// anybody can write it, and it proves nothing.
+// each writer can set it, and it proves nothing.
 const RequestedByAnnotation = "access.delos.financial/requested-by"
 
 // DeletionPolicy says what becomes of the relation when its ClientBinding is deleted.
@@ -37,7 +37,7 @@ const (
 	OriginAdopted Origin = "Adopted"
 )
 
-// Access is what a relation gives a user at a client.
+// Access is the kind of access that a relation gives a user at a client.
 // +kubebuilder:validation:Enum=Owner;Standard;None
 type Access string
 
@@ -94,7 +94,7 @@ type ClientBindingSpec struct {
 	CUID string `json:"cuid,omitempty"`
 
 	// isOwner is true for full administrative rights over the client, false for standard access.
-	// It has no default, so that the level of access is always said aloud. It may be changed.
+	// It has no default, so that each object says which access it gives. It may be changed.
 	// +required
 	IsOwner bool `json:"isOwner"` //nolint:kubeapilinter // required and said aloud: false must survive a round trip, nil means nothing
 
@@ -105,33 +105,33 @@ type ClientBindingSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="connectionRef cannot be changed: create a new ClientBinding through the other connection and delete this one",reason="FieldValueForbidden"
 	ConnectionRef *ConnectionReference `json:"connectionRef,omitempty"`
 
-	// deletionPolicy is Revoke (when absent): deleting this object removes the relation and
-	// waits until it is seen gone; or Orphan: the relation stays.
+	// deletionPolicy is Revoke or Orphan. With Revoke (when absent) the deletion of this object removes the
+	// relation and waits until it is seen gone. With Orphan the relation stays.
 	// +optional
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
-	// expiresAt is when the access ends, as a time in UTC such as 2026-12-31T17:00:00Z. It is then revoked, and
-	// the object stays as a record. The time may be moved while it has not passed; what has expired stays so, and
-	// a new ClientBinding renews the access.
+	// expiresAt is the time at which the access ends, in UTC, such as 2026-12-31T17:00:00Z. The operator then
+	// revokes the access, and the object stays as a record. You can move the time until it has passed. An expired
+	// object stays expired; a new ClientBinding renews the access.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	ExpiresAt *metav1.Time `json:"expiresAt,omitempty"`
 
-	// suspend stops, when it is true, grants and corrections. The relation is still checked, and the
-	// status says what would be done. Deletion still revokes what was granted.
+	// suspend stops grants and corrections while it is true. The operator still checks the relation, and says in the status
+	// what it would do. Deletion and expiry still revoke.
 	// +optional
 	Suspend *bool `json:"suspend,omitempty"`
 
-	// justification says, for reviewers and policies, why the access is given, such as a ticket. The operator
-	// does nothing with it.
+	// justification says why the access is given, such as a ticket, for reviewers and policies. The operator does
+	// not act on it.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Justification string `json:"justification,omitempty"`
 }
 
-// User is what people need to recognize the user. Nothing else of the person is copied.
+// User has the data by which people recognize the user. No other data of the person is copied.
 // +kubebuilder:validation:MinProperties=1
 type User struct {
 	// username as the Delos platform shows it, cut at 256 characters.
@@ -140,34 +140,35 @@ type User struct {
 	// +kubebuilder:validation:MaxLength=256
 	Username string `json:"username,omitempty"`
 
-	// status of the user in the Delos platform, such as NEW or ACCEPT. Shown, not judged.
+	// status of the user in the Delos platform, such as NEW or ACCEPT. The operator does not act on it.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	Status string `json:"status,omitempty"`
 }
 
-// Claim is what the operator answers for on behalf of one ClientBinding. It is recorded before
+// Claim records that the operator answers for the relation on behalf of one ClientBinding. It is recorded before
 // the first write to the Delos API, and without it nothing is ever revoked.
 type Claim struct {
 	// origin says whether the relation existed before.
 	// +required
 	Origin Origin `json:"origin,omitempty"`
 
-	// connection through which the relation was made, and is revoked. It follows the operator's
-	// --default-connection to another one that leads to the same host.
+	// connection through which the relation was made, and is revoked. It changes with the operator's
+	// --default-connection, if the new connection leads to the same host.
 	// +required
 	Connection ClaimConnection `json:"connection,omitzero"`
 
-	// account names the account of the Delos platform that last saw the relation on behalf of this claim, or claimed it: a hash,
-	// from which the login does not follow. Only to this account an answer that there is no such user is a proof.
+	// account is a hash of the account of the Delos platform that last saw the relation for this claim, or that
+	// made it. The login does not follow from the hash. An answer that there is no such user proves something only
+	// if it was given to this account.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	Account string `json:"account,omitempty"`
 
-	// inFlight are the calls that may still change the relation: nobody saw an answer to them, or they were accepted and
-	// do not show yet. Each is recorded before it is sent.
+	// inFlight has the calls that may still change the relation: the operator saw no answer to them, or they were
+	// accepted and do not show yet. Each is recorded before it is sent.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
@@ -184,7 +185,7 @@ type Claim struct {
 // was sent, so that a later edit of the connection does not shorten them. They are counted from when a process first saw
 // the record, and not from sentTime, since clocks differ.
 type Call struct {
-	// access is what the call makes of the relation.
+	// access that the call makes.
 	// +required
 	Access Access `json:"access,omitempty"`
 
@@ -196,14 +197,14 @@ type Call struct {
 	// +optional
 	AcceptedTime *metav1.Time `json:"acceptedTime,omitempty"`
 
-	// timeout is how long the call may have taken at most.
+	// timeout of the call when it was sent.
 	// +required
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
 	// +kubebuilder:validation:XValidation:rule="self.size() <= 32 && self.matches('^([0-9]{1,6}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) <= duration('24h')",message="must be a duration up to 24h, as in 10s"
 	Timeout metav1.Duration `json:"timeout,omitzero"`
 
-	// settle is for how long after that the call may still arrive, or may not show yet.
+	// settle is the time after the timeout in which the call may still arrive, or may not show yet.
 	// +required
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64
@@ -224,14 +225,14 @@ type ObservedExpiry struct {
 	DeclaredTime *metav1.Time `json:"declaredTime,omitempty"`
 }
 
-// Contest counts how often a relation was found changed by somebody else and was corrected.
+// Contest counts how often a relation was found changed from outside and was corrected.
 type Contest struct {
 	// since is when the first of the corrections was made.
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
-	// corrections is how many were made since. Once there are too many, access is only taken away until
-	// a person edits the object or asks for a run.
+	// corrections is the number of corrections since then. Once there are too many, the operator only takes access away until
+	// a person edits the object or asks for a look.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	Corrections int32 `json:"corrections,omitempty"`
@@ -259,7 +260,7 @@ type ClaimConnection struct {
 	Host string `json:"host,omitempty"`
 }
 
-// ClientBindingStatus is what was read back from the Delos API, and what is being done.
+// ClientBindingStatus has the access that was read back from the Delos API, and the work of the operator.
 type ClientBindingStatus struct {
 	// observedGeneration is the generation of the spec that this status is about; -1 until the
 	// operator has looked at the object.
@@ -273,32 +274,32 @@ type ClientBindingStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// access is what Get user last showed that the user has at the client: Owner, Standard or None. It is absent
-	// while that is unknown: nothing was read yet, or the last answer can be read in more than one way.
+	// access that the user has at the client, as Get user showed it last: Owner, Standard or None. It is absent
+	// while that is unknown: nothing was read yet, or the last answer has more than one meaning.
 	// +optional
 	Access Access `json:"access,omitempty"`
 
-	// claim is what this object answers for; absent until something was granted or adopted.
-	// Memory of the operator: without it nothing is ever revoked.
+	// claim records that this object answers for the relation; absent until access was granted or adopted. Memory
+	// of the operator: without it nothing is ever revoked.
 	// +optional
 	Claim *Claim `json:"claim,omitempty"`
 
-	// contest counts the corrections of late; absent while nobody else changes the relation.
+	// contest counts the recent corrections; absent while the relation is not changed from outside.
 	// Memory of the operator: a restart does not begin the count anew.
 	// +optional
 	Contest *Contest `json:"contest,omitempty"`
 
-	// user says who the user is, for people.
+	// user has the name and status of the user, for people.
 	// +optional
 	User *User `json:"user,omitempty"`
 
-	// observedExpiry is the end of the access that the operator knows of; absent while none is declared.
-	// Memory of the operator: it tells an end that was brought forward from one that was declared in time.
+	// observedExpiry is the end of the access that the operator knows; absent while no end is declared. Memory of
+	// the operator: it distinguishes an end that was brought forward from one that was declared in time.
 	// +optional
 	ObservedExpiry *ObservedExpiry `json:"observedExpiry,omitempty"`
 
-	// expiredTime is when the operator found that the access had expired.
-	// Memory of the operator: what has expired stays so, and the API server refuses to prolong it.
+	// expiredTime is the time at which the operator found that the access had expired. Memory of the operator: an
+	// expired object stays expired, and the API server refuses to prolong it.
 	// +optional
 	ExpiredTime *metav1.Time `json:"expiredTime,omitempty"`
 
@@ -343,8 +344,9 @@ type ClientBinding struct {
 	// +required
 	Spec ClientBindingSpec `json:"spec,omitzero"`
 
-	// status is what was read back.
+	// status has the access that was read back, and the conditions.
 	// +optional
+	// +structType=atomic
 	// +kubebuilder:default:={"observedGeneration":-1}
 	Status ClientBindingStatus `json:"status,omitzero"`
 

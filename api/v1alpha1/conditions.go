@@ -12,7 +12,7 @@ const (
 	// retries by itself.
 	ConditionReconciling = "Reconciling"
 	// ConditionStalled is present, and True, when the operator does not expect to get on without
-	// somebody's help. It may still retry, slowly.
+	// the help of a person. It may still retry, slowly.
 	ConditionStalled = "Stalled"
 	// ConditionPoliciesEnforced is on APIConnections only, and says nothing of whether they can be used: True when
 	// the operator found the shipped admission policies, by their shipped names, in force; Unknown when it may not
@@ -97,7 +97,7 @@ const (
 	// expires. Have the APIConnection allow it, or delete the ClientBinding.
 	ReasonNotAllowed = "NotAllowed"
 
-	// ReasonConflict (Stalled): an older ClientBinding declares the same relation and goes before it. Delete one of
+	// ReasonConflict (Stalled): an older ClientBinding declares the same relation and holds it. Delete one of
 	// the two: deleting this one revokes nothing, deleting the other one hands the relation over.
 	ReasonConflict = "Conflict"
 
@@ -121,7 +121,7 @@ const (
 
 	// ReasonRevocationHeld (Ready=False, Reconciling, later Stalled): the object is being deleted, and as many
 	// others were revoked as spec.revocations of the APIConnection allows. It waits until there is room again, or
-	// until somebody approves on the APIConnection (annotation access.delos.financial/approvedRevocations).
+	// until a person approves on the APIConnection (annotation access.delos.financial/approvedRevocations).
 	ReasonRevocationHeld = "RevocationHeld"
 )
 

@@ -11,7 +11,7 @@ import (
 )
 
 // Every object of both kinds that the API server has stored decodes. If one of them did not, every list and every watch of
-// its kind would fail, and with it the operator for everybody. The CRDs refuse what Go cannot decode, but an object that
+// its kind would fail, and with it the operator for all. The CRDs refuse what Go cannot decode, but an object that
 // was stored under an older CRD is not validated again.
 
 // UnreadableField is a field of a stored object that does not decode into its Go type.

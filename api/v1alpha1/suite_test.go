@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// object is what somebody typed: a kind, and a spec as YAML. It is not made through the Go types,
+// object is what a person typed: a kind, and a spec as YAML. It is not made through the Go types,
 // which would add the fields that were left out.
 func object(t *testing.T, kind, name, spec string) *unstructured.Unstructured {
 	t.Helper()

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// attempt is something that somebody may write, and what the API server says to it.
+// attempt is something that a person may write, and what the API server says to it.
 type attempt struct {
 	reason string
 	was    string   // the spec before, as YAML; empty when the object is new

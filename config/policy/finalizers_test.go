@@ -24,7 +24,7 @@ const (
 	noFinalizers    = `{"metadata":{"finalizers":null}}`
 )
 
-// kept are objects that the operator keeps, one of each kind, in a namespace. Somebody else keeps them, too.
+// kept are objects that the operator keeps, one of each kind, in a namespace. Another controller keeps them, too.
 func kept(namespace string) map[string]client.Object {
 	named := func(ours string) metav1.ObjectMeta {
 		return metav1.ObjectMeta{Namespace: namespace, Name: "kept", Finalizers: []string{ours, othersFinalizer}}
@@ -46,7 +46,7 @@ func kept(namespace string) map[string]client.Object {
 
 func noRelease(object client.Object, resource string) string {
 	return refusal(object, "finalizers", fmt.Sprintf(
-		"the finalizers of access.delos.financial are taken away only by who has the verb release on %s/finalizers named %s in namespace %s; "+
+		"taking a finalizer of access.delos.financial away takes the verb release on %s/finalizers named %s in namespace %s; "+
 			"if they are missing from what you sent, send them, too, or use kubectl apply",
 		resource, object.GetName(), object.GetNamespace()))
 }
@@ -80,7 +80,7 @@ func finalizersOf(t *testing.T, of client.Object) []string {
 	return found.GetFinalizers()
 }
 
-// sent is an object as somebody writes it as a whole, with other content and with the finalizers that the writer knows of.
+// sent is an object as a person writes it as a whole, with other content and with the finalizers that the writer knows of.
 func sent(t *testing.T, of client.Object, content string, finalizers ...string) client.Object {
 	t.Helper()
 	whole := of.DeepCopyObject().(client.Object)

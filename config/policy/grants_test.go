@@ -128,13 +128,13 @@ func TestWildcardsOnTheResourceGiveNoGrant(t *testing.T) {
 	of = binding(namespace, "mine", "C-1001", false)
 	check(t, all.Create(t.Context(), of), noStandard(of))
 
-	// Whoever writes the wildcard for the resource gives it all away. docs/security.md warns of it.
+	// The wildcard for the resource gives it all away. docs/security.md warns of it.
 	everything := newUser(t, "everything")
 	everything.allow(t, namespace, may("*", "*"))
 	check(t, everything.Create(t.Context(), binding(namespace, "mine", "C-1001", true)), "")
 }
 
-// TestTransitions tries each way of changing a ClientBinding, as somebody without any verb of ours.
+// TestTransitions tries each way of changing a ClientBinding, as a person without any verb of ours.
 func TestTransitions(t *testing.T) {
 	const (
 		early = `"2030-01-01T00:00:00Z"`

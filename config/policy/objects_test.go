@@ -20,7 +20,7 @@ func parse(t *testing.T, content string, into any) {
 	}
 }
 
-// applyConfiguration is an object as somebody applies it: without status, and without what the API server sets.
+// applyConfiguration is an object as a person applies it: without status, and without what the API server sets.
 func applyConfiguration(t *testing.T, object client.Object) runtime.ApplyConfiguration {
 	t.Helper()
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)

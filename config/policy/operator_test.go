@@ -13,7 +13,7 @@ import (
 // operator is the ServiceAccount under which the operator is deployed.
 const operator = "system:serviceaccount:clientbinding-system:clientbinding-operator"
 
-// TestOperatorChangesNothingButFinalizers is about whoever steals its token, also where somebody has bound more to it
+// TestOperatorChangesNothingButFinalizers is about a thief of its token, also where more is bound to it
 // than its role.
 func TestOperatorChangesNothingButFinalizers(t *testing.T) {
 	const (

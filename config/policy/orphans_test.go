@@ -10,7 +10,7 @@ import (
 func noOrphan(b *v1alpha1.ClientBinding, kind string) string {
 	access := map[string]string{"owner": "access as owner of", "standard": "standard access to"}[kind]
 	return refusal(b, "orphans", fmt.Sprintf(
-		"%s client %s is left behind only by who has the verb orphan on clientbindings/%s named %[2]s in namespace %[4]s",
+		"leaving %s client %s behind takes the verb orphan on clientbindings/%s named %[2]s in namespace %[4]s",
 		access, b.Spec.CUID, kind, b.Namespace))
 }
 
@@ -64,7 +64,7 @@ func TestOrphanerNeedsNoGrant(t *testing.T) {
 	}
 }
 
-// TestDemotionIsNoWayToLeaveOwnersBehind: whoever may leave standard access behind demotes, and does not wait until the
+// TestDemotionIsNoWayToLeaveOwnersBehind: a person who may leave standard access behind demotes, and does not wait until the
 // platform shows it.
 func TestDemotionIsNoWayToLeaveOwnersBehind(t *testing.T) {
 	namespace := newNamespace(t)

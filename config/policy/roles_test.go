@@ -8,7 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestWhoWritesRolesCannotGiveWhatTheyLack: the admin of a namespace writes its roles, and so could give anybody the
+// TestWhoWritesRolesCannotGiveWhatTheyLack: the admin of a namespace writes its roles, and so could give any account the
 // verbs, if RBAC did not refuse to give what one does not have. (The cluster's own role admin is empty here, since no
 // controllers run beside the API server of a test; config/manifests_test.go looks at what is added to it.)
 func TestWhoWritesRolesCannotGiveWhatTheyLack(t *testing.T) {

@@ -39,7 +39,7 @@ func TestTerms(t *testing.T) {
 		spec   v1alpha1.ClientBindingSpec
 		want   string
 	}{
-		{"standard access by anybody", requester, v1alpha1.ClientBindingSpec{}, ""},
+		{"standard access by a requester", requester, v1alpha1.ClientBindingSpec{}, ""},
 		{"standard access for half a year", requester, v1alpha1.ClientBindingSpec{ExpiresAt: in(182 * day)}, ""},
 		{"standard access for longer", requester, v1alpha1.ClientBindingSpec{ExpiresAt: in(183 * day)}, anyTerm},
 		{"owner", granter, v1alpha1.ClientBindingSpec{IsOwner: true, Justification: "INC-1", ExpiresAt: in(30 * day)}, ""},
@@ -93,7 +93,7 @@ func TestLifetimeCountsFromCreation(t *testing.T) {
 	requester := newRequester(t, namespace, "requester")
 	of := binding(namespace, "trial", "C-1001", false)
 	of.Spec.ExpiresAt = &metav1.Time{Time: time.Now().Add(time.Hour)}
-	// What somebody sends as the time of creation is not taken.
+	// What a person sends as the time of creation is not taken.
 	of.CreationTimestamp = metav1.NewTime(time.Now().AddDate(1, 0, 0))
 	if err := requester.Create(t.Context(), of); err != nil {
 		t.Fatal(err)

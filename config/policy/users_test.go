@@ -18,7 +18,7 @@ import (
 
 const (
 	group = "access.delos.financial"
-	// requester is the role of whoever may write ClientBindings, but not give access.
+	// requester is the role of a person who may write ClientBindings, but not give access.
 	requester = "clientbinding-operator-requester"
 )
 
@@ -32,7 +32,7 @@ func newNamespace(t *testing.T) string {
 	return namespace.Name
 }
 
-// user is somebody with rights in namespaces.
+// user is a person with rights in namespaces.
 type user struct {
 	name string
 	// Client acts as the user.

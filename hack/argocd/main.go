@@ -7,33 +7,16 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/delos-financial/clientbinding-operator/hack/internal/binaries"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	dir, err := run(ctx)
-	if ctx.Err() != nil {
-		err = errors.New("interrupted; what is compiled already is kept")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "argocd:", err)
-		stop()
-		os.Exit(1)
-	}
-	fmt.Println(dir)
-}
+func main() { binaries.Main("argocd", run) }
 
 func run(ctx context.Context) (string, error) {
-	root, err := binaries.RepositoryRoot()
+	root, err := binaries.RepositoryRoot(ctx, binaries.Execute)
 	if err != nil {
 		return "", err
 	}

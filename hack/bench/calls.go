@@ -15,16 +15,19 @@ type calls []delossim.Call
 // rateLimit is that of a connection.
 type rateLimit struct{ perSecond, burst int32 }
 
+// of are the calls that are as asked for.
+func (c calls) of(asked func(delossim.Call) bool) calls {
+	return slices.DeleteFunc(slices.Clone(c), func(call delossim.Call) bool { return !asked(call) })
+}
+
 // between are the calls from a moment (including) to another (not including).
 func (c calls) between(from, to time.Time) calls {
-	return slices.DeleteFunc(slices.Clone(c), func(call delossim.Call) bool {
-		return call.Time.Before(from) || !call.Time.Before(to)
-	})
+	return c.of(func(call delossim.Call) bool { return !call.Time.Before(from) && call.Time.Before(to) })
 }
 
 // after are the calls that came later than a moment.
 func (c calls) after(moment time.Time) calls {
-	return slices.DeleteFunc(slices.Clone(c), func(call delossim.Call) bool { return !call.Time.After(moment) })
+	return c.of(func(call delossim.Call) bool { return call.Time.After(moment) })
 }
 
 // refused tells the calls that were not answered with success.
@@ -40,7 +43,7 @@ func (c calls) refused() []string {
 
 // answered are the calls that got a status.
 func (c calls) answered(status int) calls {
-	return slices.DeleteFunc(slices.Clone(c), func(call delossim.Call) bool { return call.Status != status })
+	return c.of(func(call delossim.Call) bool { return call.Status == status })
 }
 
 // length is how long it took from the first call to the last.

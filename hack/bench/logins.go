@@ -16,7 +16,7 @@ import (
 const (
 	// accessLife is how long an access token is good in sessions. Lifetimes are stated in whole seconds.
 	accessLife = 2 * time.Second
-	// insisting is how long nothing is to happen in lockout while everybody asks for it.
+	// insisting is how long nothing is to happen in lockout while all bindings ask for it.
 	insisting = 3 * time.Second
 	// rotateLimit is how soon a changed Secret is to be in use.
 	rotateLimit = 5 * time.Second

@@ -3,7 +3,7 @@
 // loopback, and the operator as a process with the rights it ships with.
 //
 // It plays the scenarios that its arguments name, or all. Each prints what was measured and what was checked; the
-// program fails when a check does. docs/performance.md explains the scenarios.
+// program fails when a check does. docs/performance.md and docs/scale.md explain the scenarios.
 //
 // Nothing outlives it: neither a process nor a file.
 package main
@@ -25,20 +25,29 @@ import (
 type scenario struct {
 	name, about string
 	play        func(*trial)
+	// crowd: it goes on with the crowd that the scenario before has made.
+	crowd bool
+	// parts are played in place of the scenario.
+	parts func(sizes) []scenario
 }
 
 var scenarios = []scenario{
-	{"sessions", "many bindings, and access tokens that live for two seconds", playSessions},
-	{"patience", "the API answers one call of many with Retry-After", playPatience},
-	{"rate", "many new bindings through a narrow connection", playRate},
-	{"lockout", "many bindings wait while the password is wrong", playLockout},
-	{"outage", "the API fails for a while", playOutage},
-	{"rotation", "the account is replaced while bindings are checked", playRotation},
-	{"expiry", "access ends at its time, also across a restart", playExpiry},
-	{"priority", "bindings are deleted while a crowd of new ones waits", playPriority},
-	{"neighbours", "others' connections are slow, dead or impatient", playNeighbours},
-	{"strangers", "others fill the cluster with large Secrets", playStrangers},
-	{"scale", "many bindings at once, beside a loop that does the same", playScale},
+	{name: "sessions", about: "many bindings, and access tokens that live for two seconds", play: playSessions},
+	{name: "patience", about: "the API answers one call of many with Retry-After", play: playPatience},
+	{name: "rate", about: "many new bindings through a narrow connection", play: playRate},
+	{name: "lockout", about: "many bindings wait while the password is wrong", play: playLockout},
+	{name: "outage", about: "the API fails for a while", play: playOutage},
+	{name: "rotation", about: "the account is replaced while bindings are checked", play: playRotation},
+	{name: "expiry", about: "access ends at its time, also across a restart", play: playExpiry},
+	{name: "priority", about: "bindings are deleted while a crowd of new ones waits", play: playPriority},
+	{name: "neighbours", about: "others' connections are slow, dead or impatient", play: playNeighbours},
+	{name: "strangers", about: "others fill the cluster with large Secrets", play: playStrangers},
+	{name: "writes", about: "what one write costs the API server", play: playWrites},
+	{name: "scale", about: "many bindings at once, beside a loop that does the same", parts: scaleParts},
+	{name: "memory", about: "what the operator holds of a crowd, beside what others write", play: playMemory, crowd: true},
+	{name: "restart", about: "the operator starts anew, and none of a crowd is due", play: playRestart, crowd: true},
+	{name: "drift", about: "a crowd is checked, with an interval of seconds in place of an hour", play: playDrift, crowd: true},
+	{name: "fair", about: "a crowd is due, and others come and go", play: playFair, crowd: true},
 }
 
 // sizes say how much is done.
@@ -60,17 +69,31 @@ type sizes struct {
 	prompt int
 	// strangers are the Secrets of others, in strangers.
 	strangers int
-	// scale is how many bindings are made at once, in one round after the other; 0 is no round.
-	scale [3]int
+	// scale is how many bindings are made at once, in one round after the other, and runs how often all rounds are played.
+	scale [5]population
+	runs  int
+	// crowd is that of memory, restart, drift and fair, and interval stands for an hour in drift.
+	population population
+	interval   time.Duration
+	// rests is how long the operator does nothing before its memory is measured.
+	rests time.Duration
+	// written is how many objects are written, in writes.
+	written int
 }
 
 var (
-	full  = sizes{lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000, prompt: 100, strangers: 5000, scale: [3]int{500, 2000, 10000}}
-	short = sizes{lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000, prompt: 40, strangers: 500, scale: [3]int{200}}
+	full = sizes{
+		lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000, prompt: 100, strangers: 5000, runs: 1,
+		scale: [5]population{{500, 1}, {2000, 1}, {10000, 1}, {2000, 10}, {2000, 100}}, population: population{10000, 5}, interval: 45 * time.Second, written: 300, rests: 5 * time.Second,
+	}
+	short = sizes{
+		lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000, prompt: 40, strangers: 500, runs: 1,
+		scale: [5]population{{200, 1}, {200, 10}}, population: population{500, 5}, interval: 20 * time.Second, written: 50, rests: 5 * time.Second,
+	}
 )
 
 func main() {
-	plan, size, err := parse(os.Args[1:])
+	plan, o, err := parse(os.Args[1:])
 	if errors.Is(err, flag.ErrHelp) {
 		return
 	}
@@ -78,15 +101,28 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(2)
 	}
-	sandbox.Main("bench", func(c *sandbox.Command) { run(c, plan, size) })
+	sandbox.Main("bench", func(c *sandbox.Command) { run(c, plan, o) })
 }
 
-// parse reads which scenarios to play, all without one, and how large.
-func parse(arguments []string) (plan []scenario, size sizes, err error) {
+// options say how large the scenarios are, and where results are kept.
+type options struct {
+	sizes
+
+	// json is the file of the results; what was not played stays in it as it is.
+	json string
+	// document has docs/scale.md written anew from that file.
+	document bool
+}
+
+// parse reads which scenarios to play, all without one, and how.
+func parse(arguments []string) (plan []scenario, o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	brief := flags.Bool("short", false, "smaller and shorter, with the same checks")
 	lives := flags.Int("lives", 0, "sessions: how many lives of an access token to play (50, or 6 with --short)")
 	bound := flags.Int("bindings", 0, "outage: how many bindings live through it (1000, or 200 with --short)")
+	runs := flags.Int("runs", 1, "scale: how often each round is played; the results are medians")
+	flags.StringVar(&o.json, "json", "", "keep the results in this `file`; what it has of other scenarios stays")
+	flags.BoolVar(&o.document, "document", false, "write "+document+" anew from the file of --json, at the end")
 	flags.Usage = func() {
 		fmt.Fprintln(flags.Output(), "bench [flags] [scenario…]")
 		for _, s := range scenarios {
@@ -95,47 +131,89 @@ func parse(arguments []string) (plan []scenario, size sizes, err error) {
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(arguments); err != nil {
-		return nil, sizes{}, err
+		return nil, options{}, err
 	}
-	if *lives < 0 || *bound < 0 {
-		return nil, sizes{}, errors.New("--lives and --bindings must be positive")
+	if *lives < 0 || *bound < 0 || *runs < 1 {
+		return nil, options{}, errors.New("--lives, --bindings and --runs must be positive")
 	}
-	size = full
+	if o.document && o.json == "" {
+		return nil, options{}, errors.New("--document needs --json")
+	}
+	o.sizes = full
 	if *brief {
-		size = short
+		o.sizes = short
 	}
 	if *lives > 0 {
-		size.lives = *lives
+		o.lives = *lives
 	}
 	if *bound > 0 {
-		size.bound = *bound
+		o.bound = *bound
 	}
+	o.runs = *runs
 	for _, name := range flags.Args() {
 		i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
 		if i < 0 {
-			return nil, size, fmt.Errorf("there is no scenario %q: see --help", name)
+			return nil, o, fmt.Errorf("there is no scenario %q: see --help", name)
 		}
 		plan = append(plan, scenarios[i])
 	}
 	if plan == nil {
 		plan = scenarios
 	}
-	return plan, size, nil
+	return plan, o, nil
 }
 
 // run plays the scenarios, one after the other.
-func run(c *sandbox.Command, plan []scenario, size sizes) {
+func run(c *sandbox.Command, plan []scenario, o options) {
 	began := time.Now()
-	s := &stage{T: c, Sandbox: sandbox.Start(c, sandbox.Options{Kustomization: "config/examples/finalizer-at-creation"})}
+	where, err := machine()
+	sandbox.Must(c, err)
+	s := start(c)
 	fmt.Printf("Control plane and operator are ready after %s\n", sandbox.Seconds(time.Since(began)))
-	var failed []string
-	for _, scenario := range plan {
-		if !s.play(scenario, size) {
-			failed = append(failed, scenario.name)
-		}
-	}
+	found, err := readResults(o.json)
+	sandbox.Must(c, err)
+	s.results = found
+	s.results.Machine, s.results.Runs = where, o.runs
+	failed := s.playAll(plan, o.sizes)
 	fmt.Printf("\n%d of %d scenarios as they should be, in %s\n", len(plan)-len(failed), len(plan), sandbox.Seconds(time.Since(began)))
+	sandbox.Must(c, s.results.write(o.json))
+	if o.document {
+		sandbox.Must(c, s.results.writeDocument(c.Context(), o.json))
+	}
 	if len(failed) > 0 {
 		c.Error("not as it should be: " + strings.Join(failed, ", "))
 	}
+}
+
+// start starts a stage. Its operator tells the profile of its heap.
+func start(t sandbox.T) *stage {
+	return &stage{
+		T: t,
+		Sandbox: sandbox.Start(t, sandbox.Options{
+			Kustomization: "config/examples/finalizer-at-creation", BuildFlags: []string{"-tags=profile"},
+		}),
+		results: &results{Checks: map[string][]line{}, Plan: figures{}},
+	}
+}
+
+// playAll plays scenarios, or their parts, and returns the names of those that failed.
+func (s *stage) playAll(plan []scenario, size sizes) (failed []string) {
+	defer s.clear()
+	for _, scenario := range plan {
+		passed := true
+		if scenario.parts == nil {
+			passed = s.play(scenario, size)
+		} else {
+			s.results.Rounds = nil
+			for _, part := range scenario.parts(size) {
+				passed = s.play(part, size) && passed
+			}
+			s.results.Rounds = medians(s.results.Rounds)
+			delete(s.results.Checks, scenario.name)
+		}
+		if !passed {
+			failed = append(failed, scenario.name)
+		}
+	}
+	return failed
 }

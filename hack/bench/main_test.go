@@ -8,24 +8,26 @@ func TestParse(t *testing.T) {
 		scenarios int // 0 for an error
 		size      sizes
 	}{
-		"everything":          {nil, len(scenarios), full},
-		"short":               {[]string{"--short"}, len(scenarios), short},
-		"two in this order":   {[]string{"rate", "lockout"}, 2, full},
-		"no such scenario":    {[]string{"speed"}, 0, full},
-		"no number of lives":  {[]string{"--lives=-1"}, 0, sizes{}},
-		"no flag after names": {[]string{"rate", "--short"}, 0, full},
+		"everything":            {nil, len(scenarios), full},
+		"short":                 {[]string{"--short"}, len(scenarios), short},
+		"two in this order":     {[]string{"rate", "lockout"}, 2, full},
+		"no such scenario":      {[]string{"speed"}, 0, full},
+		"no file to write from": {[]string{"--document"}, 0, sizes{}},
+		"no runs":               {[]string{"--runs=0"}, 0, sizes{}},
+		"no number of lives":    {[]string{"--lives=-1"}, 0, sizes{}},
+		"no flag after names":   {[]string{"rate", "--short"}, 0, full},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan, size, err := parse(test.arguments)
-			if len(plan) != test.scenarios || (err != nil) != (test.scenarios == 0) || size != test.size {
-				t.Errorf("got %d scenarios of %+v, %v", len(plan), size, err)
+			plan, o, err := parse(test.arguments)
+			if len(plan) != test.scenarios || (err != nil) != (test.scenarios == 0) || o.sizes != test.size {
+				t.Errorf("got %d scenarios of %+v, %v", len(plan), o, err)
 			}
 		})
 	}
-	_, size, err := parse([]string{"--short", "--lives=3", "--bindings=4"})
-	want := short
-	want.lives, want.bound = 3, 4
-	if err != nil || size != want {
-		t.Errorf("got %+v, %v", size, err)
+	_, o, err := parse([]string{"--short", "--lives=3", "--bindings=4", "--runs=5", "--json=scale.json", "--document"})
+	want := options{sizes: short, json: "scale.json", document: true}
+	want.lives, want.bound, want.runs = 3, 4, 5
+	if err != nil || o != want {
+		t.Errorf("got %+v, %v", o, err)
 	}
 }

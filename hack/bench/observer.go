@@ -105,6 +105,40 @@ func (o *observer) count(status metav1.ConditionStatus, reason string) int {
 	return count
 }
 
+// since are the times from a moment until each binding was Ready, the shortest first.
+func (o *observer) since(moment time.Time) []time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var times []time.Duration
+	for _, h := range o.of {
+		times = append(times, h.bound.Sub(moment))
+	}
+	slices.Sort(times)
+	return times
+}
+
+// confirmedSince counts the bindings whose status says that they were confirmed since a moment.
+func (o *observer) confirmedSince(moment time.Time) (count int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, h := range o.of {
+		if h.confirmed.After(moment) {
+			count++
+		}
+	}
+	return count
+}
+
+// boundAt is when a binding was first seen Ready; zero if it never was.
+func (o *observer) boundAt(name string) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if h := o.of[name]; h != nil {
+		return h.bound
+	}
+	return time.Time{}
+}
+
 // waits are the times from the creation of bindings until they were Ready, the shortest first.
 func (o *observer) waits(from, to int, binding func(int) *v1alpha1.ClientBinding) []time.Duration {
 	o.mu.Lock()
@@ -125,10 +159,11 @@ func (o *observer) leftReady() []string {
 	return append([]string(nil), o.left...)
 }
 
-// forget begins to count writes anew.
+// forget begins to count writes, and what left Ready, anew.
 func (o *observer) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.left = nil
 	for _, h := range o.of {
 		h.writes, h.checks = 0, 0
 	}

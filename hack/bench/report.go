@@ -12,10 +12,21 @@ import (
 type report struct {
 	// failed: at least one check did.
 	failed bool
+	// checks are all lines, for the documents.
+	checks []line
+}
+
+// line is a number that was measured, and what it has to be, if it was judged.
+type line struct {
+	What   string `json:"what"`
+	Value  string `json:"value"`
+	Wanted string `json:"wanted,omitempty"`
+	Failed bool   `json:"failed,omitempty"`
 }
 
 // measured tells a number that is not judged.
-func (*report) measured(what string, value any) {
+func (r *report) measured(what string, value any) {
+	r.checks = append(r.checks, line{What: what, Value: fmt.Sprint(value)})
 	fmt.Printf("        %s: %v\n", what, value)
 }
 
@@ -26,6 +37,7 @@ func (r *report) check(ok bool, what string, value any, wanted string) {
 		verdict = "FAILED"
 		r.failed = true
 	}
+	r.checks = append(r.checks, line{What: what, Value: fmt.Sprint(value), Wanted: wanted, Failed: !ok})
 	fmt.Printf("%-6s  %s: %v (wanted: %s)\n", verdict, what, value, wanted)
 }
 

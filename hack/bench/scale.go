@@ -1,27 +1,14 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"time"
 
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
-	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	dto "github.com/prometheus/client_model/go"
-	"k8s.io/client-go/kubernetes"
-
-	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
@@ -33,213 +20,199 @@ const (
 	loopHands = 32
 	// mostOfSafe and mostOfBare are how much longer the operator may take than the two loops.
 	mostOfSafe, mostOfBare = 1.3, 2
-	// mostWrites is how many writes to Kubernetes a fresh binding may cost, beside its creation; its users have one client each, so it costs
-	// mostCalls calls.
-	mostWrites, mostCalls = 2, 3
+	// mostWrites is how many writes to Kubernetes a fresh binding may cost, beside its creation.
+	mostWrites = 2
+	// mostConnections is how many connections to the platform may be opened: for the runs that use one APIConnection at the same time, and its session.
+	mostConnections = turns + 2
+	// curvePoints is how many points of a curve are kept.
+	curvePoints = 200
 )
 
-// playScale makes many bindings at once, and compares with a loop that does the same without a controller: bare (creation, call, read, one
-// status), and crash-safe (the claim as well, before the call).
-func playScale(t *trial) {
+// population is how many bindings there are, and how many of them each user has.
+type population struct {
+	Bindings int `json:"bindings"`
+	PerUser  int `json:"perUser"`
+}
+
+// round is what was measured of a crowd that was made at once.
+type round struct {
+	population
+
+	Figures figures `json:"figures"`
+	// Curves say when each part of the crowd was done, in seconds, by whom it was.
+	Curves map[string][]float64 `json:"curves"`
+}
+
+// The names of what is measured, which are also the rows of the table, in this order.
+const (
+	bareSeconds     = "bare loop, s"
+	safeSeconds     = "crash-safe loop, s"
+	operatorSeconds = "operator, s"
+	ofBare          = "operator ÷ bare loop"
+	ofSafe          = "operator ÷ crash-safe loop"
+	waitMedian      = "created → Ready, median, s"
+	waitP99         = "created → Ready, p99, s"
+	callsOfEach     = "API calls each"
+	writesOfEach    = "writes to Kubernetes each"
+	connections     = "connections opened"
+	operatorCPU     = "operator's CPU each, ms"
+	serverCPU       = "API server's CPU each, ms"
+	etcdCPU         = "etcd's CPU each, ms"
+	peakMemory      = "operator's memory, peak, MiB"
+	settledMemory   = "operator's memory, settled, MiB"
+	storedBytes     = "bytes in etcd each"
+)
+
+var roundFigures = []string{
+	bareSeconds, safeSeconds, operatorSeconds, ofBare, ofSafe, waitMedian, waitP99, callsOfEach, writesOfEach, connections,
+	operatorCPU, serverCPU, etcdCPU, peakMemory, settledMemory, storedBytes,
+}
+
+// limits are the most that a figure of a round may be.
+func (r round) limits() map[string]float64 {
+	return map[string]float64{
+		ofBare: mostOfBare, ofSafe: mostOfSafe, callsOfEach: 2 + 1/float64(r.PerUser), writesOfEach: mostWrites, connections: mostConnections,
+		settledMemory: mostMemory,
+	}
+}
+
+// scaleParts are the rounds, each with a namespace, a platform and a process of the operator to itself.
+func scaleParts(size sizes) (parts []scenario) {
+	for range size.runs {
+		for _, c := range size.scale {
+			if c.Bindings > 0 {
+				parts = append(parts, scenario{
+					name: "scale", about: fmt.Sprintf("%d bindings at once, %d of each user", c.Bindings, c.PerUser), play: func(t *trial) { t.playRound(c) },
+				})
+			}
+		}
+	}
+	return parts
+}
+
+// playRound makes many bindings at once. Where each has a user of its own, it compares with a loop that does the same without a controller:
+// bare (creation, call, read, one status), and crash-safe (the claim as well, before the call).
+func (t *trial) playRound(c population) {
+	r := round{population: c, Figures: figures{}, Curves: map[string][]float64{}}
 	t.Platform.Adjust(func(s *delossim.Settings) { s.Latency = scaleLatency })
+	t.perUser = c.PerUser
+	sandbox.Must(t, t.Operator.Stop())
+	if c.PerUser == 1 {
+		r.Figures[bareSeconds] = r.curve("bare loop", t.loop(c.Bindings, false))
+		r.Figures[safeSeconds] = r.curve("crash-safe loop", t.loop(c.Bindings, true))
+	}
+	sandbox.Must(t, t.Operator.Start(t.Context()))
 	t.connect(longInterval, ample)
-	for _, count := range t.scale {
-		if count == 0 {
-			continue
-		}
-		sandbox.Must(t, t.Operator.Stop())
-		bare, safe := t.loop(count, false), t.loop(count, true)
-		sandbox.Must(t, t.Operator.Start(t.Context()))
-		t.await("connection ready", settleLimit, func() string {
-			if ready := sandbox.Ready(t.connected().Status.Conditions); ready.Status != metav1.ConditionTrue {
-				return sandbox.Describe(ready)
-			}
-			return ""
-		})
+	t.awaitConnected()
 
-		what := func(of string) string { return fmt.Sprintf("%d bindings, %s", count, of) }
-		before, work := t.spent(), len(t.work())
-		began := time.Now()
-		from := t.created
-		t.created += count
-		t.with(loopHands, from, t.created, func(ctx context.Context, i int) error {
-			binding := t.binding(i)
-			t.Platform.AddUser(delossim.User{UUID: binding.Spec.UserUUID})
-			return t.Kube.Create(ctx, binding)
-		})
-		t.await(what("Ready"), 10*settleLimit, func() string {
-			if now := t.bindings.count(metav1.ConditionTrue, ""); now < t.created {
-				return fmt.Sprintf("%d of %d", now, t.created)
-			}
-			return ""
-		})
-		took := time.Since(began)
-		after := t.spent()
-
-		t.measured(what("the bare loop"), precise(bare))
-		t.measured(what("the crash-safe loop"), precise(safe))
-		t.measured(what("the operator"), precise(took))
-		atMost(t, what("as a multiple of the bare loop"), ratio(took.Seconds()/bare.Seconds()), mostOfBare)
-		atMost(t, what("as a multiple of the crash-safe loop"), ratio(took.Seconds()/safe.Seconds()), mostOfSafe)
-		waits := t.bindings.waits(from, t.created, t.binding)
-		t.measured(what("from its creation to Ready, median and p99"), fmt.Sprint(precise(waits[len(waits)/2]), " ", precise(waits[len(waits)*99/100])))
-		each := func(sum float64) ratio { return ratio(sum / float64(count)) }
-		atMost(t, what("calls of the API each"), each(float64(len(t.work())-work)), mostCalls)
-		atMost(t, what("writes to Kubernetes each"), each(after.writes-before.writes), mostWrites)
-		t.measured(what("CPU of the API server each"), fmt.Sprintf("%.1f ms", 1000*float64(each(after.server-before.server))))
-		t.measured(what("CPU of the operator each"), fmt.Sprintf("%.1f ms", 1000*float64(each(after.operator-before.operator))))
-		t.memory(what("memory of the operator"))
-	}
-}
-
-// with does something with the numbers from (including) to (not including), so many at the same time.
-func (t *trial) with(hands, from, to int, do func(context.Context, int) error) {
-	group, ctx := errgroup.WithContext(t.Context())
-	group.SetLimit(hands)
-	for i := from; i < to && ctx.Err() == nil; i++ {
-		group.Go(func() error { return do(ctx, i) })
-	}
-	sandbox.Must(t, group.Wait())
-}
-
-// loop does for many objects what has to be done for each, without a controller, and returns how long that took.
-func (t *trial) loop(count int, crashSafe bool) time.Duration {
-	api := &loopAPI{url: t.Platform.URL, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: loopHands}}}
-	sandbox.Must(t, api.login(t.Context()))
-	// Not where bindings are watched: these are not the operator's.
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "loop-"}}
-	t.Create(t, namespace)
-	objects := make([]*v1alpha1.ClientBinding, count)
-	for i := range objects {
-		objects[i] = t.Binding(fmt.Sprintf("loop-%05d", i), fmt.Sprintf("looped-%05d", i), cuid, false)
-		objects[i].Namespace = namespace.Name
-		t.Platform.AddUser(delossim.User{UUID: objects[i].Spec.UserUUID})
-		t.Platform.RemoveRelation(objects[i].Spec.UserUUID, cuid)
-	}
+	before, work, opened := t.used(), len(t.work()), t.Platform.Connections()
 	began := time.Now()
-	t.with(loopHands, 0, count, func(ctx context.Context, i int) error {
-		binding := objects[i]
-		if err := t.Kube.Create(ctx, binding); err != nil {
-			return err
+	t.bindAtOnce(c.Bindings)
+	t.await("all Ready", 10*settleLimit, t.unready)
+	r.Figures[operatorSeconds] = r.curve("operator", t.bindings.since(began))
+	after := t.used()
+	each := func(sum float64) float64 { return sum / float64(c.Bindings) }
+	milliseconds := func(sum float64) float64 { return each(1000 * sum) }
+	if c.PerUser == 1 {
+		r.Figures[ofBare], r.Figures[ofSafe] = r.Figures[operatorSeconds]/r.Figures[bareSeconds], r.Figures[operatorSeconds]/r.Figures[safeSeconds]
+	}
+	waits := t.bindings.waits(0, t.created, t.binding)
+	r.Figures[waitMedian], r.Figures[waitP99] = waits[len(waits)/2].Seconds(), waits[len(waits)*99/100].Seconds()
+	r.Figures[callsOfEach] = each(float64(len(t.work()) - work))
+	r.Figures[connections] = float64(t.Platform.Connections() - opened)
+	r.Figures[operatorCPU] = milliseconds((after.operator.CPU - before.operator.CPU).Seconds())
+	r.Figures[serverCPU] = milliseconds(after.serverCPU - before.serverCPU)
+	r.Figures[etcdCPU] = milliseconds(after.etcdCPU - before.etcdCPU)
+	sandbox.Pause(t, t.rests)
+	settled := t.used()
+	r.Figures[writesOfEach] = each(settled.writesOf("clientbindings", "events") - before.writesOf("clientbindings", "events"))
+	r.Figures[peakMemory] = float64(settled.operator.Peak) / mebibyte
+	r.Figures[settledMemory] = float64(settled.operator.Memory) / mebibyte
+	r.Figures[storedBytes] = t.stage.stored()
+	r.tell(t)
+	t.stage.results.Rounds = append(t.stage.results.Rounds, r)
+	if c.PerUser == 1 {
+		t.keep(planStored, r.Figures[storedBytes])
+		t.keep(planFreshCalls, r.Figures[callsOfEach])
+		t.keep(planFreshServer, r.Figures[serverCPU]/1000)
+	}
+}
+
+// tell checks the figures that have a limit.
+func (r round) tell(t *trial) {
+	limits := r.limits()
+	for _, name := range roundFigures {
+		value, measured := r.Figures[name]
+		limit, limited := limits[name]
+		switch {
+		case !measured:
+		case limited:
+			atMost(t, name, ratio(value).rounded(), ratio(limit).rounded())
+		default:
+			t.measured(name, ratio(value))
 		}
-		if crashSafe {
-			if err := t.status(ctx, binding, func(status *v1alpha1.ClientBindingStatus) {
-				status.Claim = &v1alpha1.Claim{Origin: v1alpha1.OriginCreated, Connection: v1alpha1.ClaimConnection{
-					Namespace: binding.Namespace, Name: v1alpha1.DefaultConnectionName, Host: "delos.example.com",
-				}}
-			}); err != nil {
-				return err
-			}
-		}
-		if err := errors.Join(api.relate(ctx, binding.Spec.UserUUID), api.get(ctx, binding.Spec.UserUUID)); err != nil {
-			return err
-		}
-		now := metav1.Now()
-		return t.status(ctx, binding, func(status *v1alpha1.ClientBindingStatus) {
-			status.ObservedGeneration, status.LastConfirmedTime, status.Access = binding.Generation, &now, v1alpha1.AccessStandard
-			status.Conditions = []metav1.Condition{{
-				Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonBound, LastTransitionTime: now,
-				ObservedGeneration: binding.Generation, Message: "Get user shows that the user has standard access to the client",
-			}}
-		})
+	}
+}
+
+// curve keeps when each part was done, and returns when all were.
+func (r round) curve(by string, done []time.Duration) (seconds float64) {
+	last := done[len(done)-1].Seconds()
+	step := max(len(done)/curvePoints, 1)
+	for i := step - 1; i < len(done); i += step {
+		r.Curves[by] = append(r.Curves[by], done[i].Seconds())
+	}
+	return last
+}
+
+// medians are the rounds of each crowd as one, with the median of each figure, and the curves of the run whose time is the median.
+func medians(rounds []round) (of []round) {
+	rounds = slices.SortedStableFunc(slices.Values(rounds), func(a, b round) int {
+		return cmp.Or(cmp.Compare(a.PerUser, b.PerUser), cmp.Compare(a.Bindings, b.Bindings))
 	})
-	took := time.Since(began)
-	for _, binding := range objects {
-		binding.ResourceVersion = ""
-	}
-	t.each(0, count, func(ctx context.Context, i int) error { return remove(ctx, t.Kube, objects[i]) })
-	return took
-}
-
-func (t *trial) status(ctx context.Context, binding *v1alpha1.ClientBinding, change func(*v1alpha1.ClientBindingStatus)) error {
-	before := binding.DeepCopy()
-	change(&binding.Status)
-	return t.Kube.Status().Patch(ctx, binding, client.MergeFrom(before))
-}
-
-// loopAPI calls the Delos API as a script would.
-type loopAPI struct {
-	url, token string
-	http       *http.Client
-}
-
-func (a *loopAPI) login(ctx context.Context) error {
-	var answer struct {
-		AccessToken string `json:"accessToken"`
-	}
-	err := a.call(ctx, http.MethodPost, "/v2/auth/login", map[string]string{"login": sandbox.Account.Login, "password": sandbox.Account.Password}, &answer)
-	a.token = answer.AccessToken
-	return err
-}
-
-func (a *loopAPI) relate(ctx context.Context, user string) error {
-	return a.call(ctx, http.MethodPut, "/v2/user/"+user+"/relate-client", map[string]any{"relation": map[string]any{"cuid": cuid, "isOwner": false}}, nil)
-}
-
-func (a *loopAPI) get(ctx context.Context, user string) error {
-	return a.call(ctx, http.MethodGet, "/v2/user/"+user, nil, nil)
-}
-
-func (a *loopAPI) call(ctx context.Context, method, path string, body, answer any) error {
-	text, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, method, a.url+path, bytes.NewReader(text))
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Content-Type", "application/json")
-	if a.token != "" {
-		request.Header.Set("Authorization", "Bearer "+a.token)
-	}
-	response, err := a.http.Do(request)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = response.Body.Close() }()
-	content, err := io.ReadAll(response.Body)
-	switch {
-	case err != nil:
-		return err
-	case response.StatusCode != http.StatusOK:
-		return fmt.Errorf("%s %s: HTTP %d", method, path, response.StatusCode)
-	case answer == nil:
-		return nil
-	}
-	return json.Unmarshal(content, answer)
-}
-
-// spending is what was used since the start: writes of ClientBindings and of events beside creations of ClientBindings, and seconds of CPU.
-type spending struct{ writes, server, operator float64 }
-
-func (t *trial) spent() (s spending) {
-	clients, err := kubernetes.NewForConfig(t.Cluster.Config)
-	sandbox.Must(t, err)
-	text, err := clients.RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
-	sandbox.Must(t, err)
-	parser := expfmt.NewTextParser(model.LegacyValidation)
-	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
-	sandbox.Must(t, err)
-	for _, metric := range families["apiserver_request_total"].GetMetric() {
-		label := labelsOf(metric)
-		ours := slices.Contains([]string{"clientbindings", "events"}, label["resource"])
-		writes := slices.Contains([]string{"POST", "PUT", "PATCH", "APPLY", "DELETE"}, label["verb"])
-		if ours && writes && (label["resource"] != "clientbindings" || label["verb"] != "POST") {
-			s.writes += metric.GetCounter().GetValue()
+	for len(rounds) > 0 {
+		same := 0
+		for same < len(rounds) && rounds[same].population == rounds[0].population {
+			same++
 		}
+		runs := slices.Clone(rounds[:same])
+		rounds = rounds[same:]
+		median := func(name string) int {
+			slices.SortStableFunc(runs, func(a, b round) int { return cmp.Compare(a.Figures[name], b.Figures[name]) })
+			return (len(runs) - 1) / 2
+		}
+		one := round{population: runs[0].population, Figures: figures{}}
+		for name := range runs[0].Figures {
+			one.Figures[name] = runs[median(name)].Figures[name]
+		}
+		one.Curves = runs[median(operatorSeconds)].Curves
+		of = append(of, one)
 	}
-	s.server = families["process_cpu_seconds_total"].GetMetric()[0].GetCounter().GetValue()
-	used, err := t.Operator.CPU(t.Context())
-	sandbox.Must(t, err)
-	s.operator = used.Seconds()
-	return s
+	return of
 }
 
-func labelsOf(metric *dto.Metric) map[string]string {
-	labels := map[string]string{}
-	for _, pair := range metric.GetLabel() {
-		labels[pair.GetName()] = pair.GetValue()
+// bindAtOnce creates bindings as fast as the API server takes them.
+func (t *trial) bindAtOnce(count int) {
+	from := t.created
+	t.created += count
+	for i := from; i < t.created; i++ {
+		t.Platform.AddUser(delossim.User{UUID: t.binding(i).Spec.UserUUID})
 	}
-	return labels
+	t.with(loopHands, from, t.created, func(ctx context.Context, i int) error { return t.Kube.Create(ctx, t.binding(i)) })
+}
+
+// unready says how many bindings are not Ready; "" when all are.
+func (t *trial) unready() string {
+	if now := t.bindings.count(metav1.ConditionTrue, ""); now < t.created {
+		return fmt.Sprintf("%d of %d", now, t.created)
+	}
+	return ""
+}
+
+func (t *trial) awaitConnected() {
+	t.await("connection ready", settleLimit, func() string {
+		if ready := sandbox.Ready(t.connected().Status.Conditions); ready.Status != metav1.ConditionTrue {
+			return sandbox.Describe(ready)
+		}
+		return ""
+	})
 }

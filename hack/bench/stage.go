@@ -21,13 +21,18 @@ type stage struct {
 
 	// former is the trial whose objects are still there.
 	former *trial
+	// results are what is kept of all scenarios.
+	results *results
 }
 
-// play plays one scenario, and reports whether all checks passed.
+// play plays one scenario, and reports whether all checks passed. One that is played with a crowd goes on with that of the scenario before.
 func (s *stage) play(scenario scenario, size sizes) (passed bool) {
-	s.clear()
-	t := s.newTrial(size)
-	defer t.close()
+	t := s.former
+	if t == nil || !scenario.crowd || !t.gathered {
+		s.clear()
+		t = s.newTrial(size)
+	}
+	t.report = &report{}
 	sandbox.Must(s, s.Operator.Start(s.Context()))
 	defer func() { sandbox.Must(s, s.Operator.Stop()) }()
 	(&sandbox.Report{Out: os.Stdout}).Heading(scenario.name + ": " + scenario.about)
@@ -35,6 +40,7 @@ func (s *stage) play(scenario scenario, size sizes) (passed bool) {
 	if !t.perform(scenario) {
 		fmt.Printf("The operator's log ends with\n%s\n", s.Operator.LogEnd())
 	}
+	s.results.Checks[scenario.name] = t.checks
 	t.measured("it took", seconds(time.Since(began)))
 	t.measured("the platform was asked", t.Platform.Summary())
 	return !t.failed
@@ -57,10 +63,11 @@ func (t *trial) perform(scenario scenario) (ended bool) {
 // newTrial makes a namespace and a platform, and begins to watch the bindings there.
 func (s *stage) newTrial(size sizes) *trial {
 	t := &trial{
-		T:      s,
-		Tenant: s.NewTenant(s, "bench-", delossim.Config{Clients: []string{cuid}}),
-		report: &report{},
-		sizes:  size,
+		T:       s,
+		stage:   s,
+		Tenant:  s.NewTenant(s, "bench-", delossim.Config{Clients: clients()}),
+		sizes:   size,
+		perUser: 1,
 	}
 	s.former = t
 	log, err := s.Operator.Log()
@@ -81,7 +88,9 @@ func (s *stage) clear() {
 	}
 	t := s.former
 	s.former = nil
-	t.each(0, t.created, func(ctx context.Context, i int) error { return remove(ctx, s.Kube, t.binding(i)) })
+	t.bindings.close()
+	sandbox.Must(s, t.Platform.Stop())
+	s.clearBindings()
 	connections := &v1alpha1.APIConnectionList{}
 	sandbox.Must(s, s.Kube.List(s.Context(), connections, client.InNamespace(t.Namespace)))
 	for i := range connections.Items {
@@ -89,7 +98,7 @@ func (s *stage) clear() {
 	}
 }
 
-// remove deletes an object, if it is there, whoever wants to keep it.
+// remove deletes an object, if it is there, also against a finalizer.
 func remove(ctx context.Context, kube client.Client, object client.Object) error {
 	return errors.Join(
 		client.IgnoreNotFound(kube.Patch(ctx, object, sandbox.MergePatch(`{"metadata":{"finalizers":null}}`))),

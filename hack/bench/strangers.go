@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -22,9 +23,7 @@ const (
 	mostGrowth = 1.1
 	// workingLimit is how soon after its start the operator has to work.
 	workingLimit = 5 * time.Second
-	// restsFor is how long the operator does nothing before its memory is measured.
-	restsFor = 5 * time.Second
-	mebibyte = 1 << 20
+	mebibyte     = 1 << 20
 )
 
 // playStrangers starts the operator without and with many large Secrets of others. Neither its memory nor the time until
@@ -49,10 +48,10 @@ func playStrangers(t *trial) {
 
 // memory measures how much memory the operator holds.
 func (t *trial) memory(what string) megabytes {
-	held, err := t.Operator.Memory(t.Context())
+	held, err := t.Operator.Usage()
 	sandbox.Must(t, err)
-	t.measured(what, megabytes(held))
-	return megabytes(held)
+	t.measured(what, megabytes(held.Memory))
+	return megabytes(held.Memory)
 }
 
 // startAfresh starts the operator anew, with a binding that it does not know, and returns how much memory it holds when it
@@ -64,11 +63,11 @@ func (t *trial) startAfresh(when string) megabytes {
 	sandbox.Must(t, t.Operator.Start(t.Context()))
 	t.awaitReady("a new binding Ready " + when)
 	atMost(t, "from the start of the process until then, "+when, span(time.Since(began)), span(workingLimit))
-	sandbox.Pause(t, restsFor)
+	sandbox.Pause(t, t.rests)
 	return t.memory("memory " + when)
 }
 
-// strange is a Secret of somebody who applies it with kubectl.
+// strange is a Secret that a person applies with kubectl.
 func strange(namespace string, i int) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
 		Namespace:   namespace,
@@ -78,7 +77,7 @@ func strange(namespace string, i int) *corev1.Secret {
 }
 
 // megabytes are bytes that are printed in MiB.
-type megabytes int64
+type megabytes float64
 
 func (m megabytes) String() string { return fmt.Sprintf("%.1f MiB", float64(m)/mebibyte) }
 
@@ -86,3 +85,6 @@ func (m megabytes) String() string { return fmt.Sprintf("%.1f MiB", float64(m)/m
 type ratio float64
 
 func (r ratio) String() string { return fmt.Sprintf("%.2f", float64(r)) }
+
+// rounded is the number as it is printed.
+func (r ratio) rounded() ratio { return ratio(math.Round(float64(r)*100) / 100) }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -17,6 +18,8 @@ import (
 
 const (
 	cuid = "cust_bench"
+	// mostPerUser is how many bindings a user has at most.
+	mostPerUser = 100
 	// longInterval keeps checks for drift out of a scenario.
 	longInterval = time.Hour
 	// hands is how many requests are made of the API server at the same time.
@@ -30,23 +33,24 @@ const (
 	settleLimit = 2 * time.Minute
 )
 
-// trial is a scenario under way.
+// trial is a scenario under way, or several of the same crowd.
 type trial struct {
 	sandbox.T
+	stage *stage
 	*sandbox.Tenant
 	*report
 	sizes
 
 	bindings *observer
-	// created is how many bindings there are.
-	created int
+	// created is how many bindings there are, and perUser how many of them each user has.
+	created, perUser int
+	// foreign is an annotation of others that each binding is created with.
+	foreign string
+	// gathered: the crowd is there. It was not before gatheredAt.
+	gathered   bool
+	gatheredAt time.Time
 	// earlierLog is how much of the operator's log is from scenarios before, in bytes.
 	earlierLog int
-}
-
-func (t *trial) close() {
-	t.bindings.close()
-	sandbox.Must(t, t.Platform.Stop())
 }
 
 // abandon ends the scenario.
@@ -54,7 +58,20 @@ func (t *trial) abandon() { panic(errAbandoned) }
 
 // binding is the one with a number, as it is created.
 func (t *trial) binding(i int) *v1alpha1.ClientBinding {
-	return t.Binding(fmt.Sprintf("binding-%04d", i), fmt.Sprintf("user-%04d", i), cuid, i%2 == 0)
+	binding := t.Binding(fmt.Sprintf("binding-%04d", i), fmt.Sprintf("user-%04d", i/t.perUser), clients()[i%t.perUser], i%2 == 0)
+	if t.foreign != "" {
+		binding.Annotations = map[string]string{corev1.LastAppliedConfigAnnotation: t.foreign}
+	}
+	return binding
+}
+
+// clients are those that users of the platform can be related to.
+func clients() []string {
+	of := []string{cuid}
+	for i := 1; i < mostPerUser; i++ {
+		of = append(of, fmt.Sprintf("%s-%02d", cuid, i))
+	}
+	return of
 }
 
 // connect creates the connection that all bindings use, with the account's credentials unless there is a Secret.
@@ -94,6 +111,11 @@ func (t *trial) bindThrough(count int, platform *sandbox.Simulator, through *v1a
 
 // each does something with the numbers from (including) to (not including), several at the same time.
 func (t *trial) each(from, to int, do func(context.Context, int) error) {
+	t.with(hands, from, to, do)
+}
+
+// with is each, with that many at the same time.
+func (t *trial) with(hands, from, to int, do func(context.Context, int) error) {
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(hands)
 	for i := from; i < to && ctx.Err() == nil; i++ {

@@ -1,4 +1,4 @@
-// Chart writes the parts of the Helm chart that follow from other files: from config/ the CRDs, roles, admission policies and alerts, where
+// Chart writes the parts of the Helm chart that follow from other files: from config/ the CRDs, roles, admission policies, alerts and dashboard, where
 // what a value of the chart can change becomes a template, and from values.yaml the table of values. The other templates are
 // written by hand.
 package main
@@ -58,6 +58,13 @@ func run(ctx context.Context, chart string) error {
 		}
 	}
 	if err := copyCRDs(chart); err != nil {
+		return err
+	}
+	dashboard, err := os.ReadFile("config/grafana/dashboard.json")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(chart, "dashboard.json"), dashboard, 0o600); err != nil {
 		return err
 	}
 	return writeTable(chart)

@@ -20,7 +20,7 @@ type finder struct {
 }
 
 // find returns a directory that holds the required binaries and the extra ones. assets is the
-// value of KUBEBUILDER_ASSETS; whoever sets it gets that control plane or an error, never another.
+// value of KUBEBUILDER_ASSETS; a caller who sets it gets that control plane or an error, never another.
 func (f *finder) find(ctx context.Context, assets string, extra []string) (string, error) {
 	base, err := f.base(ctx, assets)
 	if err != nil {
@@ -36,7 +36,7 @@ func (f *finder) find(ctx context.Context, assets string, extra []string) (strin
 	if base == f.cache {
 		return base, nil
 	}
-	// Somebody else's directory is not ours to write to.
+	// A directory of another user is not ours to write to.
 	dir := filepath.Join(f.cache, "with", fmt.Sprintf("%.6x", sha256.Sum256([]byte(base))))
 	f.report.Say("adding %s of Kubernetes v%s to %s", strings.Join(lacking, ", "), f.release.kubernetes, base)
 	return dir, combine(dir, base, f.cache, extra)

@@ -16,36 +16,17 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/delos-financial/clientbinding-operator/hack/internal/binaries"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-
-	dir, err := run(ctx, os.Args[1:], os.Stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if ctx.Err() != nil {
-		err = errors.New("interrupted; what is built already is kept")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "controlplane:", err)
-		stop()
-		os.Exit(1)
-	}
-	fmt.Println(dir)
+	binaries.Main("controlplane", func(ctx context.Context) (string, error) { return run(ctx, os.Args[1:], os.Stderr) })
 }
 
 func run(ctx context.Context, args []string, stderr io.Writer) (string, error) {
@@ -70,7 +51,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) (string, error) {
 
 // newFinder wires the sources together for the checkout around the working directory.
 func newFinder(ctx context.Context, stderr io.Writer) (*finder, error) {
-	root, err := binaries.RepositoryRoot()
+	root, err := binaries.RepositoryRoot(ctx, binaries.Execute)
 	if err != nil {
 		return nil, err
 	}

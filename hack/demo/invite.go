@@ -11,12 +11,12 @@ func (s *stage) invite() {
 	standard, owner, wrong := s.samples.standard, s.samples.owner, s.samples.wrong
 	s.report.Heading("Try next, in another terminal")
 	for _, hint := range []struct{ what, command string }{
-		{"Use this cluster", fmt.Sprintf("export KUBECONFIG=%s PATH=%s:$PATH",
-			quote(s.Cluster.Kubeconfig), quote(s.Cluster.Assets))},
+		{"Use this cluster", fmt.Sprintf("export KUBECONFIG=%s PATH=%s:$PATH ADMIN=%s",
+			quote(s.Cluster.Kubeconfig), quote(s.Cluster.Assets), s.Platform.AdminURL)},
 		{"Promote a user to owner", promote(standard).String()},
 		{"Create the missing user; the wrong binding becomes Ready at its next try", s.createUser(wrong.Spec.UserUUID).String()},
 		{"See what happened to it", on(wrong, "describe").String()},
-		{"Try to change whom a binding is for: refused, and told what to do instead", on(standard, "patch", "--type=merge", "--patch", `{"spec":{"userUUID":"user_nobody"}}`).String()},
+		{"Try to change the user of a binding: refused, with a message that says what to do instead", on(standard, "patch", "--type=merge", "--patch", `{"spec":{"userUUID":"user_nobody"}}`).String()},
 		{"Do that: a new object, here for a user who does not exist", strangerCommand(standard)},
 		{"Change a relation behind the operator's back, and ask for a look at it", s.drift(owner).String() + "\n" + askFor(owner)},
 		{"Delete a binding: kubectl returns when the access is gone", remove(owner).String()},

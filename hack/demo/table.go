@@ -46,7 +46,7 @@ func (s *stage) watch() {
 func (s *stage) follow() {
 	view := newTable()
 	wait.Until(func() {
-		// A table that cannot be had just now, while somebody tries things, is had a moment later.
+		// A table that cannot be had just now, while a person tries things, is had a moment later.
 		_ = s.draw(view)
 	}, redrawEvery, s.Context().Done())
 }
@@ -100,7 +100,7 @@ func (t *table) redraw(text string) {
 	t.shown = text
 }
 
-// isTerminal reports whether somebody watches, so that lines can be overwritten.
+// isTerminal reports whether a person watches, so that lines can be overwritten.
 func isTerminal(file *os.File) bool {
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("TERM") != "dumb"

@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	// passwordVariable gives the accounts' password where a flag would show it to everybody.
+	// passwordVariable gives the accounts' password where a flag would show it to all users of the machine.
 	passwordVariable = "SIMULATOR_PASSWORD"
 
 	// shutdownLimit is how long calls in progress get to finish.

@@ -26,7 +26,7 @@ type Use struct {
 // Denial is what an APIConnection does not allow; "" when it allows all that is asked.
 type Denial string
 
-// The parts of a use, in the order in which they are judged: whoever may not use the connection at all does not
+// The parts of a use, in the order in which they are judged: a binding that may not use the connection at all does not
 // learn for what others may.
 const (
 	NamespaceDenied Denial = "namespace"

@@ -22,7 +22,7 @@ func TestCredentials(t *testing.T) {
 		{"a line end after a token", data{"token": token + "\n"}, delos.Credentials{Token: token}},
 		{"spaces are part of a password", data{"login": account, "password": " p w \t"}, delos.Credentials{Login: account, Password: " p w \t"}},
 		{"a password of any language", data{"login": account, "password": "пароль"}, delos.Credentials{Login: account, Password: "пароль"}},
-		{"keys that are somebody else's", data{"token": token, "ca.crt": "x", "Login": "x"}, delos.Credentials{Token: token}},
+		{"keys of another program", data{"token": token, "ca.crt": "x", "Login": "x"}, delos.Credentials{Token: token}},
 		{"a seed", data{"login": account, "password": password, "totpSeed": seed}, delos.Credentials{Login: account, Password: password, TOTPSeed: seed}},
 		{"a seed as apps show it", data{"login": account, "password": password, "totpSeed": "jbsw y3dp ehpk 3pxp\n"}, delos.Credentials{Login: account, Password: password, TOTPSeed: seed}},
 	} {

@@ -22,10 +22,12 @@ type Relation struct {
 const Urgent = 100
 
 const (
-	// slots is how many runs may use one connection at once. The calls of a run are sequential, so it is also how many
-	// calls are in flight. The default rate of 50 calls a second is used to the full while a call takes less than 0.3 s,
-	// and an API that takes 10 s for each call holds up no more than 16 workers.
-	slots = 16
+	// fewestSlots and mostSlots bound how many runs may use one connection at once. The calls of a run are sequential, so it is also how
+	// many calls are in flight. The default rate of 50 calls a second is used to the full while a call takes less than 0.3 s.
+	fewestSlots, mostSlots = 16, 64
+	// callsPerSlot is how many calls a second there are for one slot. Between its calls a run writes to the API server, so that this is less
+	// than a slot could make.
+	callsPerSlot = 6
 	// urgentSlots come on top for urgent runs: slow grants cannot hold all slots against a revocation.
 	urgentSlots = 4
 	// heldFor is how long the turn of a relation that was called back is held for it. A work queue takes milliseconds
@@ -43,6 +45,8 @@ const (
 // A turn pays for its first call. A run makes its further calls without asking again, so that it is never stopped between
 // a write and its confirmation; those calls are charged to the runs that come after it.
 type gate struct {
+	// slots is how many runs may use the connection at once.
+	slots     int
 	now       func() time.Time
 	afterFunc AfterFunc
 	callBack  func(relation Relation, priority int)
@@ -94,6 +98,7 @@ func without(places []*place, removed *place) []*place {
 
 func newGate(wanted settings, options Options, callBack func(Relation, int)) *gate {
 	return &gate{
+		slots:     min(max(wanted.perSecond/callsPerSlot, fewestSlots), mostSlots),
 		now:       options.Now,
 		afterFunc: options.AfterFunc,
 		callBack:  callBack,
@@ -224,9 +229,9 @@ func (g *gate) refund() {
 
 func (g *gate) slotFree(priority int) bool {
 	if priority >= Urgent {
-		return g.turns < slots+urgentSlots
+		return g.turns < g.slots+urgentSlots
 	}
-	return g.turns < slots
+	return g.turns < g.slots
 }
 
 // wait is how long the API's wish, or the rate, keeps a run from beginning; not above zero when neither does.
@@ -266,7 +271,7 @@ func (g *gate) leave(relation Relation) {
 	})
 }
 
-// dismiss calls everybody back who is on the list: there is no more use in waiting here.
+// dismiss calls all back that are on the list: there is no more use in waiting here.
 func (g *gate) dismiss() {
 	var dismissed []place
 	g.change(func(time.Time) {
@@ -324,7 +329,7 @@ func (g *gate) pause(asked time.Duration) {
 	})
 }
 
-// heed closes the gate when an answer asks to be left alone, whatever else it says.
+// heed closes the gate when an answer asks to be left alone, also if it says more.
 func (g *gate) heed(err error) {
 	switch wait, kind := delos.RetryAfterOf(err), delos.KindOf(err); {
 	case err == nil:

@@ -79,7 +79,7 @@ func (g *gateTest) expect(t *testing.T, names ...string) {
 func filled(t *testing.T) *gateTest {
 	t.Helper()
 	g := newGateTest(1000, 1000)
-	for i := range slots {
+	for i := range g.slots {
 		if !g.ask(fmt.Sprint(i), 0) {
 			t.Fatalf("only %d begin", i)
 		}
@@ -183,8 +183,8 @@ func TestGateBoundsTheRunsAtOnce(t *testing.T) {
 	}
 	group.Wait()
 
-	if most.Load() > slots {
-		t.Errorf("%d at once, want at most %d", most.Load(), slots)
+	if int(most.Load()) > g.slots {
+		t.Errorf("%d at once, want at most %d", most.Load(), g.slots)
 	}
 	if g.turns != 0 || g.paid != 0 || len(g.places) != 0 {
 		t.Errorf("%d turns, %d tokens and %d places are left", g.turns, g.paid, len(g.places))
@@ -212,8 +212,8 @@ func TestTurnsGoByPriorityAndThenByArrival(t *testing.T) {
 
 // TestUrgentRuns do not wait for the rate, and slow runs cannot hold all slots against them.
 func TestUrgentRuns(t *testing.T) {
-	g := newGateTest(1, slots)
-	for i := range slots {
+	g := newGateTest(1, fewestSlots)
+	for i := range fewestSlots {
 		g.ask(fmt.Sprint(i), 0)
 	}
 	if g.ask("slow", Urgent-1) {
@@ -329,17 +329,17 @@ func TestGateLeavesAnAPIAloneThatAsksForIt(t *testing.T) {
 	g.turns["0"].Done()
 	g.expect(t, "called")
 	g.pause(5 * time.Second)
-	for i := range slots {
+	for i := range g.slots {
 		g.turns[fmt.Sprint(i)].Done()
 	}
 	if g.ask("called", 0) || g.ask("urgent", Urgent) {
 		t.Error("one begins while the API asks to be left alone")
 	}
 	want := []string{"urgent", "called"}
-	for i := range 2 * slots {
+	for i := range 2 * g.slots {
 		name := fmt.Sprint("waiting ", i)
 		g.ask(name, 0)
-		if len(want) < slots {
+		if len(want) < g.slots {
 			want = append(want, name)
 		}
 	}
@@ -367,5 +367,16 @@ func TestGatePausesLongerWhereTheAPIDoesNotSay(t *testing.T) {
 		if pauses[i] != want[i]*time.Second {
 			t.Fatalf("pauses are %v, want %v seconds", pauses, want)
 		}
+	}
+}
+
+// TestSlotsFollowTheRate: a fast API is not kept waiting by runs that write to the API server between their calls.
+func TestSlotsFollowTheRate(t *testing.T) {
+	got := map[int]int{}
+	for _, perSecond := range []int{1, 50, 100, 200, 1000} {
+		got[perSecond] = newGateTest(perSecond, 1).slots
+	}
+	if diff := cmp.Diff(map[int]int{1: 16, 50: 16, 100: 16, 200: 33, 1000: 64}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // Pool keeps one Session for each APIConnection. The connection's reconciler opens and closes
-// sessions; everybody else only asks for them.
+// sessions; all others only ask for them.
 type Pool struct {
 	options  Options
 	troubled chan event.TypedGenericEvent[types.NamespacedName]

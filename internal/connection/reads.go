@@ -7,7 +7,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
-// reads groups the reads of one user. Whoever asks gets a read that began after the asking, never one
+// reads groups the reads of one user. A caller gets a read that began after the asking, never one
 // that was under way, so that it shows every write that was made before. All who ask while one read is
 // under way share the next one.
 type reads struct {
@@ -20,7 +20,7 @@ type reads struct {
 }
 
 type sharedRead struct {
-	// read is in the trace of whoever asked first.
+	// read is in the trace of the first run that asked.
 	read func() (*delos.User, error)
 	done chan struct{}
 	user *delos.User

@@ -27,7 +27,7 @@ func (a *slowAPI) read(_ context.Context, uuid string) (*delos.User, error) {
 	return user, nil
 }
 
-// asker is somebody who asked for a user.
+// asker is a run that asked for a user.
 type asker struct {
 	user *delos.User
 	err  error
@@ -56,8 +56,8 @@ func ask(ctx context.Context, of *reads, uuid string) *asker {
 	return a
 }
 
-// inBubble runs a test in a bubble of synctest, which knows when everybody waits, and fails the
-// test if somebody is left behind in the end.
+// inBubble runs a test in a bubble of synctest, which knows when all wait, and fails the
+// test if a goroutine is left behind in the end.
 func inBubble(t *testing.T, test func(t *testing.T, api *slowAPI, of *reads)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -83,7 +83,7 @@ func expectAnswers(t *testing.T, when string, want []string, of ...*asker) {
 	}
 }
 
-// TestReadBeganAfterTheAsking is what makes a read a confirmation: whoever asks after a write gets a read
+// TestReadBeganAfterTheAsking is what makes a read a confirmation: a caller that asks after a write gets a read
 // that began after the write.
 func TestReadBeganAfterTheAsking(t *testing.T) {
 	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {

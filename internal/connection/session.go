@@ -24,7 +24,7 @@ type Session struct {
 	breaker  breaker
 	metrics  *metrics.Connection
 
-	// checking is held by whoever finds out whether there is an outage; checked is when that was last tried.
+	// checking is held by the run that finds out whether there is an outage; checked is when that was last tried.
 	checking sync.Mutex
 	checked  time.Time
 
@@ -166,7 +166,7 @@ func (s *Session) Unrelate(ctx context.Context, uuid, cuid string) (requestID st
 	return requestID, err
 }
 
-// CountDrift counts a relation that somebody else had changed, and that was corrected.
+// CountDrift counts a relation that was changed from outside, and that was corrected.
 func (s *Session) CountDrift() { s.metrics.Drift() }
 
 // call makes a call about a user unless the API asked to be left alone, and learns from what came of it.

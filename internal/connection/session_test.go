@@ -46,7 +46,7 @@ func TestSessionCarriesOutCalls(t *testing.T) {
 	}
 }
 
-// TestRefusedCredentialsCloseTheSession: everybody learns of it, and one login is all it costs.
+// TestRefusedCredentialsCloseTheSession: all bindings learn of it, and one login is all it costs.
 func TestRefusedCredentialsCloseTheSession(t *testing.T) {
 	p := startPlatform(t)
 	session := p.open(t)
@@ -116,7 +116,7 @@ func TestRefusedTokenClosesTheSession(t *testing.T) {
 	}
 }
 
-// TestFormerSessionTroublesNobody: a session that was replaced may still be in somebody's hands.
+// TestFormerSessionTroublesNobody: a session that was replaced may still be in use.
 func TestFormerSessionTroublesNobody(t *testing.T) {
 	p := startPlatform(t)
 	former := p.open(t)
@@ -376,7 +376,7 @@ func TestNobodyIsLeftOnTheListOfASessionThatIsNotUsed(t *testing.T) {
 			})
 			want := map[Relation]int{}
 			var turns []*Turn
-			for i := range slots {
+			for i := range fewestSlots {
 				turns = append(turns, enter(t, session, relation(fmt.Sprint("begun ", i)), 0, true))
 			}
 			for i := range waiting {
@@ -394,7 +394,7 @@ func TestNobodyIsLeftOnTheListOfASessionThatIsNotUsed(t *testing.T) {
 			if diff := cmp.Diff(want, called); diff != "" {
 				t.Errorf("called back, with those of turns that end later (-want +got):\n%s", diff)
 			}
-			for i := range slots {
+			for i := range fewestSlots {
 				enter(t, session, relation(fmt.Sprint("again ", i)), 0, true)
 			}
 		})
@@ -411,19 +411,19 @@ func TestConnectionsDoNotWaitForEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range slots {
+	for i := range fewestSlots {
 		enter(t, slow, relation(fmt.Sprint(i)), 0, true)
 	}
 	slow.gate.pause(time.Minute)
 	enter(t, slow, relation("next"), Urgent, false)
 
-	for i := range slots {
+	for i := range fewestSlots {
 		enter(t, healthy, relation(fmt.Sprint(i)), 0, true)
 	}
 }
 
 // TestReadOfBeforeAWriteIsNotUsedAfterIt is TestReadBeganAfterTheAsking over HTTP: a read that was answered before a write, and
-// arrives after it, is not given to anybody who asked after the write.
+// arrives after it, is not given to a caller who asked after the write.
 func TestReadOfBeforeAWriteIsNotUsedAfterIt(t *testing.T) {
 	answered, deliver := make(chan struct{}), make(chan struct{})
 	first := true

@@ -263,7 +263,7 @@ func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alph
 	return ctrl.Result{RequeueAfter: wait}, nil
 }
 
-// patchStatus writes the parts of the status that are this reconciler's, whatever else became of the object meanwhile: a refused
+// patchStatus writes the parts of the status that are this reconciler's, also if the object changed meanwhile: a refused
 // login that is not remembered would be sent again.
 func (r *APIConnectionReconciler) patchStatus(ctx context.Context, before, is *v1alpha1.APIConnection) error {
 	_, err := r.Writes.patchConnection(ctx, before, func(after *v1alpha1.APIConnection) {
@@ -301,7 +301,7 @@ func (a attempt) mayTryIn() time.Duration {
 }
 
 // carryOver names the Secret anew where it was written and its credentials are still those that the API refused, or
-// accepted: whoever protects or labels a Secret is not to cause a login.
+// accepted: to protect or label a Secret is not to cause a login.
 func (a attempt) carryOver(refused, accepted bool) {
 	status := &a.connection.Status
 	if status.RefusedLogin != nil && refused {

@@ -336,7 +336,7 @@ func TestOutageOfTheConnection(t *testing.T) {
 	expectEqual(t, "reason of the binding after the outage", "Bound", w.reason())
 }
 
-// TestRefusedLoginIsNotRepeatedForAnotherVersionOfTheSecret: whoever protects, labels or annotates the Secret changes its
+// TestRefusedLoginIsNotRepeatedForAnotherVersionOfTheSecret: to protect, label or annotate the Secret changes its
 // version, and not the password that was refused.
 func TestRefusedLoginIsNotRepeatedForAnotherVersionOfTheSecret(t *testing.T) {
 	w := newWorld(t)

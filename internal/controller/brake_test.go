@@ -261,8 +261,9 @@ func TestHeldExpiryIsCountedAndApproved(t *testing.T) {
 	}
 	expectEqual(t, "held", ref(int32(1)), w.connection().Status.RevocationsHeld)
 	expectEqual(t, "expired", (*metav1.Time)(nil), w.binding().Status.ExpiredTime)
-	expectEqual(t, "pending", []metrics.Revocation{{Connection: w.namespace + "/default", Reason: "RevocationHeld", Since: at(-time.Hour).Time}},
-		PendingRevocations(t.Context(), w.kube, nil, w.clock.Now()))
+	expectEqual(t, "counted", []metrics.Binding{{
+		State: "Reconciling", Reason: "RevocationHeld", Revoking: "RevocationHeld", Due: at(-time.Hour).Time, Unrevoked: true,
+	}}, w.counted())
 
 	w.approve("1@noon")
 	w.reconcile()

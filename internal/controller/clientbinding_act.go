@@ -142,7 +142,7 @@ func (r *run) askBrake(ctx context.Context, i int) error {
 	return nil
 }
 
-// record sets the finalizer and records the claim, with the call that is about to be sent. Whatever becomes of the operator, the
+// record sets the finalizer and records the claim, with the call that is about to be sent. Even if the operator ends, the
 // deletion of the object will revoke. The turn is held before, so that nothing slow lies between the record and the call.
 func (r *run) record(ctx context.Context, i int, makes relation.Access) error {
 	if makes != relation.Unknown && !r.turn(i) {

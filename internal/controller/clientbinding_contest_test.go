@@ -8,7 +8,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
-// fight has somebody take John's access away again and again, and the operator correct it, once an interval.
+// fight has John's access taken away again and again, and the operator correct it, once an interval.
 func (w *world) fight(times int) {
 	w.t.Helper()
 	for range times {
@@ -129,7 +129,7 @@ func TestDriftsNowAndThenAreNoContest(t *testing.T) {
 	expectEqual(t, "corrections", int32(2), w.binding().Status.Contest.Corrections)
 }
 
-// TestFailingCorrectionsAreNoContest: only what the API accepted was undone by somebody.
+// TestFailingCorrectionsAreNoContest: only what the API accepted was undone from outside.
 func TestFailingCorrectionsAreNoContest(t *testing.T) {
 	w := newWorld(t)
 	w.connect()

@@ -67,7 +67,7 @@ func TestDriftIsCorrectedWhenItIsDue(t *testing.T) {
 			expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
 			expectEqual(t, "events", []string{tc.event}, w.events())
 			counted := fmt.Sprintf(`
-# HELP clientbinding_drifts_corrected_total How often a confirmed relation was found changed by somebody else, and corrected.
+# HELP clientbinding_drifts_corrected_total How often a confirmed relation was found changed from outside, and corrected.
 # TYPE clientbinding_drifts_corrected_total counter
 clientbinding_drifts_corrected_total{connection="%s/default"} 1
 `, w.namespace)

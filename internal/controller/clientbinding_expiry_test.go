@@ -49,7 +49,7 @@ func TestExpiredBindingIsLeftAlone(t *testing.T) {
 	w.reconcile()
 	w.clock.Advance(time.Minute)
 	w.reconcile()
-	w.platform.SetRelation(john, acme, true) // Somebody else grants.
+	w.platform.SetRelation(john, acme, true) // Another system grants.
 	w.restart()
 	w.reconcileConnection()
 	w.calls()

@@ -27,7 +27,7 @@ func (i *interrupted) List(ctx context.Context, list client.ObjectList, options 
 	return err
 }
 
-// TestHeirThatCannotTakeOver shows that nobody can hold up the end of somebody's access: not at all with a
+// TestHeirThatCannotTakeOver shows that nobody can hold up the end of a user's access: not at all with a
 // connection that does not work, and not for long with one of which that is not known.
 func TestHeirThatCannotTakeOver(t *testing.T) {
 	for name, end := range map[string]func(*world){
@@ -156,7 +156,7 @@ func TestSuccessorThatComesDuringTheRemoval(t *testing.T) {
 	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
 }
 
-// TestHandoverWaitsForAGrantUnderWay: whoever takes the relation over knows nothing of a grant that the other one sent
+// TestHandoverWaitsForAGrantUnderWay: the binding that takes the relation over knows nothing of a grant that the other one sent
 // without seeing an answer. It could be gone itself before that arrives.
 func TestHandoverWaitsForAGrantUnderWay(t *testing.T) {
 	w := newWorld(t)

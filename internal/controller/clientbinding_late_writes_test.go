@@ -363,3 +363,15 @@ func TestStalledBindingLooksSoonForWhatWasAccepted(t *testing.T) {
 	expectEqual(t, "waits", []time.Duration{2 * time.Second, 2 * time.Second, 4 * time.Second}, waits)
 	expectEqual(t, "reason", v1alpha1.ReasonBound, w.reason())
 }
+
+// TestAConfirmedRelationTakesNoMemory: there may be very many.
+func TestAConfirmedRelationTakesNoMemory(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcileUsage()
+
+	w.reconcile()
+
+	expectEqual(t, "remembered relations", 0, len(w.bindings().memory.relations))
+}

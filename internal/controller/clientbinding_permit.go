@@ -39,7 +39,7 @@ func (r *ClientBindingReconciler) denialOf(ctx context.Context, binding *v1alpha
 }
 
 // unserved says that a connection does not serve a binding's namespace. Of one in another namespace it says no more
-// than that: whether it exists, and whom it serves, is not for everybody to know.
+// than that: whether it exists, and whom it serves, is not for all to know.
 func (r *ClientBindingReconciler) unserved(binding *v1alpha1.ClientBinding, name types.NamespacedName) string {
 	if name.Namespace == binding.Namespace {
 		return fmt.Sprintf("APIConnection %s does not allow its own namespace (spec.allowed.namespaces): "+

@@ -220,7 +220,7 @@ func TestNoLongerAllowed(t *testing.T) {
 				binding := w.tenant(func(b *v1alpha1.ClientBinding) { owner(b); until(time.Hour)(b) })
 				before, _ := binding.look()
 				test.narrow(binding)
-				w.platform.SetRelation(john, acme, false) // Somebody else changes it.
+				w.platform.SetRelation(john, acme, false) // Another system changes it.
 				w.calls()
 
 				got, _ := binding.look()
@@ -312,7 +312,7 @@ func TestDefaultConnectionAsksWhoMayUseIt(t *testing.T) {
 }
 
 // TestSecretsOfOthersAreNotUsed shows that a tenant's own connection reaches Secrets of its own namespace only, by
-// whatever name.
+// any name.
 func TestSecretsOfOthersAreNotUsed(t *testing.T) {
 	w := newWorld(t)
 	w.connect()

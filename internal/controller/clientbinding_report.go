@@ -17,6 +17,7 @@ import (
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
+	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
 
@@ -66,8 +67,17 @@ func (r *run) report(ctx context.Context, outcomes []relation.Outcome) (ctrl.Res
 	}
 	if settled(outcomes) && len(unwritten) == 0 {
 		r.known.unconfirmed = false
+		if !slices.ContainsFunc(r.members, (*member).recordsCalls) {
+			clear(r.known.calls)
+		}
 	}
 	return next.result(), nil
+}
+
+// recordsCalls reports whether a member has calls on record.
+func (m *member) recordsCalls() bool {
+	claim := m.is().Status.Claim
+	return claim != nil && len(claim.InFlight) > 0 || len(m.cached.UnreadableFields.Under("status.claim")) > 0
 }
 
 // settled reports whether the relation was seen, after all calls, as it is to be: as the holder declares, or gone with nothing left to do.
@@ -391,7 +401,11 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 	ctrl.LoggerFrom(ctx).Info("let go", "binding", client.ObjectKeyFromObject(m.cached).String(), "reason", string(eventOf(outcome.Why)), "message", note)
 	r.Writes.forget(m.cached.UID)
 	if outcome.Why == relation.GivenUp {
-		r.Metrics.Connection(m.name.String()).ReleasedUnread()
+		of := metrics.Unknown
+		if m.through != nil {
+			of = m.name.String()
+		}
+		r.Metrics.Connection(of).ReleasedUnread()
 	}
 	r.tell(m, "")
 	return nil

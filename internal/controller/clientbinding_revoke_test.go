@@ -40,7 +40,7 @@ func TestDeletion(t *testing.T) {
 			calls:  operations{opUnrelate, opUser},
 			events: []string{revokedByAbsence},
 		},
-		"already removed by somebody else": {
+		"already removed from outside": {
 			arrange: func(w *world) { w.platform.RemoveRelation(john, acme) },
 			gone:    true, related: map[string]bool{},
 			calls:  operations{opUnrelate, opUser},
@@ -302,7 +302,7 @@ func TestFinalizerWithoutClaimThatCannotBeRead(t *testing.T) {
 	w.reconcile()
 
 	expectEqual(t, "gone", true, w.gone())
-	expectEqual(t, "events", []string{`Warning ReleasedUnread It could not be read for 10m0s whether user "user_abc123def" has access to client "cust_789xyz", ` +
+	expectEqual(t, "events", []string{`Warning ReleasedUnread The operator could not read for 10m0s whether user "user_abc123def" has access to client "cust_789xyz", ` +
 		"and no status says that the operator gave any. This object is let go: look in the Delos platform"}, w.events())
 	counted, err := testutil.GatherAndCount(w.registry, "clientbinding_released_unread_total")
 	if err != nil {

@@ -216,7 +216,7 @@ func (w *world) connectedNamespace(prefix string) string {
 	return namespace.Name
 }
 
-// TestWhoMayNotHoldARelation shows that nobody keeps others from a relation, or anybody's access alive, by declaring it
+// TestWhoMayNotHoldARelation shows that nobody keeps others from a relation, or a user's access alive, by declaring it
 // through a connection that does not allow that or does not work.
 func TestWhoMayNotHoldARelation(t *testing.T) {
 	for name, declare := range map[string]func(*world) *rival{

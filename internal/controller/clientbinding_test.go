@@ -255,7 +255,7 @@ func TestLook(t *testing.T) {
 			calls:   operations{opUser},
 			events:  []string{`Warning RateLimited The Delos API asks for patience (HTTP 429)`},
 		},
-		"an answer about somebody else proves nothing": {
+		"an answer about another user proves nothing": {
 			arrange: func(w *world) {
 				w.platform.SetRelation(maria, acme, false)
 				w.platform.Inject(delossim.Fault{Op: opUser, Failure: delossim.WrongUser{UUID: maria}})

@@ -90,7 +90,7 @@ func TestClaimThatCannotBeRead(t *testing.T) {
 
 	w.reconcile()
 
-	expectEqual(t, "reason and message", "InvalidSpec: It cannot be read for which access this ClientBinding answers: status.claim (odd). "+
+	expectEqual(t, "reason and message", "InvalidSpec: The record of the access that this ClientBinding answers for cannot be read: status.claim (odd). "+
 		"Correct the fields, or delete it with deletionPolicy: Orphan, which leaves the access as it is", said(w.binding().Status.Conditions))
 
 	w.kube = readable

@@ -190,7 +190,7 @@ func (r *run) unreadable(m *member) outcome {
 	end := outcome{reason: v1alpha1.ReasonInvalidSpec, stalled: true, woken: true}
 	switch {
 	case len(claim) > 0:
-		end.message = fmt.Sprintf("It cannot be read for which access this ClientBinding answers: %s. "+
+		end.message = fmt.Sprintf("The record of the access that this ClientBinding answers for cannot be read: %s. "+
 			"Correct the fields, or delete it with deletionPolicy: Orphan, which leaves the access as it is", claim)
 	case m.was().Claim != nil:
 		end.message = fmt.Sprintf("Fields of this ClientBinding cannot be read: %s. Correct them, or delete the ClientBinding"+
@@ -205,7 +205,7 @@ func (r *run) unreadable(m *member) outcome {
 func (r *run) missing(m *member) outcome {
 	end := outcome{reason: v1alpha1.ReasonConnectionNotFound, unread: true, woken: true}
 	if !r.Connections.Serve(m.name.Namespace) {
-		end.message = fmt.Sprintf("Waits for APIConnection %s, in whose namespace the operator has no business: add it to the flag --namespaces", m.name)
+		end.message = fmt.Sprintf("Waits for APIConnection %s, in a namespace that the operator does not serve: add the namespace to the flag --namespaces", m.name)
 	} else {
 		end.message = fmt.Sprintf("Waits for APIConnection %s, which does not exist: create it, or create a ClientBinding with the right connectionRef and delete this one", m.name)
 	}
@@ -393,7 +393,7 @@ func (r *run) proof(i int, o relation.Outcome) string {
 	case relation.DeclaredByOther:
 		return fmt.Sprintf("Nothing was revoked under this object: %s declares the relation of user %q and client %q", r.named(m, o.Other), user, cuid)
 	case relation.GivenUp:
-		return fmt.Sprintf("It could not be read for %s whether user %q has access to client %q, and no status says that the operator gave any. "+
+		return fmt.Sprintf("The operator could not read for %s whether user %q has access to client %q, and no status says that the operator gave any. "+
 			"This object is let go: look in the Delos platform", r.Schedule.StallAfter, user, cuid)
 	case relation.NothingToRevoke:
 		return "Nothing was granted or adopted under this object, so nothing was revoked"

@@ -81,7 +81,7 @@ How to read a line:
   object is held until that access is removed.
 - **and after** is when all is well once the fault is over, and which calls that took.
 
-After every run of every cell the test makes sure of what must be true whatever fails: no object is Ready unless
+After every run of every cell the test checks what must be true after every fault: no object is Ready unless
 the platform has the declared relation; no object is gone whose access is not; no access is without a claim and a
 finalizer that will remove it; and of Ready, Reconciling and Stalled always one is true.
 `

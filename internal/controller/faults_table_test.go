@@ -292,7 +292,7 @@ slow drip               | RevocationBlocked | False | 2s          | no      | DE
 	},
 	{
 		name:    "login",
-		about:   "A new APIConnection logs in, which meets the fault, and a new ClientBinding waits for it. Who tries again and who is Stalled is the connection.",
+		about:   "A new APIConnection logs in, which meets the fault, and a new ClientBinding waits for it. The connection tries again and is Stalled, not the binding.",
 		call:    delossim.OpLogin,
 		arrange: func(c *cell) { c.declare() },
 		table: `

@@ -16,7 +16,7 @@ import (
 )
 
 // TestFaultMatrix lets every fault hit every call and compares what people see of it with the tables in
-// faults_table_test.go. Whatever a cell says, it keeps the promises in (state).check, and it heals. What
+// faults_table_test.go. Every cell keeps the promises in (state).check, and it heals. What
 // was seen is docs/faults.md.
 func TestFaultMatrix(t *testing.T) {
 	seen := newDocument()
@@ -65,7 +65,7 @@ func newCell(t *testing.T, s situation, f fault) *cell {
 	return c
 }
 
-// declare declares that John is related to Acme, as Maria is already: whoever takes an answer about her
+// declare declares that John is related to Acme, as Maria is already: code that takes an answer about her
 // for one about him believes that all is done.
 func (c *cell) declare() {
 	c.platform.SetRelation(maria, acme, false)
@@ -94,7 +94,7 @@ func (c *cell) observe() line {
 	return seen
 }
 
-// turn looks at whichever object is due, until none is, and returns how things are then.
+// turn looks at each object that is due, until none is, and returns how things are then.
 func (c *cell) turn() state {
 	c.t.Helper()
 	now := c.state()
@@ -208,7 +208,7 @@ func (c *cell) state() state {
 	return now
 }
 
-// check holds what must be true after every run, whatever went wrong in it.
+// check holds what must be true after every run, also after one that failed.
 func (s state) check(t *testing.T) {
 	t.Helper()
 	checkConditions(t, s.connection.Status.Conditions)
@@ -229,7 +229,7 @@ func (s state) check(t *testing.T) {
 	}
 }
 
-// checkConditions makes sure that whatever is not ready says which it is: that the operator goes on by
+// checkConditions makes sure that each object that is not ready says which it is: that the operator goes on by
 // itself, or that it needs help.
 func checkConditions(t *testing.T, conditions []condition) {
 	t.Helper()

@@ -142,7 +142,7 @@ func (w *walk) start() {
 	o.learn()
 }
 
-// end is the end of the process: nothing that it does from now on reaches anybody.
+// end is the end of the process: nothing that it does from now on has an effect.
 func (o *operator) end(how string) {
 	if !o.dead {
 		o.log("the operator %s", how)

@@ -28,7 +28,7 @@ type outcome struct {
 	settled bool
 	// final: there is nothing to look at again, either.
 	final bool
-	// stalled: only somebody's help gets the object on, so it is said at once.
+	// stalled: only a person gets the object on, so it is said at once.
 	stalled bool
 	// unread: the state in the API is not known, rather than known to be wrong.
 	unread bool
@@ -227,7 +227,7 @@ func connectionOutcomeOf(err error, subject failureSubject) outcome {
 	return outcomeOf(err, subject)
 }
 
-// blocked says of whatever hinders a revocation that it does so.
+// blocked says of a failure that it hinders a revocation.
 func blocked(end outcome) outcome {
 	switch end.reason {
 	case v1alpha1.ReasonRevoking, v1alpha1.ReasonRevocationBlocked, v1alpha1.ReasonRevocationHeld, v1alpha1.ReasonDryRun:

@@ -99,7 +99,7 @@ func (p *Policies) Check(ctx context.Context) {
 	}
 	select {
 	case p.changed <- event.TypedGenericEvent[struct{}]{}:
-	default: // Somebody is told already.
+	default: // It is told already.
 	}
 }
 

@@ -78,7 +78,7 @@ func TestPriorityOf(t *testing.T) {
 	}
 }
 
-// TestExpiryComesWithItsPriority: the timer of an expiry goes before whatever is due then.
+// TestExpiryComesWithItsPriority: the timer of an expiry goes before all that is due then.
 func TestExpiryComesWithItsPriority(t *testing.T) {
 	w := newWorld(t)
 	w.connect()

@@ -22,7 +22,6 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
-	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
 // leaseOf names the Lease of a host.
@@ -180,12 +179,6 @@ func TestConnectionOfAnotherShard(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]bool{acme: false}, w.platform.Relations(john)); diff != "" {
 		t.Errorf("access (-want +got):\n%s", diff)
-	}
-	pending := []metrics.Revocation{{
-		Connection: w.namespace + "/default", Reason: v1alpha1.ReasonRevocationBlocked, Since: w.binding().DeletionTimestamp.Time,
-	}}
-	if diff := cmp.Diff(pending, PendingRevocations(t.Context(), client.NewNamespacedClient(w.kube, w.namespace), w.shard, w.clock.Now())); diff != "" {
-		t.Errorf("pending revocations (-want +got):\n%s", diff)
 	}
 }
 

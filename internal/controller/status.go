@@ -54,7 +54,7 @@ func (s Schedule) conclude(status conditioned, end outcome, interval time.Durati
 		case wait == 0:
 			wait = s.retry(failingFor)
 		}
-		// Whoever stalled before and was edited starts anew.
+		// An object that stalled before and was edited starts anew.
 		status.clear(v1alpha1.ConditionStalled)
 		if failingFor == 0 {
 			status.clear(v1alpha1.ConditionReconciling)

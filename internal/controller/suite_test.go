@@ -268,7 +268,7 @@ func (w *world) connection() *v1alpha1.APIConnection {
 	return object
 }
 
-// loseConnection takes the connection away although bindings need it, as somebody does who takes its finalizer away.
+// loseConnection takes the connection away although bindings need it, as a person does who takes its finalizer away.
 func (w *world) loseConnection() {
 	w.t.Helper()
 	connection := w.connection()
@@ -300,7 +300,7 @@ func (w *world) delete() {
 	}
 }
 
-// reconcile looks once at the binding and returns when it is to be looked at again. Whoever protects connections has
+// reconcile looks once at the binding and returns when it is to be looked at again. The reconciler that protects connections has
 // looked before.
 func (w *world) reconcile() time.Duration {
 	w.t.Helper()

@@ -88,7 +88,7 @@ func traces(ended []sdktrace.ReadOnlySpan) (found []tracedSpan) {
 	shown := func(span sdktrace.ReadOnlySpan) tracedSpan {
 		attributes := map[string]string{}
 		for _, pair := range span.Attributes() {
-			attributes[string(pair.Key)] = pair.Value.Emit()
+			attributes[string(pair.Key)] = pair.Value.String()
 		}
 		return tracedSpan{Name: span.Name(), Attributes: attributes}
 	}

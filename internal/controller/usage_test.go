@@ -10,7 +10,10 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/workqueue"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
@@ -257,7 +260,7 @@ func TestSecretOfALostConnection(t *testing.T) {
 	expectEqual(t, "protection", protection{unprotected, unprotected}, w.protection())
 }
 
-// deleteBindingOfALostConnection takes the binding away as somebody does who gives its access up.
+// deleteBindingOfALostConnection takes the binding away as a person does who gives its access up.
 func (w *world) deleteBindingOfALostConnection() {
 	w.t.Helper()
 	w.forget(client.ObjectKeyFromObject(w.binding()))
@@ -389,7 +392,7 @@ func TestRoleBindingIsKeptAgain(t *testing.T) {
 	}
 }
 
-// TestProtectionThatWasTakenAwayComesBack: a finalizer that somebody took away by hand.
+// TestProtectionThatWasTakenAwayComesBack: a finalizer that was taken away by hand.
 func TestProtectionThatWasTakenAwayComesBack(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
@@ -422,4 +425,32 @@ func TestSuspendedBindingLooksThroughAConnectionThatLeaves(t *testing.T) {
 
 	expectEqual(t, "calls", operations{opUser}, w.calls())
 	expectEqual(t, "reason", "Suspended", w.binding().Status.Conditions[0].Reason)
+}
+
+// requestQueue notes what is queued, and how long that is to wait.
+type requestQueue struct {
+	workqueue.TypedRateLimitingInterface[reconcile.Request]
+	got []time.Duration
+}
+
+func (q *requestQueue) Add(reconcile.Request)                            { q.got = append(q.got, 0) }
+func (q *requestQueue) AddAfter(_ reconcile.Request, wait time.Duration) { q.got = append(q.got, wait) }
+
+// TestBindingsOfAProtectedConnectionAreCountedTogether: what has to be protected, or is to go, does not wait.
+func TestBindingsOfAProtectedConnectionAreCountedTogether(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	queue := &requestQueue{}
+	comes := func() {
+		w.usage().byNeed().Create(t.Context(), event.CreateEvent{Object: w.binding()}, queue)
+	}
+
+	comes()
+	w.reconcileUsage()
+	comes()
+	w.deleteAll(w.connection())
+	comes()
+
+	expectEqual(t, "waits", []time.Duration{0, countPeriod, 0}, queue.got)
 }

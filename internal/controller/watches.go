@@ -4,12 +4,14 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,7 +31,7 @@ import (
 const (
 	// connectionIndex finds ClientBindings by the namespace/name of the APIConnections that they may need.
 	connectionIndex = "connection"
-	// relationIndex finds ClientBindings by their user and client, of whatever API. See relationOf.
+	// relationIndex finds ClientBindings by their user and client, of any API. See relationOf.
 	relationIndex = "relation"
 	// accountIndex finds ClientBindings by the account of the platform that last confirmed them.
 	accountIndex = "account"
@@ -119,11 +121,48 @@ func (r *APIConnectionReconciler) SetupWithManager(mgr ctrl.Manager, secretChang
 func (r *UsageReconciler) SetupWithManager(mgr ctrl.Manager, secretChanges SecretChanges) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("usage").
 		Watches(&v1alpha1.APIConnection{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.Or(usageChanged(), shardChanged()))).
-		Watches(&v1alpha1.ClientBinding{}, handler.EnqueueRequestsFromMapFunc(r.connectionsOf), builder.WithPredicates(needChanged())).
+		Watches(&v1alpha1.ClientBinding{}, r.byNeed(), builder.WithPredicates(needChanged())).
 		WatchesRawSource(wokenBySecrets(secretChanges, protectionChanged)).
 		WatchesRawSource(r.Shard.wokenByShard()).
 		WithOptions(controller.Options{MaxConcurrentReconciles: 1}).
 		Complete(r)
+}
+
+// countPeriod is how often the bindings that need a connection are counted at most.
+const countPeriod = time.Second
+
+// byNeed queues the connections that a binding may need. The bindings of one that is protected are only counted, and many that come at once
+// are counted together: each count is a write, and goes through all of them.
+func (r *UsageReconciler) byNeed() handler.EventHandler {
+	queue := func(ctx context.Context, into workqueue.TypedRateLimitingInterface[reconcile.Request], objects ...client.Object) {
+		for _, object := range objects {
+			for _, request := range r.connectionsOf(ctx, object) {
+				if r.onlyCounts(ctx, request.NamespacedName) {
+					into.AddAfter(request, countPeriod)
+				} else {
+					into.Add(request)
+				}
+			}
+		}
+	}
+	return handler.Funcs{
+		CreateFunc: func(ctx context.Context, e event.CreateEvent, into workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			queue(ctx, into, e.Object)
+		},
+		UpdateFunc: func(ctx context.Context, e event.UpdateEvent, into workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			queue(ctx, into, e.ObjectOld, e.ObjectNew)
+		},
+		DeleteFunc: func(ctx context.Context, e event.DeleteEvent, into workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			queue(ctx, into, e.Object)
+		},
+	}
+}
+
+// onlyCounts reports whether a connection is protected and is to stay.
+func (r *UsageReconciler) onlyCounts(ctx context.Context, name types.NamespacedName) bool {
+	found := &v1alpha1.APIConnection{}
+	err := r.Kube.Get(ctx, name, found)
+	return err == nil && found.DeletionTimestamp.IsZero() && controllerutil.ContainsFinalizer(found, v1alpha1.InUseFinalizer)
 }
 
 // connectionsOf are the connections that a binding may need, of those that the operator may look at.

@@ -189,7 +189,7 @@ func refusesInWords(about call, status int, text string) bool {
 	return status > http.StatusNotFound && status < http.StatusInternalServerError
 }
 
-// names reports whether a text is a documented one, of whatever id.
+// names reports whether a text is a documented one, of any id.
 func names(text string) bool {
 	for _, known := range documented {
 		if strings.HasPrefix(text, known.text) {
@@ -222,7 +222,7 @@ func kindOfTooLarge(about call) (kind Kind, text string) {
 	return KindUnexpected, "the answer is larger than 1 MiB"
 }
 
-// kindOfLogin says what the answer to a login means. Its error texts are not documented, so whatever
+// kindOfLogin says what the answer to a login means. Its error texts are not documented, so each
 // error the API reports counts as a refusal: one login too few is better than an account that is locked.
 func kindOfLogin(kind Kind, status int, reported bool) Kind {
 	switch kind {

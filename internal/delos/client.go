@@ -1,6 +1,6 @@
 // Package delos is a client of the Delos Financial platform API (v2), as far as that API is
 // known: docs/delos-api.md is the contract, and names what is documented, contradictory and
-// unknown. The package knows nothing of Kubernetes, and it does not retry: whoever calls it
+// unknown. The package knows nothing of Kubernetes, and it does not retry: its caller
 // decides when to call again. The one exception is a session that the API no longer accepts,
 // which is renewed once and the call repeated once.
 package delos
@@ -53,7 +53,7 @@ type Credentials struct {
 	Token string
 }
 
-// Format writes no credential, whatever the verb.
+// Format writes no credential, for any verb.
 func (Credentials) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, "[credentials]") }
 
 // Config is what a Client needs to know.
@@ -152,9 +152,10 @@ func probed(err error) error {
 }
 
 const (
-	dialTimeout      = 5 * time.Second
-	idleTimeout      = 90 * time.Second
-	idleConnections  = 16
+	dialTimeout = 5 * time.Second
+	idleTimeout = 90 * time.Second
+	// idleConnections are as many as calls are under way at most: internal/connection bounds them.
+	idleConnections  = 68
 	maxHeaderBytes   = 64 << 10
 	maxAnswerBytes   = 1 << 20
 	requestIDHeader  = "X-Request-Id"

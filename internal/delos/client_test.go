@@ -124,7 +124,7 @@ func TestEveryRequestHasAnIDOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestIDsStayInTheirPlace: whatever an id holds, it neither addresses another resource nor adds a
+// TestIDsStayInTheirPlace: an id of any content neither addresses another resource nor adds a
 // header. What cannot be sent safely is not sent.
 func TestIDsStayInTheirPlace(t *testing.T) {
 	for id, want := range map[string]string{

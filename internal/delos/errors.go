@@ -98,7 +98,7 @@ type Error struct {
 	Text string
 	// RequestID was sent with the call in the header X-Request-Id.
 	RequestID string
-	// RetryAfter is how long the API asks to be left alone, whatever else it says; 0 when it does not say.
+	// RetryAfter is how long the API asks to be left alone; 0 when it does not say.
 	RetryAfter time.Duration
 	// OtherForm is the form of the request that the API may take instead of the one that was sent. It is FormNone where the
 	// failure says nothing of the form, or the API has accepted the form before.
@@ -166,7 +166,7 @@ func (e *Error) MayMeanGone() bool {
 	}
 }
 
-// Refused reports whether the API answered a call, and that it will not do what is asked, for whatever reason: neither
+// Refused reports whether the API answered a call, and that it will not do what is asked, for any reason: neither
 // the words nor the status for a removal of what is not there are documented.
 func (e *Error) Refused() bool {
 	switch e.Kind {

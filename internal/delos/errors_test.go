@@ -246,7 +246,7 @@ func TestLoginErrors(t *testing.T) {
 		{"nor is a failure", 500, `{"error": "boom"}`, "login: API unavailable (HTTP 500): boom [request ID]", ""},
 		{"nor is a request for patience", 429, `{"error": "Too many attempts"}`, "login: rate limited (HTTP 429): Too many attempts [request ID]", ""},
 		{"nor is a request for patience that looks like another refusal", 403, page, "login: rate limited (HTTP 403) [request ID]", "30"},
-		{"the API's own words are one, whatever it asks for", 403, `{"error": "Account locked"}`, "login: login refused (HTTP 403): Account locked [request ID]", "30"},
+		{"the API's own words are one, also with Retry-After", 403, `{"error": "Account locked"}`, "login: login refused (HTTP 403): Account locked [request ID]", "30"},
 		{"as is unauthorized without words", 401, page, "login: login refused (HTTP 401) [request ID]", "30"},
 		{"a byte order mark hides no refusal", 200, "\ufeff" + `{"error": "Wrong login or password"}`, "login: login refused (HTTP 200): Wrong login or password [request ID]", ""},
 	} {

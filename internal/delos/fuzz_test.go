@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// FuzzUser: whatever an API answers, a user is the one who was asked for, and is fit to be shown.
+// FuzzUser: for any answer of an API, a user is the one who was asked for, and is fit to be shown.
 func FuzzUser(f *testing.F) {
 	for _, body := range []string{
 		`{"item": {"uuid": "user_abc123def", "username": "john.smith", "clients": [{"customerId": "cust_789xyz", "isOwner": true}]}}`,
@@ -144,7 +144,7 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// FuzzTokenExpiry: whatever a token claims, a session of it is used at first and renewed at last.
+// FuzzTokenExpiry: for all that a token claims, a session of it is used at first and renewed at last.
 func FuzzTokenExpiry(f *testing.F) {
 	for _, claims := range []string{`{"exp": 1772366700}`, `{"exp": "1772366700"}`, `{"exp": 1e18}`, `{"exp": -1}`, `{"exp": 1772366700.5}`, `{}`, `[]`, ``} {
 		f.Add("e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln")

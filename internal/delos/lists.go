@@ -52,7 +52,7 @@ type Listing[T any] struct {
 	// first is how many entries the first page had, and shorter tells that the last page had fewer than were asked for.
 	first   int
 	shorter bool
-	// uneven: pages shorter than asked for came before others, whatever was asked for.
+	// uneven: pages shorter than asked for came before others, for any size that was asked for.
 	uneven bool
 	// total is what the API says of how many entries there are; -1 when it does not. changed: it said something else before.
 	total    int

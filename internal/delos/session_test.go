@@ -104,7 +104,7 @@ func TestSessionIsRenewedAheadOfItsExpiry(t *testing.T) {
 	}
 }
 
-// TestRenewal shows how a session goes on, or ends, when it cannot simply be refreshed.
+// TestRenewal shows how a session goes on, or ends, when it cannot be refreshed.
 func TestRenewal(t *testing.T) {
 	fails := func(op delossim.Operation, status int) delossim.Fault {
 		return delossim.Fault{Op: op, Failure: delossim.Answer{Status: status}}

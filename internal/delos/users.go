@@ -17,7 +17,7 @@ type User struct {
 	Username string
 	// Status such as NEW or ACCEPT; the list is open.
 	Status string
-	// Deleted users have no access, whatever their relations say.
+	// Deleted users have no access, even with relations.
 	Deleted bool
 	// Complete is false when the answer had no list of relations at all, or an entry in it that leaves its client
 	// out: that a relation is not shown is then no proof by itself that there is none.
@@ -139,7 +139,7 @@ func (c *Client) Relate(ctx context.Context, uuid, cuid string, isOwner bool) (r
 	return got.requestID, err
 }
 
-// Unrelate takes a user's access to a client away, of whichever kind it is (Remove bind client).
+// Unrelate takes a user's access to a client away, of either kind (Remove bind client).
 // Success is no proof that the relation is gone: User tells. The id is the one under which the request was sent
 // last; a failure has it, too.
 func (c *Client) Unrelate(ctx context.Context, uuid, cuid string) (requestID string, err error) {
@@ -213,7 +213,7 @@ type decodeError string
 func (e decodeError) Error() string { return string(e) }
 
 // checkWritten looks at the answer to a write. An empty one is good enough, since Get user decides;
-// one that is not JSON, or is about somebody else, did not come from the operation that was asked for.
+// one that is not JSON, or is about another user, did not come from the operation that was asked for.
 func checkWritten(operation Operation, got answer, uuid string) error {
 	if len(got.body) == 0 {
 		return nil

@@ -25,7 +25,7 @@ type Call struct {
 	IsOwner *bool `json:"isOwner,omitempty"`
 	// Status is what was answered; zero if no answer went out.
 	Status int `json:"status"`
-	// Applied says that the platform carried the call out, whatever it answered.
+	// Applied says that the platform carried the call out, also if it answered otherwise.
 	Applied bool `json:"applied"`
 	// Time is when it did, by the server's clock.
 	Time time.Time `json:"time"`

@@ -125,7 +125,7 @@ func (s *Server) unanswered(req request) (Call, delivery) {
 	return s.calls.add(req, s.clock(), sent.status, false), sent
 }
 
-// deliver tells of the call and sends what has to arrive. The order matters: whoever holds an answer finds
+// deliver tells of the call and sends what has to arrive. The order matters: the holder of an answer finds
 // its call in the record.
 func (s *Server) deliver(w http.ResponseWriter, r *http.Request, call Call, sent delivery) {
 	if s.onCall != nil {

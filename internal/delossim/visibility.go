@@ -50,7 +50,7 @@ func (u *storedUser) unrelate(cuid string, when writeTime) {
 	u.publish(pendingWrite{cuid: cuid, removed: true}, when)
 }
 
-// publish lets the write show in time. Without a lag it shows whatever the clock does, and no older write to
+// publish lets the write show in time. Without a lag it shows at once, and no older write to
 // the same relation comes up after it.
 func (u *storedUser) publish(write pendingWrite, when writeTime) {
 	if when.lag <= 0 && when.reads <= 0 {

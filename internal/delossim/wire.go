@@ -200,7 +200,7 @@ func (s Settings) invalid(reason error) answer {
 	return s.failure(http.StatusBadRequest, codeInvalidArgument, "Invalid request: %v", reason)
 }
 
-// gatewayFailure answers what the router in front of the platform refuses, whatever the settings say.
+// gatewayFailure answers what the router in front of the platform refuses, under all settings.
 func gatewayFailure(status, code int, text string) answer {
 	return answer{status: status, body: encode(gatewayError{Code: code, Message: text, Details: []any{}})}
 }

@@ -19,11 +19,7 @@ func (b Build) String() string {
 
 // NewBuild returns a collector of what the operator was built from.
 func NewBuild(build Build) prometheus.Collector {
-	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name:        prometheus.BuildFQName(namespace, "", "build_info"),
-		Help:        "1, with what the operator was built from as labels.",
-		ConstLabels: prometheus.Labels{"version": build.Version, "commit": build.Commit, "go": build.Go},
-	})
-	info.Set(1)
+	info := buildInfo.gauge()
+	info.WithLabelValues(build.Version, build.Commit, build.Go).Set(1)
 	return info
 }

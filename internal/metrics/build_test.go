@@ -13,11 +13,9 @@ func TestBuild(t *testing.T) {
 	registry.MustRegister(NewBuild(Build{Version: "v1.2.3", Commit: "0123abc", Go: "go1.26.8"}))
 
 	want := `
-# HELP clientbinding_build_info 1, with what the operator was built from as labels.
-# TYPE clientbinding_build_info gauge
 clientbinding_build_info{commit="0123abc",go="go1.26.8",version="v1.2.3"} 1
 `
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(explained(want))); err != nil {
 		t.Error(err)
 	}
 	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {

@@ -9,16 +9,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-const namespace = "clientbinding"
+// Unknown is the label connection of what belongs to no APIConnection that exists.
+const Unknown = "none"
 
-// Metrics are the operator's metrics. All of them carry the label connection, namespace/name of an
+// Metrics are what the operator counts as it works. All of them have the label connection, namespace/name of an
 // APIConnection; no label has a value that comes from the API, a user or a client.
 type Metrics struct {
 	calls     *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
 	inFlight  *prometheus.GaugeVec
 	waits     *prometheus.CounterVec
-	ready     *prometheus.GaugeVec
+	open      *prometheus.GaugeVec
 	outages   *prometheus.CounterVec
 	expires   *prometheus.GaugeVec
 	drifts    *prometheus.CounterVec
@@ -28,51 +29,24 @@ type Metrics struct {
 
 // New returns metrics that are registered.
 func New(registerer prometheus.Registerer) *Metrics {
-	name := func(name string) string { return prometheus.BuildFQName(namespace, "api", name) }
 	m := &Metrics{
-		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: name("calls_total"),
-			Help: "Calls of the Delos API, logins and refreshes among them, by operation and class of the HTTP status (none: no whole answer).",
-		}, []string{"connection", "operation", "status"}),
+		calls: calls.counter(),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    name("call_duration_seconds"),
-			Help:    "How long calls of the Delos API took, until the last byte of the answer.",
+			Name:    callDuration.Name,
+			Help:    callDuration.Help,
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{"connection", "operation"}),
-		inFlight: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: name("calls_in_flight"),
-			Help: "Calls of the Delos API that are under way.",
-		}, []string{"connection", "operation"}),
-		waits: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: name("waits_total"),
-			Help: "How often a ClientBinding was told to come back later, because of the connection's rate limit or because the API asked for patience.",
-		}, []string{"connection"}),
-		ready: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: name("session_open"),
-			Help: "1 while the connection's session may be used, 0 while it may not: refused credentials, or an outage.",
-		}, []string{"connection"}),
-		outages: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: name("outages_total"),
-			Help: "How often the calls of a connection failed so often in a row that they were stopped.",
-		}, []string{"connection"}),
-		expires: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: name("session_expiry_timestamp_seconds"),
-			Help: "When the access token expires, in seconds since 1970.",
-		}, []string{"connection"}),
-		drifts: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: prometheus.BuildFQName(namespace, "", "drifts_corrected_total"),
-			Help: "How often a confirmed relation was found changed by somebody else, and corrected.",
-		}, []string{"connection"}),
+		}, callDuration.Labels),
+		inFlight: callsInFlight.gauge(),
+		waits:    waits.counter(),
+		open:     sessionOpen.gauge(),
+		outages:  outages.counter(),
+		expires:  sessionExpires.gauge(),
+		drifts:   driftsCorrected.counter(),
+		unread:   releasedUnread.counter(),
 	}
-	m.unread = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: prometheus.BuildFQName(namespace, "", "released_unread_total"),
-		Help: "How often a deleted ClientBinding without a status was let go although nobody could read whether its access exists.",
-	}, []string{"connection"})
-	m.unwritten = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: prometheus.BuildFQName(namespace, "", "audit_failures_total"),
-		Help: "How many audit lines could not be written to the file of --audit-log; they are in the log.",
-	})
-	registerer.MustRegister(m.unwritten, m.calls, m.duration, m.inFlight, m.waits, m.ready, m.outages, m.expires, m.drifts, m.unread)
+	m.unread.WithLabelValues(Unknown)
+	m.unwritten = prometheus.NewCounter(prometheus.CounterOpts{Name: auditFailures.Name, Help: auditFailures.Help})
+	registerer.MustRegister(m.unwritten, m.calls, m.duration, m.inFlight, m.waits, m.open, m.outages, m.expires, m.drifts, m.unread)
 	return m
 }
 
@@ -99,16 +73,20 @@ func (c *Connection) Began(operation string) func(status int, took time.Duration
 	}
 }
 
-// Waited counts somebody who was told to come back.
+// Waited counts a run that was told to come back.
 func (c *Connection) Waited() { c.metrics.waits.WithLabelValues(c.name).Inc() }
 
-// Open tells whether the session may be used.
+// Open tells whether the session may be used. Counters begin at 0 then: Prometheus does not see the first step of one that begins
+// at 1.
 func (c *Connection) Open(open bool) {
+	for _, counter := range []*prometheus.CounterVec{c.metrics.waits, c.metrics.outages, c.metrics.drifts, c.metrics.unread} {
+		counter.WithLabelValues(c.name)
+	}
 	value := 0.0
 	if open {
 		value = 1
 	}
-	c.metrics.ready.WithLabelValues(c.name).Set(value)
+	c.metrics.open.WithLabelValues(c.name).Set(value)
 }
 
 // Outage counts an outage.
@@ -119,7 +97,7 @@ func (c *Connection) Expires(at time.Time) {
 	c.metrics.expires.WithLabelValues(c.name).Set(float64(at.Unix()))
 }
 
-// Drift counts a relation that somebody else had changed, and that was corrected.
+// Drift counts a relation that was changed from outside, and that was corrected.
 func (c *Connection) Drift() { c.metrics.drifts.WithLabelValues(c.name).Inc() }
 
 // ReleasedUnread counts a ClientBinding that was let go although its access could not be read.
@@ -135,7 +113,7 @@ func (c *Connection) Forget() {
 	c.metrics.duration.DeletePartialMatch(labels)
 	c.metrics.inFlight.DeletePartialMatch(labels)
 	c.metrics.waits.DeletePartialMatch(labels)
-	c.metrics.ready.DeletePartialMatch(labels)
+	c.metrics.open.DeletePartialMatch(labels)
 	c.metrics.outages.DeletePartialMatch(labels)
 	c.metrics.expires.DeletePartialMatch(labels)
 	c.metrics.drifts.DeletePartialMatch(labels)

@@ -15,21 +15,21 @@ type Policy struct {
 // Policies tells which admission policies are enforced.
 type Policies struct {
 	list func() []Policy
-	desc *prometheus.Desc
 }
 
 // NewPolicies returns a collector of what list returns.
 func NewPolicies(list func() []Policy) *Policies {
-	return &Policies{list: list, desc: prometheus.NewDesc(prometheus.BuildFQName(namespace, "", "admission_policies"),
-		"1 for the state in which each of the shipped admission policies was found.", []string{"kind", "policy", "state"}, nil)}
+	return &Policies{list: list}
 }
 
 // Describe implements prometheus.Collector.
-func (p *Policies) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- p.desc }
+func (p *Policies) Describe(descriptions chan<- *prometheus.Desc) {
+	descriptions <- admissionPolicies.desc()
+}
 
 // Collect implements prometheus.Collector.
 func (p *Policies) Collect(metrics chan<- prometheus.Metric) {
 	for _, policy := range p.list() {
-		metrics <- prometheus.MustNewConstMetric(p.desc, prometheus.GaugeValue, 1, policy.Kind, policy.Name, policy.State)
+		metrics <- admissionPolicies.measured(1, policy.Kind, policy.Name, policy.State)
 	}
 }

@@ -18,12 +18,10 @@ func TestPolicies(t *testing.T) {
 	}))
 
 	want := `
-# HELP clientbinding_admission_policies 1 for the state in which each of the shipped admission policies was found.
-# TYPE clientbinding_admission_policies gauge
 clientbinding_admission_policies{kind="ValidatingAdmissionPolicy",policy="grants",state="NotEnforced"} 1
 clientbinding_admission_policies{kind="ValidatingAdmissionPolicy",policy="orphans",state="Enforced"} 1
 `
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(explained(want))); err != nil {
 		t.Error(err)
 	}
 }

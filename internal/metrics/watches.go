@@ -7,22 +7,16 @@ import (
 // NewWatches returns a collector that tells for each kind whether the operator does not see what happens to it. What
 // problems returns names the kinds of which that is so.
 func NewWatches(kinds []string, problems func() map[string]error) prometheus.Collector {
-	return &watches{
-		kinds:    kinds,
-		problems: problems,
-		failing: prometheus.NewDesc(prometheus.BuildFQName(namespace, "", "watch_failing"),
-			"1 while the cache of a kind has not filled, or its watch has been failing for a minute: no change is seen, and no deletion.", []string{"kind"}, nil),
-	}
+	return &watches{kinds: kinds, problems: problems}
 }
 
 type watches struct {
 	kinds    []string
 	problems func() map[string]error
-	failing  *prometheus.Desc
 }
 
 // Describe implements prometheus.Collector.
-func (w *watches) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- w.failing }
+func (w *watches) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- watchFailing.desc() }
 
 // Collect implements prometheus.Collector.
 func (w *watches) Collect(metrics chan<- prometheus.Metric) {
@@ -32,6 +26,6 @@ func (w *watches) Collect(metrics chan<- prometheus.Metric) {
 		if problems[kind] != nil {
 			value = 1
 		}
-		metrics <- prometheus.MustNewConstMetric(w.failing, prometheus.GaugeValue, value, kind)
+		metrics <- watchFailing.measured(value, kind)
 	}
 }

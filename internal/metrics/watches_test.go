@@ -15,12 +15,10 @@ func TestWatches(t *testing.T) {
 		return map[string]error{"ClientBinding": errors.New("forbidden")}
 	}))
 	want := `
-# HELP clientbinding_watch_failing 1 while the cache of a kind has not filled, or its watch has been failing for a minute: no change is seen, and no deletion.
-# TYPE clientbinding_watch_failing gauge
 clientbinding_watch_failing{kind="APIConnection"} 0
 clientbinding_watch_failing{kind="ClientBinding"} 1
 `
-	if err := testutil.GatherAndCompare(registry, strings.NewReader(want)); err != nil {
+	if err := testutil.GatherAndCompare(registry, strings.NewReader(explained(want))); err != nil {
 		t.Error(err)
 	}
 	if problems, err := testutil.GatherAndLint(registry); err != nil || len(problems) > 0 {

@@ -141,7 +141,7 @@ func TestCheckTLS(t *testing.T) {
 func TestStatus(t *testing.T) {
 	n := newTenant(t, delossim.Config{})
 	expect(t, "nothing looked at yet", result{`NotLookedAt (goes on): 1
-├─ to act: who runs the operator
+├─ to act: the administrators of the operator
 ├─ for example: The operator has not looked at the object as it is now: see whether it runs
 └─ apiconnection NAMESPACE/default
 0 Ready, 1 causes to look at
@@ -178,7 +178,7 @@ UserNotFound (goes on): 3
 `, exitFindings}, n.run(t, "status"))
 }
 
-// TestEveryReasonHasAnActor compares the reasons of the API with those for which somebody is named.
+// TestEveryReasonHasAnActor compares the reasons of the API with those for which an actor is named.
 func TestEveryReasonHasAnActor(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/conditions.go", nil, 0)
 	if err != nil {

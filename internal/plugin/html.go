@@ -25,7 +25,7 @@ var pageScript string
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
 // page is a report as one page that needs nothing else, and lets nothing in it reach the network: only the style and the script that
-// stand here run, whatever names have in them.
+// stand here run, for any content of names.
 type page struct {
 	*report
 	Policy  string

@@ -16,8 +16,8 @@ const (
 	hashLength = 10
 )
 
-// objectName is the name of the ClientBinding of a relation. It follows from the two ids alone, so it is the same in every run, whatever
-// else is imported; and ids that differ only in what a name cannot have get different ones.
+// objectName is the name of the ClientBinding of a relation. It follows from the two ids alone, so it is the same in every run, also if more
+// is imported; and ids that differ only in what a name cannot have get different ones.
 func objectName(userUUID, cuid string) string {
 	return join(slug(userUUID), slug(cuid), hash(userUUID+"/"+cuid))
 }

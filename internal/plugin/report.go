@@ -49,7 +49,7 @@ The exit code is 1 if anything is not as declared.`,
   # A page for an auditor
   kubectl clientbindings report --output html --file access.html
 
-  # For a pipeline: does anybody own a client who is not declared to?
+  # For a pipeline: does a user own a client without a declaration?
   kubectl clientbindings report --owners --undeclared`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return r.run(command.Context()) },
@@ -253,7 +253,7 @@ func (r *reporting) asked(user, cuid string) bool {
 }
 
 func (r *reporting) wanted(one entry) bool {
-	// What cannot be read may be access as owner, and that of anybody.
+	// What cannot be read may be access as owner, and that of any user.
 	owner := one.Actual == v1alpha1.AccessOwner || one.Declared == v1alpha1.AccessOwner || one.Actual == unknown
 	undeclared := one.Verdict == Undeclared || one.Verdict == Unreadable && one.Binding == ""
 	return (one.Client == "" || r.asked(one.User, one.Client)) && (!r.owners || owner) && (!r.undeclared || undeclared)

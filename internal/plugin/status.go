@@ -51,8 +51,8 @@ const (
 	delosAdmin    = "the platform's administrators: on the Delos platform"
 	connectionOwn = "the owner of the APIConnection"
 	reviewer      = "the reviewer of revocations"
-	security      = "who is on call for access"
-	operators     = "who runs the operator"
+	security      = "the person on call for access"
+	operators     = "the administrators of the operator"
 )
 
 // notLookedAt is no reason of a condition: there is none for the object as it is now.

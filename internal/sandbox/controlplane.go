@@ -33,8 +33,12 @@ type ControlPlane struct {
 	Kubeconfig string
 	// Assets is the directory that holds the binaries, kubectl among them.
 	Assets string
+	// Etcd is where etcd serves its clients, as http://127.0.0.1:port.
+	Etcd string
 
 	dir string
+	// control are the two processes.
+	control *envtest.ControlPlane
 }
 
 // StartControlPlane starts the binaries of assets; see [Assets].
@@ -63,8 +67,26 @@ func (s *Sandbox) StartControlPlane(ctx context.Context, assets string) (*Contro
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	c := &ControlPlane{Config: config, Kubeconfig: filepath.Join(s.dir, "admin.kubeconfig"), Assets: assets, dir: s.dir}
+	c := &ControlPlane{
+		Config: config, Kubeconfig: filepath.Join(s.dir, "admin.kubeconfig"), Assets: assets, Etcd: etcd.URL.String(),
+		dir: s.dir, control: &environment.ControlPlane,
+	}
 	return c, os.WriteFile(c.Kubeconfig, environment.KubeConfig, 0o600)
+}
+
+// Restart stops both processes, has change work on the directory of etcd's data, and starts them again as they were.
+func (c *ControlPlane) Restart(change func(data string) error) error {
+	etcd, server := c.control.Etcd, c.control.GetAPIServer()
+	if err := errors.Join(server.Stop(), etcd.Stop()); err != nil {
+		return err
+	}
+	if err := change(etcd.DataDir); err != nil {
+		return err
+	}
+	if err := etcd.Start(); err != nil {
+		return err
+	}
+	return server.Start()
 }
 
 // Kubectl runs kubectl as an administrator, with input as its standard input, and returns what it printed.

@@ -39,7 +39,7 @@ type Command struct {
 	name     string
 	context  func() context.Context
 	problems []string
-	// cleaning holds up whoever else would clean up.
+	// cleaning holds up others that would clean up.
 	cleaning sync.Mutex
 	cleanups []func()
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
@@ -154,35 +155,47 @@ func (p *process) end(signal os.Signal) error {
 	return err
 }
 
-// Memory is how many bytes of memory the process holds (its resident set).
-func (p *process) Memory(ctx context.Context) (int64, error) {
-	text, err := p.ask(ctx, "rss")
-	if err != nil {
-		return 0, err
-	}
-	kilobytes, err := strconv.ParseInt(text, 10, 64)
-	return kilobytes * 1024, err
+// Usage is what a process takes of the machine.
+type Usage struct {
+	// CPU is the processor time that it has used, in steps of 10 ms.
+	CPU time.Duration
+	// Memory is how many bytes it holds (its resident set), and Peak the most that it has held.
+	Memory, Peak uint64
 }
 
-// CPU is how much processor time the process has used, in whole seconds.
-func (p *process) CPU(ctx context.Context) (time.Duration, error) {
-	text, err := p.ask(ctx, "cputimes")
+// Usage tells what the process has used so far. It needs Linux.
+func (p *process) Usage() (Usage, error) {
+	pid, err := p.pid()
 	if err != nil {
-		return 0, err
+		return Usage{}, err
 	}
-	used, err := strconv.Atoi(text)
-	return time.Duration(used) * time.Second, err
+	running, err := procfs.NewProc(pid)
+	if err != nil {
+		return Usage{}, err
+	}
+	times, err := running.Stat()
+	if err != nil {
+		return Usage{}, err
+	}
+	status, err := running.NewStatus()
+	return Usage{CPU: time.Duration(times.CPUTime() * float64(time.Second)), Memory: status.VmRSS, Peak: status.VmHWM}, err
+}
+
+func (p *process) pid() (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.process == nil {
+		return 0, fmt.Errorf("%s does not run", p.name)
+	}
+	return p.process.Pid, nil
 }
 
 // ask returns what ps says of the process under one of its keywords.
 func (p *process) ask(ctx context.Context, keyword string) (string, error) {
-	p.mu.Lock()
-	if p.process == nil {
-		p.mu.Unlock()
-		return "", fmt.Errorf("%s does not run", p.name)
+	pid, err := p.pid()
+	if err != nil {
+		return "", err
 	}
-	pid := p.process.Pid
-	p.mu.Unlock()
 	text, err := run(ctx, command(ctx, "ps", "-o", keyword+"=", "-p", strconv.Itoa(pid)))
 	return strings.TrimSpace(text), err
 }

@@ -3,7 +3,9 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
@@ -17,8 +19,12 @@ type Simulator struct {
 	// AdminURL is where the platform can be looked at and changed; see [delossim.Server.Admin].
 	AdminURL string
 
-	servers []*http.Server
+	connections atomic.Int64
+	servers     []*http.Server
 }
+
+// Connections is how many connections were opened to the API so far.
+func (s *Simulator) Connections() int64 { return s.connections.Load() }
 
 // headerTimeout is how long a caller may take to send a request's headers.
 const headerTimeout = 10 * time.Second
@@ -29,19 +35,23 @@ func (s *Sandbox) StartSimulator(ctx context.Context, config delossim.Config) (*
 	simulator := &Simulator{Server: platform}
 	s.onClose(simulator.Stop)
 	var err error
-	if simulator.URL, err = simulator.serve(ctx, platform); err != nil {
+	if simulator.URL, err = simulator.serve(ctx, platform, func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			simulator.connections.Add(1)
+		}
+	}); err != nil {
 		return nil, err
 	}
-	simulator.AdminURL, err = simulator.serve(ctx, platform.Admin())
+	simulator.AdminURL, err = simulator.serve(ctx, platform.Admin(), nil)
 	return simulator, err
 }
 
-func (s *Simulator) serve(ctx context.Context, handler http.Handler) (string, error) {
+func (s *Simulator) serve(ctx context.Context, handler http.Handler, connected func(net.Conn, http.ConnState)) (string, error) {
 	listener, err := listen(ctx)
 	if err != nil {
 		return "", err
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, ConnState: connected}
 	s.servers = append(s.servers, server)
 	go func() { _ = server.Serve(listener) }() // ends when the server is closed, and only then
 	return "http://" + listener.Addr().String(), nil

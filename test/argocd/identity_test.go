@@ -53,7 +53,7 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: grants-owner-of
 subjects: [{kind: ServiceAccount, name: deployer, namespace: team-e}]
 `
 
-// Argo CD acts as a team's ServiceAccount: whoever may commit may only grant what that account may. It is switched on for
+// Argo CD acts as a team's ServiceAccount: a committer may only grant what that account may. It is switched on for
 // all teams, so that no other test runs at the same time.
 func TestWhoGrants(t *testing.T) {
 	n := newTeam(t, tenant)

@@ -103,7 +103,7 @@ func TestRemovalWithoutWaves(t *testing.T) {
 		if !binding.DeletionTimestamp.IsZero() || !n.Platform.Relations(john)[cust] {
 			t.Fatal("the access did not stay")
 		}
-		// Whoever deletes the bindings later revokes.
+		// A later deletion of the bindings revokes.
 		_, err := box.Cluster.Kubectl(t.Context(), "", "delete", "clientbinding", "--all", "--namespace", n.Namespace)
 		sandbox.Must(t, err)
 		box.Delete(t, n.namespace())

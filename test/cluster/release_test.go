@@ -28,7 +28,7 @@ const (
 
 var operatorLabels = map[string]string{"app.kubernetes.io/name": operatorName}
 
-// install brings the release into the state that values say, whatever it was, and waits until all pods are ready.
+// install brings the release into the state that values say, from any state, and waits until all pods are ready.
 func install(t *testing.T, values ...string) {
 	t.Helper()
 	restricted(t)

@@ -194,7 +194,7 @@ func (n *tenant) putSecret(t *testing.T, exists bool, data map[string]string) {
 	}
 }
 
-// An address at which nobody answers is told by name, and tried again until somebody does.
+// An address without an answer is told by name, and tried again until there is one.
 func TestNobodyAnswers(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, crowd())

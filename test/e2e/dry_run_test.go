@@ -111,7 +111,7 @@ func (n *tenant) memory(t *testing.T, name string) memory {
 func (n *tenant) read(t *testing.T, name string) *v1alpha1.ClientBinding {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
+	if err := n.Kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
 		t.Fatal(err)
 	}
 	return binding
@@ -131,7 +131,7 @@ func (n *tenant) says(t *testing.T, name string, status metav1.ConditionStatus, 
 func (n *tenant) counts(t *testing.T, want int32) string {
 	t.Helper()
 	connection := &v1alpha1.APIConnection{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: v1alpha1.DefaultConnectionName}, connection); err != nil {
+	if err := n.Kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: v1alpha1.DefaultConnectionName}, connection); err != nil {
 		t.Fatal(err)
 	}
 	return cmp.Diff(&want, connection.Status.Bindings)

@@ -68,7 +68,7 @@ func statusOf(t *testing.T, of *unstructured.Unstructured) string {
 	return string(result.Status)
 }
 
-// Samples stay as they are in Git, in whichever way they are applied: once the operator has done its work, applying
+// Samples stay as they are in Git, in each way of applying them: once the operator has done its work, applying
 // them again would change nothing, and no field of a spec is the operator's.
 func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 	underDeployedOperator(t)

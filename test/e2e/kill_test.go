@@ -19,7 +19,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// The operator may die at any moment: whatever it was doing, its successor brings about what is declared.
+// The operator may die at any moment: its successor brings about what is declared.
 //
 // While bindings come, change and go, the process is killed when the platform has carried out a certain call and
 // has not answered it yet, or a few milliseconds after the answer, when it is about to be written down.
@@ -128,7 +128,7 @@ func TestKilledBetweenIntentAndResult(t *testing.T) {
 func (n *tenant) expired(t *testing.T, name string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
+	if err := n.Kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
 		t.Fatal(err)
 	}
 	problem := sandbox.NotReady(binding, binding.Status.Conditions, metav1.ConditionTrue, v1alpha1.ReasonExpired)
@@ -208,7 +208,7 @@ func (a *assassin) String() string {
 	return fmt.Sprintf("still to be killed at %v", a.targets)
 }
 
-// done reports whether it has killed at all its targets, and everybody knows.
+// done reports whether it has killed at all its targets, and all know.
 func (a *assassin) done() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

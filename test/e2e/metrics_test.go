@@ -37,9 +37,9 @@ func TestMetricsNeedALogin(t *testing.T) {
 		token string
 		want  int
 	}{
-		"nobody":                {"", http.StatusUnauthorized},
-		"somebody":              {n.account(t, "somebody"), http.StatusForbidden},
-		"whoever may read them": {n.metricsReader(t), http.StatusOK},
+		"nobody":              {"", http.StatusUnauthorized},
+		"a stranger":          {n.account(t, "stranger"), http.StatusForbidden},
+		"a reader of metrics": {n.metricsReader(t), http.StatusOK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got, _ := scrape(t, test.token); got != test.want {

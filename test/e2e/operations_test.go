@@ -40,6 +40,7 @@ type procedure struct {
 }
 
 const (
+	operationsPage = "docs/operations.md"
 	// named is what NAME stands for: the ClientBinding and the APIConnection have it.
 	named = v1alpha1.DefaultConnectionName
 	// john and acme are the user and the client of the document.
@@ -66,12 +67,13 @@ var inline = map[string]string{
 	`kubectl get cb -n NS -o custom-columns=NAME:.metadata.name,USER:.spec.userUUID,CLIENT:.spec.cuid,OWNER:.spec.isOwner`: "clientbinding-operator-viewer in NS",
 	`kubectl apply -f config/rbac/role.yaml -f config/rbac/role_binding.yaml`:                                              "cluster-admin in all namespaces",
 	`kubectl replace`: "", `kubectl apply`: "", `kubectl patch`: "", `kubectl delete namespace`: "",
+	`kubectl clientbindings report`: "", // TestAdopting types it
 }
 
-// procedures reads all blocks and inline commands of docs/operations.md.
-func procedures(t *testing.T) (found []procedure) {
+// procedures reads all blocks of a page, and of docs/operations.md the inline commands.
+func procedures(t *testing.T, page string) (found []procedure) {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(root(t), "docs", "operations.md"))
+	content, err := os.ReadFile(filepath.Join(root(t), page))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,8 +92,10 @@ func procedures(t *testing.T) (found []procedure) {
 		}
 		found = append(found, procedure{heading, strings.Split(who[1], " and "), who[2], script})
 	}
-	for command := range inline {
-		unused[command] = true
+	if page == operationsPage {
+		for command := range inline {
+			unused[command] = true
+		}
 	}
 	for line := range strings.Lines(string(content)) {
 		line = strings.TrimSpace(line)
@@ -105,7 +109,7 @@ func procedures(t *testing.T) (found []procedure) {
 			block = append(block, line)
 		case strings.HasPrefix(line, "#"):
 			heading = strings.TrimLeft(line, "# ")
-		default:
+		case page == operationsPage:
 			for _, match := range span.FindAllStringSubmatch(line, -1) {
 				as, known := inline[match[1]]
 				if !known {
@@ -118,7 +122,7 @@ func procedures(t *testing.T) (found []procedure) {
 		}
 	}
 	for command := range unused {
-		t.Errorf("docs/operations.md no longer has %q", command)
+		t.Errorf("%s no longer has %q", page, command)
 	}
 	return found
 }
@@ -201,7 +205,7 @@ func (n *tenant) brake(t *testing.T, revocations string) {
 	})
 }
 
-// TestOperationsByTheBook types what docs/operations.md says, with the rights that it says this takes and no others.
+// TestOperationsByTheBook types what docs/operations.md and the pages of the kinds say, with the rights that it says this takes and no others.
 func TestOperationsByTheBook(t *testing.T) {
 	runAlone(t)
 	sandbox.Within(t, 30*time.Second, func() string { // until Kubernetes' own roles have their rights
@@ -211,7 +215,7 @@ func TestOperationsByTheBook(t *testing.T) {
 		return ""
 	})
 	unneeded := maps.Clone(notTried)
-	for i, p := range procedures(t) {
+	for i, p := range slices.Concat(procedures(t, operationsPage), procedures(t, "docs/clientbinding.md"), procedures(t, "docs/apiconnection.md")) {
 		skipped := false
 		for command := range notTried {
 			if strings.Contains(p.script, command) {
@@ -269,7 +273,9 @@ func (n *tenant) play(t *testing.T, p procedure) {
 	t.Helper()
 	directory := t.TempDir()
 	kubeconfig := filepath.Join(directory, "kubeconfig")
-	create(t, &corev1.ServiceAccount{ObjectMeta: n.Meta("on-call")})
+	if err := client.IgnoreAlreadyExists(kube.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: n.Meta("on-call")})); err != nil {
+		t.Fatal(err)
+	}
 	if err := cluster.ServiceAccountKubeconfig(t.Context(), n.Namespace, "on-call", kubeconfig); err != nil {
 		t.Fatal(err)
 	}

@@ -50,7 +50,7 @@ func (r right) refusal() string {
 		return "the verb patch is missing"
 	case r.verb == "release":
 		// No API serves what is released; an admission policy asks for the verb.
-		return "only by who has the verb release on " + r.resource
+		return "takes the verb release on " + r.resource
 	}
 	return fmt.Sprintf("cannot %s resource %q in API group %q", r.verb, r.resource, r.group)
 }
@@ -193,7 +193,7 @@ func startAside(t *testing.T) *sandbox.Operator {
 	}
 	aside := operator.Aside(filepath.Join(t.TempDir(), "operator.log"), "KUBE_FEATURE_WatchListClient=false")
 	t.Cleanup(func() {
-		// Without its rights it may not end by itself, and whoever comes next would wait for its lease to run out.
+		// Without its rights it may not end by itself, and the next process would wait for its lease to run out.
 		if err := errors.Join(aside.Kill(), endLead()); err != nil {
 			t.Error(err)
 		}
@@ -205,7 +205,7 @@ func startAside(t *testing.T) *sandbox.Operator {
 	return aside
 }
 
-// leadThrough leads a binding through its life: granted, taken away by somebody else twice, read about by Prometheus, and
+// leadThrough leads a binding through its life: granted, taken away from outside twice, read about by Prometheus, and
 // deleted with all that belongs to it. It returns what the log is watched for, as soon as it is there.
 func leadThrough(t *testing.T, aside *sandbox.Operator, watch func(log string) string) (seen string) {
 	t.Helper()
@@ -295,7 +295,7 @@ func (n *tenant) ask(t *testing.T, name, request string) {
 func (n *tenant) asked(t *testing.T, name, request string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
+	if err := n.Kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding); err != nil {
 		t.Fatal(err)
 	}
 	if got := binding.Status.LastHandledRequestedAt; got != request {
@@ -307,7 +307,7 @@ func (n *tenant) asked(t *testing.T, name, request string) string {
 // remains says whether an object is still there; "" when it is not.
 func (n *tenant) remains(t *testing.T, object client.Object) string {
 	t.Helper()
-	err := kube.Get(t.Context(), client.ObjectKeyFromObject(object), object)
+	err := n.Kube.Get(t.Context(), client.ObjectKeyFromObject(object), object)
 	if client.IgnoreNotFound(err) != nil {
 		t.Fatal(err)
 	}

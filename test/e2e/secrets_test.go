@@ -100,7 +100,7 @@ func (e *echo) seen() (calls, secrets int) {
 	return e.calls, len(e.secrets)
 }
 
-// Whatever the API answers, none of the secrets that the operator holds is to be found anywhere that people or
+// For any answer of the API, none of the secrets that the operator holds is to be found anywhere that people or
 // programs can look: objects, events, metrics, log.
 func TestNoSecretIsShown(t *testing.T) {
 	underDeployedOperator(t)

@@ -32,11 +32,16 @@ func newTenant(t *testing.T, config delossim.Config) *tenant {
 	return &tenant{box.NewTenant(t, "e2e-", config)}
 }
 
+// newCluster starts another control plane, in which no operator runs yet.
+func newCluster(t *testing.T) *sandbox.Sandbox {
+	t.Helper()
+	return sandbox.Start(t, sandbox.Options{BuildFlags: []string{"-race"}})
+}
+
 // connect creates a Secret and the connection that is used when a binding names none.
 func (n *tenant) connect(t *testing.T) {
 	t.Helper()
-	create(t, n.Secret(secretName, account))
-	create(t, n.connection(n.Platform.URL))
+	n.Create(t, n.Secret(secretName, account), n.connection(n.Platform.URL))
 }
 
 func (n *tenant) secret(data map[string]string) *corev1.Secret {
@@ -59,7 +64,7 @@ func create(t *testing.T, object client.Object) {
 func (n *tenant) gone(t *testing.T, name string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
-	err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding)
+	err := n.Kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, binding)
 	if apierrors.IsNotFound(err) {
 		return ""
 	}

@@ -62,19 +62,8 @@ func Missing(dir string, names []string) []string {
 	return lacking
 }
 
-// RepositoryRoot walks up from the working directory to the checkout, so that a tool works in every folder of it,
-// those with a go.mod of their own included.
-func RepositoryRoot() (string, error) {
-	start, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for dir := start; ; dir = filepath.Dir(dir) {
-		if _, err := os.Stat(filepath.Join(dir, "hack", "tools", "kubernetes", "go.mod")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%s is not inside a checkout of clientbinding-operator", start)
-		}
-	}
+// RepositoryRoot is the top of the checkout, so that a tool works in every folder of it.
+func RepositoryRoot(ctx context.Context, run Runner) (string, error) {
+	file, err := run(ctx, Command{Args: []string{"go", "env", "GOMOD"}})
+	return filepath.Dir(strings.TrimSpace(file)), err
 }

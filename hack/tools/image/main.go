@@ -190,7 +190,7 @@ type file struct {
 	content []byte
 }
 
-// layer returns a layer with the files, which everyone may read.
+// layer returns a layer with the files, which all users may read.
 func layer(files []file) (v1.Layer, error) {
 	var content bytes.Buffer
 	archive := tar.NewWriter(&content)

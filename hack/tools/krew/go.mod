@@ -1,4 +1,4 @@
-// Krew, which reads the manifest of the plugin: see hack/krew.
+// Krew, which reads the manifest of the plugin: see test/release.
 module github.com/delos-financial/clientbinding-operator/hack/tools/krew
 
 go 1.26.0

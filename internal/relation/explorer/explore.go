@@ -372,7 +372,7 @@ func (a action) String() string {
 	case contests:
 		return b + " is contested"
 	case drifting:
-		return "somebody else makes it " + what
+		return "the platform is changed: it is " + what
 	case userTurns:
 		return "the user is " + userNames[a.x]
 	case outageHappens:

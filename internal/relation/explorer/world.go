@@ -52,7 +52,7 @@ type transit struct {
 }
 
 type conn struct {
-	// link is what is wrong with the connection for everybody.
+	// link is what is wrong with the connection for all.
 	link       relation.Link
 	account    uint8
 	deniesAll  bool
@@ -125,7 +125,7 @@ type run struct {
 	steps uint8
 	// failed are the bindings whose patch failed; written are those that are done.
 	failed, written uint8
-	// drifted: somebody else changed the relation since it was read.
+	// drifted: the relation was changed from outside since it was read.
 	drifted bool
 	// accountsChanged: what an account may do changed since the run began.
 	accountsChanged bool

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
@@ -39,14 +41,14 @@ func startBare(ctx context.Context, name string, progress io.Writer, stays bool)
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Kubeconfig: kubeconfigOf(name), stop: func() error { return downBare(name) }}
+	c := &Cluster{Kubeconfig: kubeconfigOf(name), stop: func() error { return downBare(context.WithoutCancel(ctx), name) }}
 	defer func() {
 		_ = lock.Close() // the init process has its own
 		if err != nil {
 			err = errors.Join(err, c.Stop())
 		}
 	}()
-	if err := removeRest(name); err != nil {
+	if err := removeRest(ctx, name); err != nil {
 		return nil, err
 	}
 	programs, err := build(ctx)
@@ -78,21 +80,19 @@ func possible() error {
 }
 
 // take makes the directory of a cluster and locks it. A cluster has the lock as long as it lives.
-func take(ctx context.Context, name string, progress io.Writer) (*os.File, error) {
-	for told := false; ; told = true {
-		lock, err := tryLock(name)
-		if err != nil || lock != nil {
-			return lock, err
+func take(ctx context.Context, name string, progress io.Writer) (lock *os.File, err error) {
+	told := false
+	err = wait.PollUntilContextCancel(ctx, poll, true, func(context.Context) (_ bool, err error) {
+		if lock, err = tryLock(name); err != nil || lock != nil {
+			return true, err
 		}
 		if !told {
 			fmt.Fprintf(progress, "cluster %s is up; waiting until it has gone (`go run ./hack/cluster down --name=%s` ends it)\n", name, name)
+			told = true
 		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(poll):
-		}
-	}
+		return false, nil
+	})
+	return lock, err
 }
 
 // tryLock returns nil if another process has the lock.
@@ -213,12 +213,12 @@ func enter(init int) []string {
 }
 
 // openBare returns a cluster that is up.
-func openBare(name string) (*Cluster, error) {
+func openBare(ctx context.Context, name string) (*Cluster, error) {
 	init, err := initOf(name)
 	if err != nil {
 		return nil, fmt.Errorf("cluster %s is not up: %w", name, err)
 	}
-	return &Cluster{Kubeconfig: kubeconfigOf(name), enter: enter(init), stop: func() error { return downBare(name) }}, nil
+	return &Cluster{Kubeconfig: kubeconfigOf(name), enter: enter(init), stop: func() error { return downBare(context.WithoutCancel(ctx), name) }}, nil
 }
 
 // initOf is the id of the init process of a cluster that runs.
@@ -239,32 +239,34 @@ func initOf(name string) (int, error) {
 }
 
 // downBare ends the init process, and with it all, and removes what is left.
-func downBare(name string) error {
+func downBare(ctx context.Context, name string) error {
 	if _, err := os.Stat(directory(name)); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	for deadline := time.Now().Add(endLimit); ; time.Sleep(poll) {
+	err := wait.PollUntilContextTimeout(ctx, poll, endLimit, true, func(ctx context.Context) (bool, error) {
 		lock, err := tryLock(name)
 		if err != nil {
-			return err
+			return false, err
 		}
 		if lock != nil {
-			return errors.Join(removeRest(name), os.RemoveAll(directory(name)), lock.Close())
+			return true, errors.Join(removeRest(ctx, name), os.RemoveAll(directory(name)), lock.Close())
 		}
 		if init, err := initOf(name); err == nil {
 			_ = syscall.Kill(init, syscall.SIGKILL) // it may have ended by itself
 		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("cluster %s has not ended within %s", name, endLimit)
-		}
+		return false, nil
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("cluster %s has not ended within %s", name, endLimit)
 	}
+	return err
 }
 
 // removeRest removes the files and cgroups of a cluster that has ended.
-func removeRest(name string) error {
+func removeRest(ctx context.Context, name string) error {
 	entries, err := os.ReadDir(directory(name))
 	for _, entry := range entries {
 		err = errors.Join(err, os.RemoveAll(filepath.Join(directory(name), entry.Name())))
 	}
-	return errors.Join(err, removeCgroups(title(name)))
+	return errors.Join(err, removeCgroups(ctx, title(name)))
 }

@@ -1,13 +1,15 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
-	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 // cgroupRoot is where the hierarchies of cgroups are mounted, or the only one there is.
@@ -49,19 +51,21 @@ func makeCgroups(name string) error {
 }
 
 // removeCgroups removes them again with what is in them. Processes that have been killed may be in them for a moment.
-func removeCgroups(name string) error {
+func removeCgroups(ctx context.Context, name string) error {
 	roots, err := hierarchies()
 	if err != nil {
 		return err
 	}
 	for _, root := range roots {
-		err = errors.Join(err, removeCgroup(filepath.Join(root, name)))
+		err = errors.Join(err, removeCgroup(ctx, filepath.Join(root, name)))
 	}
 	return err
 }
 
-func removeCgroup(top string) error {
-	for deadline := time.Now().Add(endLimit); ; time.Sleep(poll) {
+func removeCgroup(ctx context.Context, top string) error {
+	var left error
+	err := wait.PollUntilContextTimeout(ctx, poll, endLimit, true, func(context.Context) (bool, error) {
+		left = nil
 		var all []string
 		if err := filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && entry.IsDir() {
@@ -69,16 +73,17 @@ func removeCgroup(top string) error {
 			}
 			return nil // it has gone by now
 		}); err != nil {
-			return err
+			return false, err
 		}
-		var err error
 		for _, cgroup := range slices.Backward(all) {
 			if failed := syscall.Rmdir(cgroup); failed != nil && !errors.Is(failed, os.ErrNotExist) {
-				err = &os.PathError{Op: "rmdir", Path: cgroup, Err: failed}
+				left = &os.PathError{Op: "rmdir", Path: cgroup, Err: failed}
 			}
 		}
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
+		return left == nil, nil
+	})
+	if errors.Is(err, context.DeadlineExceeded) {
+		return left
 	}
+	return err
 }

@@ -47,7 +47,7 @@ func Open(ctx context.Context, name string) (*Cluster, error) {
 	if dockerRuns(ctx) {
 		return openKind(ctx, name)
 	}
-	return openBare(name)
+	return openBare(ctx, name)
 }
 
 // Down ends a cluster and removes what it has left behind. It is no error if there is none.
@@ -55,7 +55,7 @@ func Down(ctx context.Context, name string) error {
 	if dockerRuns(ctx) {
 		return deleteKind(ctx, name, io.Discard)
 	}
-	return downBare(name)
+	return downBare(ctx, name)
 }
 
 // Stop ends the cluster and leaves nothing behind. It may be called again.

@@ -36,7 +36,7 @@ if meta.deletionTimestamp ~= nil then
   if ready ~= nil and ready.status ~= "True" then
     hs.deletionMessage = hs.deletionMessage .. ". " .. words(ready)
   end
-  -- Without the connection the bindings cannot revoke, and somebody has to help.
+  -- Without the connection the bindings cannot revoke, and a person has to help.
   if conditions["Stalled"] ~= nil and conditions["Stalled"].status == "True" then
     hs.status = "Degraded"
   end

@@ -188,6 +188,7 @@ func TestChartInstallsWhatKustomizeDoes(t *testing.T) {
 		{"finalizers are set at creation", "default", []string{"policy-creation"}, "policies: {creation: true}"},
 		{"all Secrets", "default", []string{"cluster-credentials"}, "clusterCredentials: true"},
 		{"Prometheus", "default", []string{"prometheus"}, "{serviceMonitor: {enabled: true}, prometheusRule: {enabled: true}}"},
+		{"Grafana", "default", []string{"grafana"}, "dashboard: {enabled: true}"},
 		{
 			"terms", "examples/terms", nil,
 			"policies: {terms: {standardNeedsGrant: false, ownerNeedsJustification: true, longestOwner: 720h, longestTemporary: 4380h}}",

@@ -6,7 +6,7 @@ end
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}
 end
--- As many as are held now, and no more: whatever comes later needs an approval of its own.
+-- As many as are held now, and no more: a later one needs an approval of its own.
 -- The time makes it another approval than the last.
 obj.metadata.annotations["access.delos.financial/approvedRevocations"] = held .. "@" .. os.date("!%Y-%m-%dT%XZ")
 return obj

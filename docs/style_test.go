@@ -1,0 +1,74 @@
+package docs_test
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// never are the words of docs/style.md that hide who acts, or say nothing.
+var never = regexp.MustCompile(`(?i)\b(some|any|every)(body|one)\b|\b(who|whom|what|which)ever\b|\bsimply\b|\bobviously\b`)
+
+// TestWords finds these words in all that people read: documents, descriptions of fields, messages, policies, and comments.
+func TestWords(t *testing.T) {
+	// The page about them, this test, and what others wrote.
+	except := []string{"docs/style.md", "docs/style_test.go", "LICENSE", "hack/site/assets/diagrams", "bin", "dist", ".git"}
+	looked := 0
+	err := fs.WalkDir(os.DirFS(root), ".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case slices.Contains(except, path):
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		case entry.IsDir() || strings.HasSuffix(path, ".png") || strings.HasSuffix(path, ".sum"):
+			return nil
+		}
+		content, err := os.ReadFile(filepath.Join(root, path))
+		if err != nil {
+			return err
+		}
+		looked++
+		number := 0
+		for line := range bytes.Lines(content) {
+			number++
+			if word := never.Find(line); word != nil {
+				t.Errorf("%s:%d says %q: name the person, or the thing (docs/style.md)", path, number, word)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if looked < 300 {
+		t.Errorf("looked at %d files only", looked)
+	}
+}
+
+// TestGlossary: each term has one row, and the rows are in the order of the alphabet.
+func TestGlossary(t *testing.T) {
+	terms := []string{}
+	inside := false
+	for line := range strings.Lines(prose(t, "docs/style.md")) {
+		cells := strings.Split(line, "|")
+		switch {
+		case len(cells) < 4:
+			inside = false
+		case strings.TrimSpace(cells[1]) == "term":
+			inside = true
+		case inside && !strings.HasPrefix(line, "| ---"):
+			terms = append(terms, strings.ToLower(strings.TrimSpace(cells[1])))
+		}
+	}
+	if len(terms) < 20 || !slices.IsSorted(terms) || len(slices.Compact(slices.Clone(terms))) != len(terms) {
+		t.Errorf("the glossary has too few terms, or they are not in order or not unique: %v", terms)
+	}
+}

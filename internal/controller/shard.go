@@ -123,7 +123,7 @@ func (s *Shard) look(ctx context.Context) error {
 			}
 		}
 	}
-	s.elections.Want(wanted)
+	s.elections.Want(ctx, wanted)
 	s.mu.Unlock()
 	for _, host := range others {
 		s.tell(host)

@@ -70,7 +70,7 @@ func (t *Term) Leave() {
 
 // Want says in which elections this process takes part from now on. A name that it no longer wants can no longer be entered, and is
 // given up once all that entered it have left.
-func (e *Elections) Want(names map[string]bool) {
+func (e *Elections) Want(ctx context.Context, names map[string]bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.ended {
@@ -83,7 +83,7 @@ func (e *Elections) Want(names map[string]bool) {
 			}
 			begun := &election{}
 			e.elections[name] = begun
-			e.running.Go(func() { e.takePart(name, begun) })
+			e.running.Go(func() { e.takePart(context.WithoutCancel(ctx), name, begun) })
 		}
 	}
 	for name, is := range e.elections {
@@ -125,7 +125,7 @@ func (e *Elections) Leader(name string) string {
 // Start waits for the end of the context, and then until all names are given up.
 func (e *Elections) Start(ctx context.Context) error {
 	<-ctx.Done()
-	e.Want(nil)
+	e.Want(ctx, nil)
 	e.mu.Lock()
 	e.ended = true
 	e.mu.Unlock()
@@ -135,10 +135,10 @@ func (e *Elections) Start(ctx context.Context) error {
 
 // takePart takes part in an election for as long as it is wanted. Each term has a lock of its own, so that work of a former one does
 // not take a new one for its own.
-func (e *Elections) takePart(name string, in *election) {
+func (e *Elections) takePart(lasting context.Context, name string, in *election) {
 	for {
 		// A term ends with its work, and not with the process's context.
-		ctx, resign := context.WithCancel(context.Background())
+		ctx, resign := context.WithCancel(lasting)
 		if !e.begin(name, in, resign) {
 			resign()
 			return

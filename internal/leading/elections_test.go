@@ -156,13 +156,13 @@ func (p *processes) assertServed(t *testing.T, when string, want served) {
 // A name is given up once the work on it is done, and no earlier; until then no other process begins, and this one begins no more.
 func TestGivenUpAfterTheWork(t *testing.T) {
 	inElection(t, func(t *testing.T, p *processes) {
-		p.a.Want(wanted)
+		p.a.Want(t.Context(), wanted)
 		later(time.Second)
-		p.b.Want(wanted)
+		p.b.Want(t.Context(), wanted)
 		later(time.Minute)
 		p.assertServed(t, "both want it", served{A: true})
 		term := p.a.Enter("host")
-		p.a.Want(nil)
+		p.a.Want(t.Context(), nil)
 		later(time.Minute)
 		p.assertServed(t, "given up with work to do", served{})
 		if !term.Leads() {
@@ -180,18 +180,18 @@ func TestGivenUpAfterTheWork(t *testing.T) {
 // A name that is wanted again before the work is done was not given up.
 func TestWantedAgain(t *testing.T) {
 	inElection(t, func(t *testing.T, p *processes) {
-		p.a.Want(wanted)
+		p.a.Want(t.Context(), wanted)
 		later(time.Second)
-		p.b.Want(wanted)
+		p.b.Want(t.Context(), wanted)
 		term := p.a.Enter("host")
-		p.a.Want(nil)
+		p.a.Want(t.Context(), nil)
 		later(time.Second)
-		p.a.Want(wanted)
+		p.a.Want(t.Context(), wanted)
 		term.Leave()
 		later(time.Minute)
 		p.assertServed(t, "to and fro", served{A: true})
-		p.a.Want(nil)
-		p.a.Want(wanted)
+		p.a.Want(t.Context(), nil)
+		p.a.Want(t.Context(), wanted)
 		later(time.Minute)
 		if is := p.served(); is.A == is.B {
 			t.Errorf("to and fro without work: %+v serve", is)
@@ -202,9 +202,9 @@ func TestWantedAgain(t *testing.T) {
 // Work that began before the lease was lost does not go on in a later term, and another process begins when the lease has run out.
 func TestLostLease(t *testing.T) {
 	inElection(t, func(t *testing.T, p *processes) {
-		p.a.Want(wanted)
+		p.a.Want(t.Context(), wanted)
 		later(time.Second)
-		p.b.Want(wanted)
+		p.b.Want(t.Context(), wanted)
 		later(time.Second)
 		term := p.a.Enter("host")
 		p.lease.answers("a", false)
@@ -213,7 +213,7 @@ func TestLostLease(t *testing.T) {
 		later(15 * time.Second)
 		p.assertServed(t, "the lease is over", served{B: true})
 		p.lease.answers("a", true)
-		p.b.Want(nil)
+		p.b.Want(t.Context(), nil)
 		later(10 * time.Second)
 		p.assertServed(t, "the lease was won again", served{A: true})
 		if term.Leads() {
@@ -227,11 +227,11 @@ func TestLostLease(t *testing.T) {
 func TestPreparedBeforeATerm(t *testing.T) {
 	inElection(t, func(t *testing.T, p *processes) {
 		p.prepares = make(chan struct{})
-		p.a.Want(wanted)
+		p.a.Want(t.Context(), wanted)
 		later(time.Minute)
 		p.assertServed(t, "not prepared", served{})
-		p.a.Want(nil)
-		p.b.Want(wanted)
+		p.a.Want(t.Context(), nil)
+		p.b.Want(t.Context(), wanted)
 		later(5 * time.Second)
 		close(p.prepares)
 		later(time.Second)

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
 )
 
 const (
@@ -41,14 +42,17 @@ func (s Schedule) retry(failingFor time.Duration) time.Duration {
 	return s.Jitter(min(max(failingFor, firstRetry), lastRetry))
 }
 
-// due returns when a confirmed object is to be looked at again: an interval after it was confirmed,
-// give or take a tenth. The tenth follows from the object, so that a restart does not move it.
-func due(uid types.UID, confirmed metav1.Time, interval time.Duration) time.Time {
-	const steps = 1000
-	hash := fnv.New32a()
+// due returns when a confirmed object is to be looked at again. Each user has a time of its own within the interval, so the bindings of
+// one user are read together, those of many users are spread evenly, and a restart moves nothing. A tenth of the interval after the
+// confirmation is the earliest, and a whole one later the latest.
+func due(of connection.Relation, confirmed metav1.Time, interval time.Duration) time.Time {
+	hash := fnv.New64a()
 	// Writing to a hash never fails.
-	_, _ = hash.Write([]byte(uid))
-	_, _ = hash.Write([]byte(confirmed.UTC().Format(time.RFC3339)))
-	share := float64(hash.Sum32()%(2*steps+1))/steps - 1
-	return confirmed.Add(interval + time.Duration(share*float64(interval)/10))
+	_, _ = hash.Write([]byte(of.Host + " " + of.UserUUID))
+	earliest := confirmed.Add(interval / 10)
+	at := earliest.Truncate(interval).Add(time.Duration(hash.Sum64() % uint64(max(interval, 1))))
+	if at.Before(earliest) {
+		return at.Add(interval)
+	}
+	return at
 }

@@ -5,23 +5,26 @@ import (
 	"testing"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
 )
 
-func TestDueIsSpreadOverATenthOfTheInterval(t *testing.T) {
-	confirmed := at(0)
-	earliest, latest := time.Hour*2, time.Duration(0)
+func TestChecksOfUsersAreSpreadOverTheInterval(t *testing.T) {
+	tenths := map[time.Duration]int{}
 	for i := range 10000 {
-		after := due(types.UID(fmt.Sprint(i)), confirmed, time.Hour).Sub(confirmed.Time)
-		earliest, latest = min(earliest, after), max(latest, after)
+		user := connection.Relation{Host: "api.example.com", UserUUID: fmt.Sprint(i), CUID: "a"}
+		first := due(user, at(0), time.Hour)
+		tenths[first.Sub(start)/(6*time.Minute)]++
+		user.CUID = "b"
+		expectEqual(t, "apart from another client of the user, confirmed later", time.Duration(0), due(user, at(20*time.Minute), time.Hour).Sub(first)%time.Hour)
+		expectEqual(t, "due again, confirmed a moment later", first.Add(time.Hour), due(user, metav1.NewTime(first.Add(time.Second)), time.Hour))
 	}
-	// Ten thousand objects come within a second of either end.
-	expectEqual(t, "earliest", 54*time.Minute, earliest.Truncate(10*time.Second))
-	expectEqual(t, "latest", 66*time.Minute, latest.Round(10*time.Second))
-}
-
-func TestDueDoesNotMove(t *testing.T) {
-	expectEqual(t, "due", due("uid", at(0), time.Hour), due("uid", at(0), time.Hour))
+	for tenth := range time.Duration(10) {
+		if got := tenths[tenth+1]; got < 900 || got > 1100 {
+			t.Errorf("%d of 10000 users are due in the tenth %d of the interval", got, tenth+1)
+		}
+	}
 }
 
 func TestJitterOnlyLengthens(t *testing.T) {

@@ -213,8 +213,8 @@ type APIConnectionSpec struct {
 	// +optional
 	RateLimit *RateLimit `json:"rateLimit,omitempty"`
 
-	// interval at which each binding of this connection is checked for drift, give or take a
-	// tenth, as a duration from 1s to 24h; 1h when absent.
+	// interval at which each binding of this connection is checked for drift, all those of one user together,
+	// as a duration from 1s to 24h; 1h when absent.
 	// +optional
 	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=64

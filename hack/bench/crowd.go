@@ -26,9 +26,9 @@ const (
 	mostMemory = 150
 	// accelerated is how many intervals, each in place of an hour, drift is measured for: an even number, since every second check is written.
 	accelerated = 4
-	// parts are those of an interval, and mostInPart is the largest share of the calls of an interval that may come in one of them: what was
-	// confirmed at once is due within the two tenths around the next interval.
-	parts, mostInPart = 10, 0.55
+	// parts are those of an interval, and mostInPart is the largest share of the calls of an interval that may come in one of them: checks are
+	// spread over the interval by user, and an accelerated interval leaves little time for each part.
+	parts, mostInPart = 10, 0.25
 	// mostWritesOfCheck is how many writes the check of a binding may cost on average, if it finds what is declared.
 	mostWritesOfCheck = 0.6
 	// fairLatency is that of each call in fair: 20 calls in flight at the same time, and 50 a second.

@@ -67,7 +67,7 @@ func TestDriftIsCorrectedWhenItIsDue(t *testing.T) {
 			expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
 			expectEqual(t, "events", []string{tc.event}, w.events())
 			counted := fmt.Sprintf(`
-# HELP clientbinding_drifts_corrected_total How often a confirmed relation was found changed from outside, and corrected.
+# HELP clientbinding_drifts_corrected_total How often confirmed access was found changed on the platform, and was corrected.
 # TYPE clientbinding_drifts_corrected_total counter
 clientbinding_drifts_corrected_total{connection="%s/default"} 1
 `, w.namespace)
@@ -184,7 +184,7 @@ func TestConfirmationsAreWrittenNowAndThen(t *testing.T) {
 	version := w.binding().ResourceVersion
 	expectEqual(t, "reads when it is due", 1, look(66*time.Minute))
 	expectEqual(t, "version", version, w.binding().ResourceVersion)
-	expectEqual(t, "reads once it was confirmed", 0, look(119*time.Minute))
+	expectEqual(t, "reads once it was confirmed", 0, look(110*time.Minute))
 	expectEqual(t, "reads when it is due again", 1, look(140*time.Minute))
 	expectEqual(t, "confirmed by its status", 140*time.Minute, written())
 

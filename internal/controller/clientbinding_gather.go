@@ -285,7 +285,7 @@ func (r *run) rests(m *member, facts relation.Member) (rests bool, dueIn time.Du
 	case r.known.unconfirmed:
 		return false, 0
 	}
-	dueIn = due(r.key, *at, interval(m.through)).Sub(r.Schedule.Now())
+	dueIn = due(r.key.UserUUID, *at, interval(m.through)).Sub(r.Schedule.Now())
 	return dueIn > 0 && expired == facts.Expired && (expired || !r.confirmedLater(m)), dueIn
 }
 

@@ -365,7 +365,7 @@ func (r *run) untilDue(m *member) time.Duration {
 	if at == nil || !meta.IsStatusConditionTrue(m.binding.Status.Conditions, v1alpha1.ConditionReady) {
 		return r.Schedule.Jitter(interval(m.through))
 	}
-	return due(r.key, *at, interval(m.through)).Sub(r.Schedule.Now())
+	return due(r.key.UserUUID, *at, interval(m.through)).Sub(r.Schedule.Now())
 }
 
 // letGo takes the finalizer off a deleted member, and tells why. A member that another finalizer keeps says first why it is no longer

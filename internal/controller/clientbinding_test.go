@@ -39,9 +39,7 @@ func TestGrant(t *testing.T) {
 	expectEqual(t, "calls", operations{opUser, opRelate, opUser}, w.calls())
 	expectEqual(t, "events", []string(nil), w.events())
 	expectEqual(t, "finalizers", []string{v1alpha1.RevokeFinalizer}, w.binding().Finalizers)
-	if wait < 54*time.Minute || wait > 66*time.Minute {
-		t.Errorf("looks again in %s, want an hour give or take a tenth", wait)
-	}
+	expectEqual(t, "looks again", due(john, at(0), time.Hour).Sub(start), wait)
 }
 
 func TestOperatorOwnsNoFieldOfTheSpec(t *testing.T) {

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/delos-financial/clientbinding-operator/internal/connection"
 )
 
 const (
@@ -45,10 +43,10 @@ func (s Schedule) retry(failingFor time.Duration) time.Duration {
 // due returns when a confirmed object is to be looked at again. Each user has a time of its own within the interval, so the bindings of
 // one user are read together, those of many users are spread evenly, and a restart moves nothing. A tenth of the interval after the
 // confirmation is the earliest, and a whole one later the latest.
-func due(of connection.Relation, confirmed metav1.Time, interval time.Duration) time.Time {
+func due(user string, confirmed metav1.Time, interval time.Duration) time.Time {
 	hash := fnv.New64a()
 	// Writing to a hash never fails.
-	_, _ = hash.Write([]byte(of.Host + " " + of.UserUUID))
+	_, _ = hash.Write([]byte(user))
 	earliest := confirmed.Add(interval / 10)
 	at := earliest.Truncate(interval).Add(time.Duration(hash.Sum64() % uint64(max(interval, 1))))
 	if at.Before(earliest) {

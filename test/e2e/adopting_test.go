@@ -91,6 +91,7 @@ func follow(t *testing.T) (*delossim.Server, *walkthrough) {
 // three differences are planted, and exactly these are found.
 func TestAdopting(t *testing.T) {
 	underDeployedOperator(t)
+	reportsOnAll(t)
 	platform, w := follow(t)
 	path := filepath.Join(root(t), "docs", documents)
 	page, err := os.ReadFile(path)

@@ -44,7 +44,7 @@ func (r right) String() string {
 func (r right) refusal() string {
 	switch {
 	case r.resource == "rolebindings":
-		return "the operator may not " + r.verb + " it"
+		return fmt.Sprintf(`"roleBinding":%q,"verb":%q`, credentialsRole, r.verb)
 	case r.resource == "secrets" && r.verb == "patch":
 		// It asks before it tries.
 		return "the verb patch is missing"

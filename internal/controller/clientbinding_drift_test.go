@@ -184,15 +184,15 @@ func TestConfirmationsAreWrittenNowAndThen(t *testing.T) {
 	version := w.binding().ResourceVersion
 	expectEqual(t, "reads when it is due", 1, look(66*time.Minute))
 	expectEqual(t, "version", version, w.binding().ResourceVersion)
-	expectEqual(t, "reads once it was confirmed", 0, look(110*time.Minute))
-	expectEqual(t, "reads when it is due again", 1, look(140*time.Minute))
-	expectEqual(t, "confirmed by its status", 140*time.Minute, written())
+	expectEqual(t, "reads once it was confirmed", 0, look(73*time.Minute))
+	expectEqual(t, "reads when it is due again", 1, look(100*time.Minute))
+	expectEqual(t, "confirmed by its status", 100*time.Minute, written())
 
-	expectEqual(t, "reads when it is due once more", 1, look(210*time.Minute))
+	expectEqual(t, "reads when it is due once more", 1, look(140*time.Minute))
 	outage := w.platform.Inject(delossim.Fault{Failure: delossim.Answer{Status: 500}})
-	look(380 * time.Minute)
+	look(310 * time.Minute)
 	expectEqual(t, "reason within three intervals of that", "Bound", w.reason())
-	look(391 * time.Minute)
+	look(321 * time.Minute)
 	expectEqual(t, "reason after them", "Unverified", w.reason())
 	outage.Remove()
 }

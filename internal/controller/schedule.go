@@ -44,11 +44,13 @@ func (s Schedule) retry(failingFor time.Duration) time.Duration {
 // one user are read together, those of many users are spread evenly, and a restart moves nothing. A tenth of the interval after the
 // confirmation is the earliest, and a whole one later the latest.
 func due(user string, confirmed metav1.Time, interval time.Duration) time.Time {
+	const steps = 1_000_000
 	hash := fnv.New64a()
 	// Writing to a hash never fails.
 	_, _ = hash.Write([]byte(user))
 	earliest := confirmed.Add(interval / 10)
-	at := earliest.Truncate(interval).Add(time.Duration(hash.Sum64() % uint64(max(interval, 1))))
+	share := float64(hash.Sum64()%steps) / steps
+	at := earliest.Truncate(interval).Add(time.Duration(share * float64(interval)))
 	if at.Before(earliest) {
 		return at.Add(interval)
 	}

@@ -134,6 +134,25 @@ page: need-go need-chromium ## Look at the plugin's report in Chromium (ARGS="-s
 	@assets=$$(go run ./hack/controlplane) || exit 1; \
 	KUBEBUILDER_ASSETS="$$assets" go test -tags browser -count=1 ./internal/plugin -run TestPageInBrowser -args $(ARGS)
 
+# Cold, Hugo is built in a minute or two.
+bin/hugo: hack/tools/site/go.mod hack/tools/site/go.sum | need-go
+	@echo "Building Hugo, which takes some minutes the first time"
+	CGO_ENABLED=0 go build -C hack/tools/site -trimpath -ldflags "-s -w" -o $(CURDIR)/$@ github.com/gohugoio/hugo
+	@touch $@
+
+.PHONY: site
+site: bin/hugo ## Build the documentation site into dist/site; it needs no network and no server
+	@rm -rf dist/site
+	bin/hugo --source . --config hack/site/hugo.yaml --noBuildLock --quiet
+
+.PHONY: test-site
+test-site: site need-chromium ## Build the site, follow its links, look at it in Chromium (ARGS="-screenshots DIRECTORY": take pictures)
+	go test -tags site -count=1 ./docs -run TestSite -args $(ARGS)
+
+.PHONY: diagrams
+diagrams: need-go need-chromium ## Draw the Mermaid diagrams of docs/ for the site, after a change; fetches Mermaid with npm
+	go run ./hack/diagrams hack/site/assets/diagrams
+
 .PHONY: metrics
 metrics: need-go need-prometheus ## Have a Prometheus scrape the operator: alerts and dashboard show what happens (ARGS="-record FILE")
 	promtool check rules config/prometheus/rules.yaml

@@ -1,0 +1,171 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
+	"github.com/delos-financial/clientbinding-operator/internal/delossim"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
+)
+
+const kubectlHead = `# What kubectl shows
+
+A test runs these commands with the real kubectl, against a real API server, the operator and a simulated platform, and writes this page (` + "`TestKubectl`" + ` in
+[test/e2e](../test/e2e/kubectl_test.go)). Ages and addresses are replaced. ` + "`cb` and `apiconn`" + ` are short for clientbindings and apiconnections.
+`
+
+// looks are what a person types, in this order.
+var looks = []struct {
+	title, command string
+	// width is that of the terminal; 160 when 0.
+	width int
+}{
+	{title: "All in a namespace", command: "kubectl get cb,apiconn -n team-k"},
+	{title: "The same in a terminal of 80 columns", command: "kubectl get cb -n team-k", width: 80},
+	{title: "What fits into 80 columns", command: `kubectl get cb -n team-k -o custom-columns=NAME:.metadata.name,ACCESS:.status.access,READY:.status.conditions[?(@.type=="Ready")].status,REASON:.status.conditions[?(@.type=="Ready")].reason`, width: 80},
+	{title: "Why something is as it is", command: "kubectl get cb -n team-k -o wide"},
+	{title: "Why something is as it is, for a connection", command: "kubectl get apiconn -n team-k -o wide"},
+	{title: "The message alone", command: `kubectl get cb nobody -n team-k -o jsonpath={.status.conditions[?(@.type=="Ready")].message}`, width: 80},
+	{title: "Who owns a client", command: "kubectl get cb -A --field-selector spec.cuid=PtzcKoFV-7mXq-aLeWUyrtqVD,spec.isOwner=true"},
+	{title: "What a user may do", command: "kubectl get cb -A --field-selector spec.userUUID=7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1"},
+	{title: "Wait until access is there", command: "kubectl wait cb/maria -n team-k --for=condition=Ready --timeout=30s", width: 80},
+	{title: "Wait for an object that cannot become Ready by itself", command: "kubectl wait cb/nobody -n team-k --for=condition=Reconciling --timeout=30s", width: 80},
+	{title: "Delete, and wait until the access is gone", command: "kubectl delete cb maria -n team-k --timeout=30s", width: 80},
+}
+
+// TestKubectl compares what kubectl shows with docs/kubectl.md.
+func TestKubectl(t *testing.T) {
+	underDeployedOperator(t)
+	const maria, client = "7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1", "PtzcKoFV-7mXq-aLeWUyrtqVD"
+	n := &tenant{box.NewTenant(t, "team-k", delossim.Config{
+		Users: []delossim.User{{UUID: maria, Username: "maria.garcia"}}, Clients: []string{client},
+	})}
+	create(t, n.Secret(secretName, account))
+	connection := n.Connection(v1alpha1.DefaultConnectionName, n.Platform.URL, secretName)
+	create(t, connection)
+	granted := n.Binding("maria", maria, client, true)
+	granted.Spec.ExpiresAt = &metav1.Time{Time: time.Date(2126, 12, 31, 17, 0, 0, 0, time.UTC)}
+	create(t, granted)
+	create(t, n.Binding("nobody", "user_abc123deg", client, false))
+	sandbox.Within(t, 30*time.Second, func() string {
+		return sandbox.First(
+			n.says(t, "maria", metav1.ConditionTrue, v1alpha1.ReasonBound),
+			n.says(t, "nobody", metav1.ConditionFalse, v1alpha1.ReasonUserNotFound),
+			n.inUse(t, 2),
+		)
+	})
+	seen := n.watch(t)
+
+	var page strings.Builder
+	page.WriteString(kubectlHead)
+	for _, look := range looks {
+		said, err := cluster.Kubectl(t.Context(), "", strings.Fields(look.command)[1:]...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		width := look.width
+		if width == 0 {
+			width = 160
+		}
+		command := regexp.MustCompile(`((?:custom-columns|jsonpath)=)(\S+)`).ReplaceAllString(look.command, "$1'$2'")
+		fmt.Fprintf(&page, "\n## %s\n\n```sh\n%s\n```\n\n```text\n%s\n```\n", look.title, command, wrap(n.steady(said), width))
+	}
+	page.WriteString("\n## Follow what happens\n\n```sh\nkubectl get cb -n team-k -w\n```\n\nEach change of an object is another line, until you interrupt it.\n")
+	comparePage(t, "docs/kubectl.md", page.String())
+
+	sandbox.Within(t, 10*time.Second, func() string {
+		if lines := strings.Count(seen(), "\nmaria "); lines < 2 {
+			return fmt.Sprintf("kubectl get -w has told %d lines of the binding that was deleted:\n%s", lines, seen())
+		}
+		return ""
+	})
+}
+
+// inUse says whether the connection does not count so many bindings yet.
+func (n *tenant) inUse(t *testing.T, bindings int32) string {
+	t.Helper()
+	connection := &v1alpha1.APIConnection{}
+	n.get(t, v1alpha1.DefaultConnectionName, connection)
+	if count := ptr.Deref(connection.Status.Bindings, 0); count != bindings {
+		return fmt.Sprintf("the connection counts %d bindings", count)
+	}
+	return ""
+}
+
+// steady replaces what is another each time: the address and the ages, with the columns where they are.
+func (n *tenant) steady(said string) string {
+	said = strings.ReplaceAll(said, strings.TrimPrefix(n.Platform.URL, "http://"), "127.0.0.1:38080")
+	said = regexp.MustCompile(`( )[0-9]{1,2}s( {2,}|\n)`).ReplaceAllStringFunc(said, func(age string) string {
+		end := strings.TrimLeft(age, " 0123456789s")
+		return " 5s" + strings.Repeat(" ", len(age)-3-len(end)) + end
+	})
+	lines := strings.Split(strings.TrimRight(said, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = strings.TrimRight(line, " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// wrap breaks lines as a terminal does.
+func wrap(text string, width int) string {
+	var lines []string
+	for line := range strings.SplitSeq(text, "\n") {
+		for len(line) > width {
+			lines = append(lines, strings.TrimRight(line[:width], " "))
+			line = line[width:]
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// watch runs `kubectl get cb -w` until the test ends, and returns what it has told so far.
+func (n *tenant) watch(t *testing.T) func() string {
+	t.Helper()
+	var mu sync.Mutex
+	var told bytes.Buffer
+	ctx, cancel := context.WithCancel(t.Context())
+	command := exec.CommandContext(ctx, filepath.Join(cluster.Assets, "kubectl"), "get", "cb", "-n", n.Namespace, "-w")
+	command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig)
+	command.Stdout = writer(func(text []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return told.Write(text)
+	})
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = command.Wait() // it was killed
+	})
+	seen := func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return "\n" + told.String()
+	}
+	sandbox.Within(t, 10*time.Second, func() string {
+		if !strings.Contains(seen(), "\nmaria ") {
+			return "kubectl get -w tells nothing"
+		}
+		return ""
+	})
+	return seen
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(text []byte) (int, error) { return w(text) }

@@ -142,6 +142,7 @@ func TestWhatHappensIsShown(t *testing.T) {
 	expect("TokenExpiring", result{"connection=team-a/token": between{low: time.Until(s.tokenEnds).Seconds() - 60, high: time.Until(s.tokenEnds).Seconds() + 1}})
 	expect("Drift", result{"connection=team-a/default": between{low: 5, high: 6}})
 	expect("ReleasedUnread", result{"connection=team-a/refused": between{low: 1, high: 1.5}})
+	expect("AuditLinesLost", nil)
 	expect("ConfirmationsStale", result{"connection=team-a/default": {low: 3, high: 300}, "connection=team-a/down": {low: 3, high: 300}})
 	expect("OperatorBlind", result{"kind=ClientBinding": is(1)})
 	expect("PolicyNotEnforced", result{"kind=ValidatingAdmissionPolicy policy=clientbinding-operator-orphans": is(1)})

@@ -49,17 +49,17 @@ var looks = []struct {
 // TestKubectl compares what kubectl shows with docs/kubectl.md.
 func TestKubectl(t *testing.T) {
 	underDeployedOperator(t)
-	const maria, client = "7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1", "PtzcKoFV-7mXq-aLeWUyrtqVD"
+	const maria, cuid = "7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1", "PtzcKoFV-7mXq-aLeWUyrtqVD"
 	n := &tenant{box.NewTenant(t, "team-k", delossim.Config{
-		Users: []delossim.User{{UUID: maria, Username: "maria.garcia"}}, Clients: []string{client},
+		Users: []delossim.User{{UUID: maria, Username: "maria.garcia"}}, Clients: []string{cuid},
 	})}
 	create(t, n.Secret(secretName, account))
 	connection := n.Connection(v1alpha1.DefaultConnectionName, n.Platform.URL, secretName)
 	create(t, connection)
-	granted := n.Binding("maria", maria, client, true)
+	granted := n.Binding("maria", maria, cuid, true)
 	granted.Spec.ExpiresAt = &metav1.Time{Time: time.Date(2126, 12, 31, 17, 0, 0, 0, time.UTC)}
 	create(t, granted)
-	create(t, n.Binding("nobody", "user_abc123deg", client, false))
+	create(t, n.Binding("nobody", "user_abc123deg", cuid, false))
 	sandbox.Within(t, 30*time.Second, func() string {
 		return sandbox.First(
 			n.says(t, "maria", metav1.ConditionTrue, v1alpha1.ReasonBound),

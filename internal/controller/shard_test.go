@@ -57,8 +57,13 @@ func (w *world) beShard(other string) {
 	})
 	w.restart()
 	w.shard.onForget(w.reconciler.memory.forget)
-	told := make(chan string, 100)
-	w.shard.listen(func(host string) { told <- host })
+	told := make(chan struct{}, 1)
+	w.shard.listen(func(string) {
+		select {
+		case told <- struct{}{}:
+		default: // it is told already; connections of other tests have hosts, too
+		}
+	})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- w.shard.Start(ctx) }()

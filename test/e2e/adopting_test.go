@@ -90,8 +90,7 @@ func follow(t *testing.T) (*delossim.Server, *walkthrough) {
 // TestAdopting follows docs/adopting.md from beginning to end, and compares what is printed. Nothing is changed on the platform. Then
 // three differences are planted, and exactly these are found.
 func TestAdopting(t *testing.T) {
-	underDeployedOperator(t)
-	reportsOnAll(t)
+	runAlone(t) // its reports count the ClientBindings of all namespaces
 	platform, w := follow(t)
 	path := filepath.Join(root(t), "docs", documents)
 	page, err := os.ReadFile(path)

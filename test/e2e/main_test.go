@@ -54,16 +54,6 @@ func underDeployedOperator(t *testing.T) {
 	}
 }
 
-// withoutConnection is locked while there are ClientBindings whose APIConnection does not exist: a report of all namespaces counts them.
-var withoutConnection sync.RWMutex
-
-// reportsOnAll has a test wait until each ClientBinding has its APIConnection, and keeps it so.
-func reportsOnAll(t *testing.T) {
-	t.Helper()
-	withoutConnection.RLock()
-	t.Cleanup(withoutConnection.RUnlock)
-}
-
 // verbose makes the log that checkLog reads as talkative as it can be.
 const verbose = "--zap-log-level=debug"
 

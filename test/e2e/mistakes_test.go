@@ -40,8 +40,6 @@ type mistake struct {
 // TestMistakes makes each mistake on a real API server, with the real kubectl, and compares what the person sees with docs/mistakes.md.
 func TestMistakes(t *testing.T) {
 	underDeployedOperator(t)
-	withoutConnection.Lock()
-	t.Cleanup(withoutConnection.Unlock)
 	n := &tenant{box.NewTenant(t, "mistakes", delossim.Config{
 		Users: []delossim.User{{UUID: "user_abc123def"}}, Clients: []string{"cust_789xyz", "DoxdEEV-4IJq-zKeUYqrtqVDK"},
 	})}

@@ -166,14 +166,14 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 }
 
 // onlyConfirmedAgain reports whether nothing but the time of the confirmation is new in a member's status, and the time that is there will
-// do: half of what it is vouched for is left. What relies on the confirmation needs the write, which shows whether the member is still as
+// do: at the next look it is not older than two intervals, and a tenth. What relies on the confirmation needs the write, which shows whether the member is still as
 // the cache has it: a handover, and that a call of this process was confirmed.
 func (r *run) onlyConfirmedAgain(m *member) bool {
 	reliedOn := r.known.unconfirmed || slices.ContainsFunc(r.facts.Members, func(other relation.Member) bool {
 		return other.Claimed && (other.Leaving || other.Expired)
 	})
 	was, is := m.before.Status.LastConfirmedTime, m.binding.Status.LastConfirmedTime
-	if reliedOn || was == nil || !was.Before(is) || is.Sub(was.Time) > unverifiedAfter*interval(m.through)/2 {
+	if reliedOn || was == nil || !was.Before(is) || is.Sub(was.Time) > interval(m.through)*11/10 {
 		return false
 	}
 	same := m.binding.Status

@@ -163,6 +163,14 @@ func (r *ClientBindingReconciler) reconcile(ctx context.Context, key connection.
 	}
 	for range mostSteps * (len(run.members) + 1) {
 		decision := relation.Decide(run.facts)
+		if decision.Step.Writes() {
+			if ctx.Err() != nil {
+				return ctrl.Result{}, ctx.Err()
+			}
+			// A run that has begun to write goes on to its report when the process is told to end. Without its answer on record, a call would
+			// keep the next process waiting until it has settled.
+			ctx = context.WithoutCancel(ctx)
+		}
 		switch decision.Step {
 		case relation.StepRead:
 			err = run.read(ctx, decision.Member)

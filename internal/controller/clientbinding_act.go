@@ -222,9 +222,6 @@ func (r *run) send(ctx context.Context, i int, makes relation.Access) error {
 	answer := answerOf(err, makes)
 	r.facts.NoteSent(i, answer, showsWithin)
 	r.noteAnswer(i, makes, answer)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	m.refusal = err
 	for _, other := range r.members {
 		if other.session == m.session && other.refusal == nil {

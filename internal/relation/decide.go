@@ -23,6 +23,9 @@ const (
 	StepSend
 )
 
+// Writes reports whether the step changes an object or the platform; the report does not count.
+func (s Step) Writes() bool { return s == StepAskBrake || s == StepRecord || s == StepSend }
+
 // Decision is what a run does next, and what it came to for each member when it is over.
 type Decision struct {
 	Step Step

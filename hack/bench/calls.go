@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
@@ -14,6 +15,9 @@ type calls []delossim.Call
 
 // rateLimit is that of a connection.
 type rateLimit struct{ perSecond, burst int32 }
+
+// turns is how many runs use one connection with this limit at the same time, at most.
+func (l rateLimit) turns() int { return connection.MostTurns(int(l.perSecond)) }
 
 // of are the calls that are as asked for.
 func (c calls) of(asked func(delossim.Call) bool) calls {

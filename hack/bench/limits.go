@@ -24,9 +24,6 @@ const (
 	resumeLimit = 2 * time.Second
 	// callsEach is how many calls a new binding takes: read, relate, read back.
 	callsEach = 3
-	// callsAhead is how many calls a revocation may have to let pass: those that the runs under way still make. None that
-	// waits for its turn may go before it.
-	callsAhead = turns * followUps
 	// stillWaiting is how many of the crowd have to wait to the end, for priority to have shown anything.
 	stillWaiting = 100
 )
@@ -62,10 +59,10 @@ func playPatience(t *trial) {
 		t.abandon()
 	}
 	t.measured("calls until then", len(made)-len(later))
-	atMost(t, "calls that were under way then", len(arrived), turns*(1+followUps))
+	atMost(t, "calls that were under way then", len(arrived), limit.turns()*(1+followUps))
 	t.exactly("calls during the pause", len(early), 0)
 	atMost(t, "first call after", span(resumed[0].Time.Sub(refusal.Time)), span(asked+resumeLimit))
-	atMost(t, "calls beyond the rate", t.work().overdraft(limit), turns*followUps)
+	atMost(t, "calls beyond the rate", t.work().overdraft(limit), limit.turns()*followUps)
 	t.none("bindings that left Ready", t.bindings.leftReady())
 }
 
@@ -80,13 +77,14 @@ func playRate(t *trial) {
 	t.measured("time that the rate allows", span(limit.timeFor(len(made))))
 	t.measured("time from the first call to the last", span(made.length()))
 	t.exactly("calls", len(made), callsEach*t.waiting)
-	atMost(t, "calls beyond the rate, at any moment", made.overdraft(limit), turns*followUps)
+	atMost(t, "calls beyond the rate, at any moment", made.overdraft(limit), limit.turns()*followUps)
 	atLeast(t, "share of the allowed calls that was made", made.used(limit), 0.95)
 }
 
 // playPriority deletes bindings while a crowd of new ones waits for its turn within a narrow rate.
 func playPriority(t *trial) {
-	t.connect(longInterval, rateLimit{perSecond: 50, burst: 20})
+	limit := rateLimit{perSecond: 50, burst: 20}
+	t.connect(longInterval, limit)
 	const leaving = 4
 	t.bind(leaving)
 	t.awaitBound()
@@ -103,7 +101,7 @@ func playPriority(t *trial) {
 		{"three seconds later", func() { sandbox.Pause(t, 3*time.Second) }},
 	} {
 		moment.come()
-		t.checkRevocation(i, moment.when)
+		t.checkRevocation(i, moment.when, limit)
 	}
 	// Else there was nobody to go before.
 	ready := t.bindings.count(metav1.ConditionTrue, "")
@@ -111,7 +109,7 @@ func playPriority(t *trial) {
 }
 
 // checkRevocation deletes a binding and counts the calls that the platform gets before that for its removal.
-func (t *trial) checkRevocation(i int, when string) {
+func (t *trial) checkRevocation(i int, when string, limit rateLimit) {
 	binding := t.binding(i)
 	t.Delete(t, binding)
 	deleted := time.Now()
@@ -127,5 +125,6 @@ func (t *trial) checkRevocation(i int, when string) {
 	})
 	ahead := t.work().between(deleted, removal.Time)
 	t.measured("a revocation "+when, "sent after "+precise(max(removal.Time.Sub(deleted), 0)).String())
-	atMost(t, "calls before it", len(ahead), callsAhead)
+	// The runs under way still make calls. None that waits for its turn may go before the revocation.
+	atMost(t, "calls before it", len(ahead), limit.turns()*followUps)
 }

@@ -56,7 +56,7 @@ func playOutage(t *trial) {
 	})
 	t.measured(what, "after "+seconds(time.Since(began)))
 	sandbox.Pause(t, time.Until(began.Add(t.blackout)))
-	t.checkOutage(began)
+	t.checkOutage(began, limit)
 	fault.Remove()
 	ended := time.Now()
 	t.awaitReady(fmt.Sprintf("all Ready, and %d that came meanwhile", t.bound/newcomersShare))
@@ -73,10 +73,10 @@ func (t *trial) names(from, to int) []string {
 }
 
 // checkOutage looks at what was called and written since the outage began.
-func (t *trial) checkOutage(began time.Time) {
+func (t *trial) checkOutage(began time.Time, limit rateLimit) {
 	lasted := time.Since(began)
 	failed := t.work().after(began).answered(http.StatusServiceUnavailable)
-	atMost(t, "calls of bindings until they stopped", len(failed), outageAfter+turns)
+	atMost(t, "calls of bindings until they stopped", len(failed), outageAfter+limit.turns())
 	if len(failed) > 0 {
 		t.measured("the last of them", "after "+seconds(failed[len(failed)-1].Time.Sub(began)))
 	}
@@ -101,7 +101,7 @@ func (t *trial) checkRecovery(ended time.Time, limit rateLimit) {
 		t.abandon()
 	}
 	t.measured("first call after the end of the outage", "after "+seconds(made[0].Time.Sub(ended)))
-	atMost(t, "calls beyond the rate, at any moment", t.work().after(ended).overdraft(limit), turns*followUps)
+	atMost(t, "calls beyond the rate, at any moment", t.work().after(ended).overdraft(limit), limit.turns()*followUps)
 	atMost(t, "writes of any that came meanwhile, until Ready",
 		t.bindings.writes(t.names(t.bound, t.created), false), writesWaiting+writesMaking)
 	t.none("bindings that left Ready", t.bindings.leftReady())

@@ -24,8 +24,6 @@ const (
 	longInterval = time.Hour
 	// hands is how many requests are made of the API server at the same time.
 	hands = 8
-	// turns is how many runs use one connection at the same time, at most: see internal/connection/gate.go.
-	turns = 20
 	// followUps is how many calls a run may make once it was let in: it is not stopped between a write and its
 	// confirmation.
 	followUps = 2

@@ -173,7 +173,7 @@ func run(c *sandbox.Command, plan []scenario, o options) {
 	found, err := readResults(o.json)
 	sandbox.Must(c, err)
 	s.results = found
-	s.results.Machine, s.results.Runs = where, o.runs
+	s.results.Machine = where
 	failed := s.playAll(plan, o.sizes)
 	fmt.Printf("\n%d of %d scenarios as they should be, in %s\n", len(plan)-len(failed), len(plan), sandbox.Seconds(time.Since(began)))
 	sandbox.Must(c, s.results.write(o.json))
@@ -204,7 +204,7 @@ func (s *stage) playAll(plan []scenario, size sizes) (failed []string) {
 		if scenario.parts == nil {
 			passed = s.play(scenario, size)
 		} else {
-			s.results.Rounds = nil
+			s.results.Rounds, s.results.Runs = nil, size.runs
 			for _, part := range scenario.parts(size) {
 				passed = s.play(part, size) && passed
 			}

@@ -64,7 +64,7 @@ func (r *results) write(file string) error {
 	return os.WriteFile(file, append(text, '\n'), 0o644)
 }
 
-// machine says what is measured on, and what else it has to do.
+// machine says what is measured on.
 func machine() (string, error) {
 	system, err := procfs.NewDefaultFS()
 	if err != nil {
@@ -78,12 +78,8 @@ func machine() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	load, err := system.LoadAvg()
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%d cores of %s, %.0f GiB of memory, %s/%s, with a load of %.1f before the run",
-		len(cpus), cpus[0].ModelName, float64(*memory.MemTotalBytes)/(1<<30), runtime.GOOS, runtime.GOARCH, load.Load1), nil
+	return fmt.Sprintf("%d cores of %s, %.0f GiB of memory, %s/%s",
+		len(cpus), cpus[0].ModelName, float64(*memory.MemTotalBytes)/(1<<30), runtime.GOOS, runtime.GOARCH), nil
 }
 
 // writeDocument writes the tables of docs/scale.md, and draws its picture, from what a file keeps.
@@ -125,7 +121,8 @@ func (r *results) fill(text string) (string, error) {
 		}
 		parts[name] = table(rows)
 	}
-	parts["machine"] = "Measured on " + r.Machine + ", which the control plane, the simulator, the operator and the bench share.\n"
+	parts["machine"] = fmt.Sprintf("Measured on %s, which the control plane, the simulator, the operator and the bench share. The rounds of \"Many at once\" are medians of %d runs.\n",
+		r.Machine, r.Runs)
 	parts["rounds"] = r.roundTable()
 	parts["writes"] = r.writeTable()
 	parts["heap"] = "```\n" + strings.TrimRight(r.Heap, "\n") + "\n```\n"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -45,13 +46,20 @@ func (a *asker) String() string {
 	}
 }
 
-// ask asks for a user, and returns once the asker waits.
-func ask(ctx context.Context, of *reads, uuid string) *asker {
+// askSoon asks for a user.
+func askSoon(ctx context.Context, of *reads, uuid string) *asker {
 	a := &asker{}
 	go func() {
 		a.user, a.err = of.user(ctx, uuid)
 		a.done = true
 	}()
+	return a
+}
+
+// ask asks for a user, and returns once a read that gathers has begun.
+func ask(ctx context.Context, of *reads, uuid string) *asker {
+	a := askSoon(ctx, of, uuid)
+	time.Sleep(gathers)
 	synctest.Wait()
 	return a
 }
@@ -117,6 +125,19 @@ func TestManyAskersShareARead(t *testing.T) {
 		api.end(nil)
 		api.end(nil)
 		expectAnswers(t, "after two reads", want, askers...)
+	})
+}
+
+// TestAskersOfOneMomentShareARead: the bindings of one user are due together, and none of them waits for two reads.
+func TestAskersOfOneMomentShareARead(t *testing.T) {
+	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {
+		var askers []*asker
+		for range 3 {
+			askers = append(askers, askSoon(t.Context(), of, "john"))
+			time.Sleep(gathers / 4)
+		}
+		api.end(nil)
+		expectAnswers(t, "after one read", []string{"john 1", "john 1", "john 1"}, askers...)
 	})
 }
 

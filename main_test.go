@@ -51,9 +51,9 @@ func TestBadFlags(t *testing.T) {
 	for argument, want := range map[string]string{
 		"--concurrent=0":                         "--concurrent is 0: it must be at least 1",
 		"--stall-after=0s":                       "--stall-after is 0s: it must be longer than 0s",
-		"--allowed-api-hosts=a,,b":               `--allowed-api-hosts: "" is no glob of a host, as in *.example.com or api.example.com:8443`,
-		"--allowed-api-hosts=":                   `--allowed-api-hosts: "" is no glob of a host, as in *.example.com or api.example.com:8443`,
-		"--allowed-api-hosts=[a":                 `--allowed-api-hosts: "[a" is no glob of a host, as in *.example.com or api.example.com:8443`,
+		"--allowed-api-hosts=a,,b":               `--allowed-api-hosts: "" is not a glob of hosts, such as *.example.com or api.example.com:8443`,
+		"--allowed-api-hosts=":                   `--allowed-api-hosts: "" is not a glob of hosts, such as *.example.com or api.example.com:8443`,
+		"--allowed-api-hosts=[a":                 `--allowed-api-hosts: "[a" is not a glob of hosts, such as *.example.com or api.example.com:8443`,
 		"--default-connection=delos":             `--default-connection: "delos" is not the namespace/name of an APIConnection, such as platform/delos`,
 		"--default-connection=platform/":         `--default-connection: "platform/" is not the namespace/name of an APIConnection, such as platform/delos`,
 		"--default-connection=/delos":            `--default-connection: "/delos" is not the namespace/name of an APIConnection, such as platform/delos`,

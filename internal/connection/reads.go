@@ -8,17 +8,17 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
-// gathers is how long a read waits for others who ask for the same user. The bindings of one user are due at the same moment, and their runs
-// ask within some milliseconds.
+// gathers is the time for which a read waits for other callers for the same user. The bindings of one user are due at the same moment, and
+// their runs ask within some milliseconds.
 const gathers = 5 * time.Millisecond
 
-// reads groups the reads of one user. A caller gets a read that began after the asking, never one that was under way, so that it shows
-// every write that was made before. All who ask before a read begins share it.
+// reads groups the reads of one user. A caller gets a read that began after the caller asked, never one that was under way, so that it shows
+// every write that was made before. All callers that ask before a read begins share it.
 type reads struct {
 	read func(ctx context.Context, uuid string) (*delos.User, error)
 
 	mu sync.Mutex
-	// next holds, for each user with a read that gathers or is under way, the one that begins next; nil when nobody waits for one.
+	// next has, for each user with a read that gathers or is under way, the read that begins next; nil when no caller waits for one.
 	next map[string]*sharedRead
 }
 
@@ -66,7 +66,7 @@ func (r *reads) join(ctx context.Context, uuid string) *sharedRead {
 	return next
 }
 
-// run reads until nobody waits for a further read of the user.
+// run reads until no caller waits for a further read of the user.
 func (r *reads) run(uuid string) {
 	time.Sleep(gathers)
 	for shared := r.begin(uuid); shared != nil; shared = r.begin(uuid) {
@@ -75,7 +75,7 @@ func (r *reads) run(uuid string) {
 	}
 }
 
-// begin returns the read that begins now. Who asks from now on waits for the one after it.
+// begin returns the read that begins now. A caller that asks from now on waits for the next one.
 func (r *reads) begin(uuid string) *sharedRead {
 	r.mu.Lock()
 	defer r.mu.Unlock()

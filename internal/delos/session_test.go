@@ -485,8 +485,8 @@ func TestLifetimeOfARefreshToken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := grant{access: "a", issued: start, expires: start.Add(5 * time.Minute), refresh: "r", refreshExpires: start.Add(want)}
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(grant{})); diff != "" {
+			want := tokens{access: "a", issued: start, expires: start.Add(5 * time.Minute), refresh: "r", refreshExpires: start.Add(want)}
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(tokens{})); diff != "" {
 				t.Errorf("session (-want +got):\n%s", diff)
 			}
 		})

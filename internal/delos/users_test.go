@@ -108,7 +108,7 @@ func TestOddEntries(t *testing.T) {
 		unclear  = "the answer has an entry about this client that cannot be read"
 		almost   = "the answer has an entry about a client whose id differs from this one's only in its case or in spaces"
 		twoKinds = "the answer lists this client twice, as owned and as not owned"
-		twoLists = "the answer lists the user's clients twice, and not the same about this client"
+		twoLists = "the answer lists the user's clients twice, and the lists differ about this client"
 	)
 	// Each stands beside a right entry about doxd.
 	for _, test := range []struct {

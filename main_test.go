@@ -32,7 +32,7 @@ func TestParseFlags(t *testing.T) {
 	want := choice{true, true, 3, time.Minute, []string{"*.example", "api.test:8443"}, "platform/delos.eu", []string{"team-a", "platform"},
 		"shard in (a,b)", "shards; --namespaces=team-a,platform; --default-connection=platform/delos.eu"}
 	if diff := cmp.Diff(want, choice{got.leaderElect, got.dryRun, got.concurrent, got.stallAfter, got.hosts(), got.connections.Default.String(), got.connections.Namespaces,
-		got.selector.String(), got.shards()}); diff != "" {
+		got.selector.String(), got.sharedIdentity()}); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
 }

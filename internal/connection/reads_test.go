@@ -91,8 +91,8 @@ func expectAnswers(t *testing.T, when string, want []string, of ...*asker) {
 	}
 }
 
-// TestReadBeganAfterTheAsking is what makes a read a confirmation: a caller that asks after a write gets a read
-// that began after the write.
+// TestReadBeganAfterTheAsking: a read is a confirmation since a caller that asks after a write gets a read that began
+// after the write.
 func TestReadBeganAfterTheAsking(t *testing.T) {
 	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {
 		first := ask(t.Context(), of, "john")
@@ -153,7 +153,7 @@ func TestReadsOfDifferentUsersDoNotWaitForEachOther(t *testing.T) {
 	})
 }
 
-func TestWhoeverHasGivenUpBeginsNoRead(t *testing.T) {
+func TestCallerThatHasGivenUpBeginsNoRead(t *testing.T) {
 	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {
 		ctx, giveUp := context.WithCancel(t.Context())
 		giveUp()
@@ -178,8 +178,8 @@ func TestErrorsOfAReadAreShared(t *testing.T) {
 	})
 }
 
-// TestWhoeverGivesUpTakesNobodyAlong: neither the one who began a read, nor one who waits for the next.
-func TestWhoeverGivesUpTakesNobodyAlong(t *testing.T) {
+// TestCallerThatGivesUpLeavesTheOthersWaiting: neither the caller that began a read, nor one that waits for the next, ends it for others.
+func TestCallerThatGivesUpLeavesTheOthersWaiting(t *testing.T) {
 	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {
 		ctx, cancel := context.WithCancel(t.Context())
 		began, waits, stays := ask(ctx, of, "john"), ask(ctx, of, "john"), ask(t.Context(), of, "john")

@@ -203,7 +203,7 @@ func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APICon
 	if wait := attempt.mayTryIn(); wait > 0 {
 		return &outcome{silent: true, wait: wait}
 	}
-	// A failure that a call has just met need not be tried again at once.
+	// A failure that a call met a moment ago need not be tried again at once.
 	if err = session.TakeTrouble(); err == nil || attempt.asked() {
 		err = session.Probe(ctx)
 	}

@@ -369,8 +369,8 @@ func TestCredentialsAreObservedOnce(t *testing.T) {
 	expectEqual(t, "observed", ref(at(0)), w.connection().Status.CredentialsObservedAt)
 }
 
-// TestRefusalIsRememberedWhateverElseIsWritten: a conflict must not lose it, or the login would be sent again.
-func TestRefusalIsRememberedWhateverElseIsWritten(t *testing.T) {
+// TestRefusalIsRememberedInSpiteOfAConflict: a conflict must not lose it, or the login would be sent again.
+func TestRefusalIsRememberedInSpiteOfAConflict(t *testing.T) {
 	w := newWorld(t)
 	w.createSecret(map[string]string{"login": login, "password": "wrong"})
 	w.createConnection(nil)

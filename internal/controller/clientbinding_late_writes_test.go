@@ -194,7 +194,7 @@ func TestReadThatIsOlderThanAnothersChange(t *testing.T) {
 			w := newWorld(t)
 			w.connect()
 			// Older, but it enforces nothing.
-			other := w.rivalIn(w.namespace, "another", func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
+			other := w.bindIn(w.namespace, "another", func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
 			w.bind(nil)
 			w.reconcile()
 			w.clock.Advance(time.Minute)

@@ -134,7 +134,7 @@ var failures = map[delos.Kind]struct {
 	},
 }
 
-// failureSubject is what a failed call was about.
+// failureSubject is the subject of a failed call.
 type failureSubject struct {
 	user, cuid string
 	// connection and secret are namespace/name.

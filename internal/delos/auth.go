@@ -73,7 +73,7 @@ func (c *Client) authenticate(ctx context.Context, call call) (tokens, error) {
 	}, nil
 }
 
-// sendable reports whether a token can be sent in a header just as it is.
+// sendable reports whether a token can be sent in a header as it is.
 func sendable(token string) bool {
 	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
 }

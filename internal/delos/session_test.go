@@ -39,9 +39,9 @@ func TestOneLoginServesAllWhoWait(t *testing.T) {
 	p.expectCalls(t, "of a hundred at once", delossim.Summary{Login: 1, User: 100})
 }
 
-// TestWhoeverGivesUpLeavesTheOthersWaiting: neither the one whose call caused the login, nor one who
-// only waits for it, takes it along when they go.
-func TestWhoeverGivesUpLeavesTheOthersWaiting(t *testing.T) {
+// TestCallerThatGivesUpLeavesTheOthersWaiting: neither the caller that caused the login, nor one that
+// only waits for it, ends it for others.
+func TestCallerThatGivesUpLeavesTheOthersWaiting(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	logins := 0
 	api := newAPI(t, serve(t, func(w http.ResponseWriter, request *http.Request) {

@@ -16,10 +16,10 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
-// seen is what is asked of a user in an answer.
+// seen is the content of an answer about a user that a test compares.
 type seen struct {
 	User
-	// Cust and Doxd are what is said of these two clients.
+	// Cust and Doxd are the access at these two clients.
 	Cust, Doxd string
 }
 

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Step is what a run does next.
+// Step is the next step of a run.
 type Step uint8
 
 const (

@@ -63,7 +63,7 @@ type Member struct {
 	Link                  Link
 	Account, ClaimAccount string
 
-	// Reading is what this run last read through its connection.
+	// Reading is the last read of this run through its connection.
 	Reading Reading
 	// Recorded is the access that the recorded call of this run makes, until that is sent; Unknown when there is no such call.
 	Recorded Access

@@ -45,8 +45,8 @@ func (d *decider) leave(i int) (Outcome, *Decision) {
 	if d.holder < 0 {
 		return d.revoke(i)
 	}
-	heir := d.outcomes[d.holder]
-	taken := heir.State == Bound && heir.Why == AsDeclared && d.proves(d.holder, m)
+	holder := d.outcomes[d.holder]
+	taken := holder.State == Bound && holder.Why == AsDeclared && d.proves(d.holder, m)
 	switch left := max(m.arrivesWithin(Unknown), m.overtook()); {
 	case taken && left > 0:
 		return Outcome{State: Revoking, Why: HandedOverSoon, Other: d.holder, Look: left}, nil
@@ -56,7 +56,7 @@ func (d *decider) leave(i int) (Outcome, *Decision) {
 		// Access that is to end does not wait for a holder that cannot take it over.
 		return d.revoke(i)
 	default:
-		return Outcome{State: Revoking, Why: HandingOver, Other: d.holder, Look: heir.Look}, nil
+		return Outcome{State: Revoking, Why: HandingOver, Other: d.holder, Look: holder.Look}, nil
 	}
 }
 

@@ -66,9 +66,9 @@ func (e *explorer) checkReport(w *world, p, i int, m *relation.Member, out *rela
 			e.fail("a dry run lets %s go", name(i))
 		}
 		if out.Why == relation.HandedOver && !w.procs[p].run.accountsChanged {
-			heir := &w.procs[p].view[e.scratch.facts.bindings[out.Other]]
+			holder := &w.procs[p].view[e.scratch.facts.bindings[out.Other]]
 			conns := &w.procs[p].run.conns
-			if account := conns[heir.conn].account; w.accounts[account].readsOnly && account != conns[b.conn].account {
+			if account := conns[holder.conn].account; w.accounts[account].readsOnly && account != conns[b.conn].account {
 				e.fail("%s hands over to an account that may only read", name(i))
 			}
 		}

@@ -108,7 +108,7 @@ func (m *memory) of(key connection.Relation) *remembered {
 	return m.relations[key]
 }
 
-// tidy forgets a relation that has no members, or no memory worth keeping.
+// tidy forgets a relation without members, and one without anything to remember.
 func (m *memory) tidy(key connection.Relation, members int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

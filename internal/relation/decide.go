@@ -531,9 +531,9 @@ func (d *decider) waitBehind(i int) (Outcome, *Decision) {
 	return d.look(i)
 }
 
-// finish completes the outcome of a member. A dry run lets no member go. A member whose access is to end keeps all calls on its record:
-// once they have settled, it removes the access again. Other members keep theirs until a confirmation. It ends the calls that have
-// settled, and the accepted call that it shows.
+// finish completes the outcome of a member. A dry run lets no member go. A member whose access is to end keeps all calls on its record,
+// since the access is removed once more after a call that has settled. From the record of other members, a confirmation takes the calls
+// that have settled, and the accepted call that it shows.
 func (d *decider) finish(i int, outcome Outcome) Outcome {
 	m := &d.Members[i]
 	if d.DryRun && outcome.State == Gone && (m.Finalizer || m.Claimed && !m.Leaving) {

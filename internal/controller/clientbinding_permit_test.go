@@ -197,7 +197,9 @@ func TestNoLongerAllowed(t *testing.T) {
 			r.edit(namespace, func() { delete(namespace.Labels, "division") })
 		}, (*otherBinding).closed},
 		"other clients": {
-			func(r *otherBinding) { r.share(&v1alpha1.Allowed{Namespaces: allNamespaces(), CUIDs: []string{"other"}}) },
+			func(r *otherBinding) {
+				r.share(&v1alpha1.Allowed{Namespaces: allNamespaces(), CUIDs: []string{"other"}})
+			},
 			func(r *otherBinding) string { return r.deniesClient() },
 		},
 		"no owners": {

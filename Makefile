@@ -302,16 +302,24 @@ install: need-go need-kubectl ## Install the CRDs
 	$(KUSTOMIZE) build config/crd | kubectl apply --server-side -f -
 
 .PHONY: uninstall
-uninstall: need-go no-bindings ## Remove the CRDs; refuses while there are ClientBindings
-	$(KUSTOMIZE) build config/crd | kubectl delete --ignore-not-found -f -
+uninstall: need-go no-objects ## Remove the CRDs; refuses while there are ClientBindings or APIConnections
+	@$(KUSTOMIZE) build config/crd | $(DELETE)
 
 .PHONY: deploy
 deploy: need-go dist/deploy/kustomization.yaml need-kubectl ## Install CRDs and operator, with the image IMG
 	$(KUSTOMIZE) build dist/deploy | kubectl apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: need-go no-bindings ## Remove operator and CRDs; refuses while there are ClientBindings
-	$(KUSTOMIZE) build config/default | kubectl delete --ignore-not-found -f -
+undeploy: need-go no-objects ## Remove operator and CRDs; refuses while there are ClientBindings or APIConnections (TIMEOUT=2m)
+	@$(KUSTOMIZE) build config/default | $(DELETE)
+
+TIMEOUT ?= 2m
+
+# Without a timeout kubectl waits for a week.
+DELETE = kubectl delete --ignore-not-found --timeout=$(TIMEOUT) -f - || { \
+	echo "Not all of it is gone, see the error above. Where kubectl timed out, all is being deleted: the status of what is left says what it waits for." >&2; \
+	echo "A namespace goes only in a cluster that runs kube-controller-manager. To wait again, repeat the command (TIMEOUT=10m: for longer)." >&2; \
+	exit 1; }
 
 # The image goes into a layer of its own, so that deploying does not change files under version control.
 .PHONY: dist/deploy/kustomization.yaml
@@ -320,16 +328,20 @@ dist/deploy/kustomization.yaml:
 	@printf '%s\n' 'resources: [../../config/default]' > $@
 	@cd $(@D) && go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod kustomize edit set image $(IMAGE_NAME)=$(IMG)
 
-# Without the operator nobody revokes: objects would hang on their finalizer, the access would stay.
-.PHONY: no-bindings
-no-bindings: need-kubectl
-	@left=$$(kubectl get crd clientbindings.access.delos.financial --ignore-not-found --output name) || exit 1; \
-	if [ "$$left" ]; then left=$$(kubectl get clientbindings --all-namespaces --output name) || exit 1; fi; \
-	if [ "$$left" ]; then \
-		echo "There are ClientBindings. Delete them first, while the operator runs: it revokes their access" >&2; \
-		echo "(or leaves it, with deletionPolicy: Orphan). See: kubectl get clientbindings --all-namespaces" >&2; \
-		exit 1; \
-	fi
+# Without the operator nobody revokes, and nobody takes its finalizers away. An APIConnection goes after the finalizers of its Secrets and RoleBinding.
+.PHONY: no-objects
+no-objects: need-kubectl
+	@for kind in ClientBinding APIConnection; do \
+		resource=$$(echo "$$kind" | tr A-Z a-z)s.access.delos.financial; \
+		left=$$(kubectl get crd "$$resource" --ignore-not-found --output name) || exit 1; \
+		if [ "$$left" ]; then left=$$(kubectl get "$$resource" --all-namespaces --output name) || exit 1; fi; \
+		if [ "$$left" ]; then \
+			echo "There are $${kind}s. While the operator runs, delete all ClientBindings, then all APIConnections, and wait until they are gone:" >&2; \
+			echo "it revokes their access (or leaves it, with deletionPolicy: Orphan), and lets their Secrets and RoleBindings go." >&2; \
+			echo "See: kubectl get $$resource --all-namespaces" >&2; \
+			exit 1; \
+		fi; \
+	done
 
 # need says what is missing and how to get it.
 need = command -v $(1) >/dev/null || { echo "make needs $(1): $(2)" >&2; exit 1; }

@@ -1,6 +1,5 @@
-// Command bench tries the operator under load and under faults, and checks what it promises about sessions, rate
-// limits, outages, and access that ends. Everything is real but the platform, which is simulated: a Kubernetes control plane, HTTP over
-// loopback, and the operator as a process with the rights it ships with.
+// Command bench measures the operator under load, beside a loop that does the same without a controller, and checks what it promises. Everything is
+// real but the platform, which is simulated: a Kubernetes control plane, HTTP over loopback, and the operator as a process with the rights it ships with.
 //
 // It plays the scenarios that its arguments name, or all. Each prints what was measured and what was checked; the
 // program fails when a check does. docs/performance.md and docs/scale.md explain the scenarios.
@@ -32,16 +31,7 @@ type scenario struct {
 }
 
 var scenarios = []scenario{
-	{name: "sessions", about: "many bindings, and access tokens that live for two seconds", play: playSessions},
-	{name: "patience", about: "the API answers one call of many with Retry-After", play: playPatience},
-	{name: "rate", about: "many new bindings through a narrow connection", play: playRate},
-	{name: "lockout", about: "many bindings wait while the password is wrong", play: playLockout},
-	{name: "outage", about: "the API fails for a while", play: playOutage},
-	{name: "rotation", about: "the account is replaced while bindings are checked", play: playRotation},
-	{name: "expiry", about: "access ends at its time, also across a restart", play: playExpiry},
-	{name: "priority", about: "bindings are deleted while a crowd of new ones waits", play: playPriority},
 	{name: "neighbours", about: "others' connections are slow, dead or impatient", play: playNeighbours},
-	{name: "strangers", about: "others fill the cluster with large Secrets", play: playStrangers},
 	{name: "writes", about: "what one write costs the API server", play: playWrites},
 	{name: "scale", about: "many bindings at once, beside a loop that does the same", parts: scaleParts},
 	{name: "memory", about: "what the operator holds of a crowd, beside what others write", play: playMemory, crowd: true},
@@ -52,22 +42,9 @@ var scenarios = []scenario{
 
 // sizes say how much is done.
 type sizes struct {
-	// lives of an access token are how long sessions is played.
-	lives int
-	// checked bindings are read each second, in sessions and rotation.
-	checked int
-	// waiting bindings want to be made at once, in patience, rate, lockout and neighbours.
-	waiting int
-	// bound bindings live through the outage, which lasts for blackout.
-	bound    int
-	blackout time.Duration
-	// temporary bindings get an end, in expiry.
-	temporary int
-	// crowd is how many new bindings wait in priority.
-	crowd int
 	// prompt is how many bindings are made and deleted beside each connection in trouble, in neighbours; waiting use that one.
-	prompt int
-	// strangers are the Secrets of others, in strangers.
+	prompt, waiting int
+	// strangers are the Secrets of others, in memory.
 	strangers int
 	// scale is how many bindings are made at once, in one round after the other, and runs how often all rounds are played.
 	scale [5]population
@@ -83,11 +60,11 @@ type sizes struct {
 
 var (
 	full = sizes{
-		lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000, prompt: 100, strangers: 5000, runs: 1,
+		waiting: 500, prompt: 100, strangers: 5000, runs: 1,
 		scale: [5]population{{500, 1}, {2000, 1}, {10000, 1}, {2000, 10}, {2000, 100}}, population: population{10000, 5}, interval: 45 * time.Second, written: 300, rests: 5 * time.Second,
 	}
 	short = sizes{
-		lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000, prompt: 40, strangers: 500, runs: 1,
+		waiting: 200, prompt: 40, strangers: 500, runs: 1,
 		scale: [5]population{{200, 1}, {200, 10}}, population: population{500, 5}, interval: 20 * time.Second, written: 50, rests: 5 * time.Second,
 	}
 )
@@ -118,8 +95,6 @@ type options struct {
 func parse(arguments []string) (plan []scenario, o options, err error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	brief := flags.Bool("short", false, "smaller and shorter, with the same checks")
-	lives := flags.Int("lives", 0, "sessions: how many lives of an access token to play (50, or 6 with --short)")
-	bound := flags.Int("bindings", 0, "outage: how many bindings live through it (1000, or 200 with --short)")
 	runs := flags.Int("runs", 1, "scale: how often each round is played; the results are medians")
 	flags.StringVar(&o.json, "json", "", "keep the results in this `file`; what it has of other scenarios stays")
 	flags.BoolVar(&o.document, "document", false, "write "+document+" anew from the file of --json, at the end")
@@ -133,8 +108,8 @@ func parse(arguments []string) (plan []scenario, o options, err error) {
 	if err := flags.Parse(arguments); err != nil {
 		return nil, options{}, err
 	}
-	if *lives < 0 || *bound < 0 || *runs < 1 {
-		return nil, options{}, errors.New("--lives, --bindings and --runs must be positive")
+	if *runs < 1 {
+		return nil, options{}, errors.New("--runs must be positive")
 	}
 	if o.document && o.json == "" {
 		return nil, options{}, errors.New("--document needs --json")
@@ -142,12 +117,6 @@ func parse(arguments []string) (plan []scenario, o options, err error) {
 	o.sizes = full
 	if *brief {
 		o.sizes = short
-	}
-	if *lives > 0 {
-		o.lives = *lives
-	}
-	if *bound > 0 {
-		o.bound = *bound
 	}
 	o.runs = *runs
 	for _, name := range flags.Args() {

@@ -10,12 +10,11 @@ func TestParse(t *testing.T) {
 	}{
 		"everything":            {nil, len(scenarios), full},
 		"short":                 {[]string{"--short"}, len(scenarios), short},
-		"two in this order":     {[]string{"rate", "lockout"}, 2, full},
+		"two in this order":     {[]string{"neighbours", "writes"}, 2, full},
 		"no such scenario":      {[]string{"speed"}, 0, full},
 		"no file to write from": {[]string{"--document"}, 0, sizes{}},
 		"no runs":               {[]string{"--runs=0"}, 0, sizes{}},
-		"no number of lives":    {[]string{"--lives=-1"}, 0, sizes{}},
-		"no flag after names":   {[]string{"rate", "--short"}, 0, full},
+		"no flag after names":   {[]string{"scale", "--short"}, 0, full},
 	} {
 		t.Run(name, func(t *testing.T) {
 			plan, o, err := parse(test.arguments)
@@ -24,9 +23,9 @@ func TestParse(t *testing.T) {
 			}
 		})
 	}
-	_, o, err := parse([]string{"--short", "--lives=3", "--bindings=4", "--runs=5", "--json=scale.json", "--document"})
+	_, o, err := parse([]string{"--short", "--runs=5", "--json=scale.json", "--document"})
 	want := options{sizes: short, json: "scale.json", document: true}
-	want.lives, want.bound, want.runs = 3, 4, 5
+	want.runs = 5
 	if err != nil || o != want {
 		t.Errorf("got %+v, %v", o, err)
 	}

@@ -96,8 +96,7 @@ const writeManager = "bench"
 
 // playWrites has the operator make one binding, and writes what it wrote again and again, in several ways.
 func playWrites(t *trial) {
-	t.connect(longInterval, ample)
-	t.awaitConnected()
+	t.connect()
 	statuses := t.operatorsStatuses()
 	sandbox.Must(t, t.Operator.Stop())
 	manifests, err := sandbox.Render(t.Context(), "config/crd")
@@ -144,7 +143,7 @@ func (t *trial) operatorsStatuses() (statuses []map[string]any) {
 	watch, err := kube.Resource(v1alpha1.GroupVersion.WithResource("clientbindings")).Namespace(t.Namespace).Watch(t.Context(), metav1.ListOptions{})
 	sandbox.Must(t, err)
 	defer watch.Stop()
-	t.bind(1)
+	t.bind(1, t.Platform, nil)
 	for event := range watch.ResultChan() {
 		object, is := event.Object.(*unstructured.Unstructured)
 		if !is {
@@ -199,7 +198,7 @@ func (t *trial) cost(kind writeKind, group schema.GroupVersionResource, statuses
 	objects := make([]*unstructured.Unstructured, t.written)
 	change := func(do func(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error)) (serverMilliseconds, etcdMilliseconds float64) {
 		before := t.used()
-		t.with(loopHands, 0, t.written, func(ctx context.Context, i int) (err error) {
+		t.each(0, t.written, func(ctx context.Context, i int) (err error) {
 			if objects[i] == nil {
 				objects[i] = &unstructured.Unstructured{Object: map[string]any{
 					"apiVersion": group.GroupVersion().String(), "kind": "ClientBinding", "metadata": map[string]any{"name": fmt.Sprintf("written-%04d", i)},

@@ -37,10 +37,8 @@ help: ## List the targets
 .PHONY: generate
 generate: manifests ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart, tables of fields
 	$(CONTROLLER_GEN) object paths=./api/...
-	go run ./hack/customizations config/argocd
-	go run ./hack/observability
 	go run -C hack/tools/dashboard . $(CURDIR)/config/grafana/dashboard.json
-	go run ./hack/chart charts/clientbinding-operator
+	go run ./hack/generate
 	@$(foreach kind,ClientBinding APIConnection,$(call fields,$(kind),docs/$(shell echo $(kind) | tr A-Z a-z).md) &&) true
 
 # fields writes the tables of a kind's fields between two lines of its page.
@@ -52,7 +50,7 @@ fields = $(SITE_TOOL) crd-ref-docs --log-level=ERROR --source-path=api --config=
 .PHONY: manifests
 manifests: need-go ## Write the CRDs and roles alone
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
-	go run ./hack/crds config/crd/bases/*.yaml
+	go run ./hack/generate config/crd/bases/*.yaml
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
 		output:rbac:artifacts:config=config/rbac
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \

@@ -185,7 +185,7 @@ measure: need-go ## Write the tables of docs/high-availability.md anew, in ten m
 	go test -tags e2e,measure -count=1 -v -timeout 30m ./test/cluster -run 'TestAvailability|TestMemory' -args -update
 
 .PHONY: bench
-bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: smaller, with the same checks; SCENARIOS="rate …")
+bench: need-go ## Check it under load and beside neighbours in trouble, in minutes (SHORT=1: smaller, with the same checks; SCENARIOS="neighbours …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench
 	@bin/bench $(if $(SHORT),--short) $(SCENARIOS)
 

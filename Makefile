@@ -198,7 +198,7 @@ RUNS ?= 1
 .PHONY: scale
 scale: need-go ## Measure what docs/scale.md says, and write it anew, in a quarter of an hour (RUNS=3: medians; SCENARIOS="restart drift": a part)
 	@go build -buildvcs=false -o bin/bench ./hack/bench
-	@bin/bench --runs=$(RUNS) --json docs/scale.json --document $(or $(SCENARIOS),writes scale memory restart drift fair)
+	@bin/bench --runs=$(RUNS) --document $(or $(SCENARIOS),writes scale memory restart drift fair)
 
 .PHONY: controlplane
 controlplane: need-go ## Find, download or build the control plane of the tests; print its directory

@@ -75,11 +75,8 @@ func (r round) limits() map[string]float64 {
 func scaleParts(size sizes) (parts []scenario) {
 	for range size.runs {
 		for _, c := range size.scale {
-			if c.Bindings > 0 {
-				parts = append(parts, scenario{
-					name: "scale", about: fmt.Sprintf("%d bindings at once, %d of each user", c.Bindings, c.PerUser), play: func(t *trial) { t.playRound(c) },
-				})
-			}
+			about := fmt.Sprintf("%d bindings at once, %d of each user", c.Bindings, c.PerUser)
+			parts = append(parts, scenario{name: "scale", about: about, play: func(t *trial) { t.playRound(c) }})
 		}
 	}
 	return parts

@@ -28,7 +28,7 @@ const (
 func main() {
 	sandbox.Main("diagrams", func(c *sandbox.Command) {
 		if len(os.Args) != 2 {
-			c.Fatal("usage: go run ./hack/diagrams DIRECTORY, in the root of the repository")
+			c.Fatal("usage: go run ./hack/diagrams DIRECTORY")
 		}
 		draw(c, os.Args[1])
 	})
@@ -40,6 +40,9 @@ var block = regexp.MustCompile("(?ms)^```mermaid\n(.*?)\n?^```$")
 func draw(t sandbox.T, directory string) {
 	pages, err := filepath.Glob("docs/*.md")
 	sandbox.Must(t, err)
+	if len(pages) == 0 {
+		t.Fatal("there is no docs: run this in the root of the repository")
+	}
 	temporary, err := os.MkdirTemp("", "clientbinding-diagrams-")
 	sandbox.Must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(temporary) })

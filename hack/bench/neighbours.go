@@ -90,7 +90,8 @@ func (t *trial) comeAndGo(pace, latency time.Duration, ways []way) {
 		t.checkPrompt("a grant "+w.about, w.platform, delossim.OpRelate, begun[i], callsEach*latency)
 		var waits []time.Duration
 		t.await("new bindings Ready "+w.about, settleLimit, func() string {
-			if waits = t.bindings.waits(begun[i]); len(waits) < len(begun[i]) {
+			waits = t.bindings.waits(func(name string, _ *history) (time.Time, bool) { at, is := begun[i][name]; return at, is })
+			if len(waits) < len(begun[i]) {
 				return fmt.Sprintf("%d of %d", len(waits), len(begun[i]))
 			}
 			return ""

@@ -90,56 +90,42 @@ func (o *observer) see(binding *v1alpha1.ClientBinding, writes int) {
 	h.ready = ready.Status
 }
 
-// ready counts the bindings that are Ready now.
-func (o *observer) ready() (count int) {
+// each looks at all bindings.
+func (o *observer) each(look func(name string, h *history)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, h := range o.of {
+	for name, h := range o.of {
+		look(name, h)
+	}
+}
+
+// ready counts the bindings that are Ready now.
+func (o *observer) ready() (count int) {
+	o.each(func(_ string, h *history) {
 		if h.ready == metav1.ConditionTrue {
 			count++
 		}
-	}
+	})
 	return count
-}
-
-// since are the times from a moment until each binding was Ready, the shortest first.
-func (o *observer) since(moment time.Time) []time.Duration {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var times []time.Duration
-	for _, h := range o.of {
-		times = append(times, h.bound.Sub(moment))
-	}
-	slices.Sort(times)
-	return times
 }
 
 // confirmedSince counts the bindings whose status says that they were confirmed since a moment.
 func (o *observer) confirmedSince(moment time.Time) (count int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, h := range o.of {
+	o.each(func(_ string, h *history) {
 		if h.confirmed.After(moment) {
 			count++
 		}
-	}
+	})
 	return count
 }
 
-// waits are the times until the bindings that are Ready were, the shortest first: those that are named, from a moment for each, or all of them from
-// their creation.
-func (o *observer) waits(since map[string]time.Time) (waits []time.Duration) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for name, h := range o.of {
-		from, named := since[name]
-		if since == nil {
-			from = h.created
-		}
-		if (named || since == nil) && !h.bound.IsZero() {
+// waits are the times until the bindings that are Ready were, the shortest first: those that have a beginning, from then on.
+func (o *observer) waits(beginning func(name string, h *history) (time.Time, bool)) (waits []time.Duration) {
+	o.each(func(name string, h *history) {
+		if from, has := beginning(name, h); has && !h.bound.IsZero() {
 			waits = append(waits, h.bound.Sub(from))
 		}
-	}
+	})
 	slices.Sort(waits)
 	return waits
 }
@@ -148,25 +134,16 @@ func (o *observer) waits(since map[string]time.Time) (waits []time.Duration) {
 func (o *observer) leftReady() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return append([]string(nil), o.left...)
+	return slices.Clone(o.left)
 }
 
 // forget begins to count writes, and what left Ready, anew.
 func (o *observer) forget() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.left = nil
-	for _, h := range o.of {
-		h.writes = 0
-	}
+	o.each(func(_ string, h *history) { h.writes, o.left = 0, nil })
 }
 
 // mostWrites is how often the binding that was written most was, since the last call of forget.
 func (o *observer) mostWrites() (most int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, h := range o.of {
-		most = max(most, h.writes)
-	}
+	o.each(func(_ string, h *history) { most = max(most, h.writes) })
 	return most
 }

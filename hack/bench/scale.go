@@ -100,14 +100,14 @@ func (t *trial) playRound(c population) {
 	began := time.Now()
 	t.bind(c.Bindings, t.Platform, nil)
 	t.awaitReady(10 * settleLimit)
-	r.Figures[operatorSeconds] = r.curve("operator", t.bindings.since(began))
+	r.Figures[operatorSeconds] = r.curve("operator", t.bindings.waits(func(string, *history) (time.Time, bool) { return began, true }))
 	after := t.used()
 	each := func(sum float64) float64 { return sum / float64(c.Bindings) }
 	milliseconds := func(sum float64) float64 { return each(1000 * sum) }
 	if c.PerUser == 1 {
 		r.Figures[ofBare], r.Figures[ofSafe] = r.Figures[operatorSeconds]/r.Figures[bareSeconds], r.Figures[operatorSeconds]/r.Figures[safeSeconds]
 	}
-	waits := t.bindings.waits(nil)
+	waits := t.bindings.waits(func(_ string, h *history) (time.Time, bool) { return h.created, true })
 	r.Figures[waitMedian], r.Figures[waitP99] = waits[len(waits)/2].Seconds(), waits[len(waits)*99/100].Seconds()
 	r.Figures[callsOfEach] = each(float64(len(t.work()) - work))
 	r.Figures[connections] = float64(t.Platform.Connections() - opened)

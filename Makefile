@@ -37,10 +37,8 @@ help: ## List the targets
 .PHONY: generate
 generate: manifests ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart, tables of fields
 	$(CONTROLLER_GEN) object paths=./api/...
-	go run ./hack/customizations config/argocd
-	go run ./hack/observability
 	go run -C hack/tools/dashboard . $(CURDIR)/config/grafana/dashboard.json
-	go run ./hack/chart charts/clientbinding-operator
+	go run ./hack/generate
 	@$(foreach kind,ClientBinding APIConnection,$(call fields,$(kind),docs/$(shell echo $(kind) | tr A-Z a-z).md) &&) true
 
 # fields writes the tables of a kind's fields between two lines of its page.
@@ -52,7 +50,7 @@ fields = $(SITE_TOOL) crd-ref-docs --log-level=ERROR --source-path=api --config=
 .PHONY: manifests
 manifests: need-go ## Write the CRDs and roles alone
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
-	go run ./hack/crds config/crd/bases/*.yaml
+	go run ./hack/generate config/crd/bases/*.yaml
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
 		output:rbac:artifacts:config=config/rbac
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
@@ -187,7 +185,7 @@ measure: need-go ## Write the tables of docs/high-availability.md anew, in ten m
 	go test -tags e2e,measure -count=1 -v -timeout 30m ./test/cluster -run 'TestAvailability|TestMemory' -args -update
 
 .PHONY: bench
-bench: need-go ## Check it under load, limits and outages, in minutes (SHORT=1: smaller, with the same checks; SCENARIOS="rate …")
+bench: need-go ## Check it under load and beside neighbours in trouble, in minutes (SHORT=1: smaller, with the same checks; SCENARIOS="neighbours …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench
 	@bin/bench $(if $(SHORT),--short) $(SCENARIOS)
 
@@ -200,7 +198,7 @@ RUNS ?= 1
 .PHONY: scale
 scale: need-go ## Measure what docs/scale.md says, and write it anew, in a quarter of an hour (RUNS=3: medians; SCENARIOS="restart drift": a part)
 	@go build -buildvcs=false -o bin/bench ./hack/bench
-	@bin/bench --runs=$(RUNS) --json docs/scale.json --document $(or $(SCENARIOS),writes scale memory restart drift fair)
+	@bin/bench --runs=$(RUNS) --document $(or $(SCENARIOS),writes scale memory restart drift fair)
 
 .PHONY: controlplane
 controlplane: need-go ## Find, download or build the control plane of the tests; print its directory

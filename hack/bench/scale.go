@@ -2,13 +2,11 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
+	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
@@ -16,8 +14,6 @@ import (
 const (
 	// scaleLatency is how long each call of the platform takes.
 	scaleLatency = 20 * time.Millisecond
-	// loopHands is how many objects a loop, and who creates the operator's, work on at the same time.
-	loopHands = 32
 	// mostOfSafe and mostOfBare are how much longer the operator may take than the two loops.
 	mostOfSafe, mostOfBare = 1.3, 2
 	// mostWrites is how many writes to Kubernetes a fresh binding may cost, beside its creation.
@@ -71,7 +67,7 @@ func (r round) limits() map[string]float64 {
 	return map[string]float64{
 		ofBare: mostOfBare, ofSafe: mostOfSafe, callsOfEach: 2 + 1/float64(r.PerUser), writesOfEach: mostWrites, settledMemory: mostMemory,
 		// One for each run, and two for the session.
-		connections: float64(ample.turns() + 2),
+		connections: float64(connection.MostTurns(int(ample.perSecond)) + 2),
 	}
 }
 
@@ -79,11 +75,8 @@ func (r round) limits() map[string]float64 {
 func scaleParts(size sizes) (parts []scenario) {
 	for range size.runs {
 		for _, c := range size.scale {
-			if c.Bindings > 0 {
-				parts = append(parts, scenario{
-					name: "scale", about: fmt.Sprintf("%d bindings at once, %d of each user", c.Bindings, c.PerUser), play: func(t *trial) { t.playRound(c) },
-				})
-			}
+			about := fmt.Sprintf("%d bindings at once, %d of each user", c.Bindings, c.PerUser)
+			parts = append(parts, scenario{name: "scale", about: about, play: func(t *trial) { t.playRound(c) }})
 		}
 	}
 	return parts
@@ -101,21 +94,20 @@ func (t *trial) playRound(c population) {
 		r.Figures[safeSeconds] = r.curve("crash-safe loop", t.loop(c.Bindings, true))
 	}
 	sandbox.Must(t, t.Operator.Start(t.Context()))
-	t.connect(longInterval, ample)
-	t.awaitConnected()
+	t.connect()
 
 	before, work, opened := t.used(), len(t.work()), t.Platform.Connections()
 	began := time.Now()
-	t.bindAtOnce(c.Bindings)
-	t.await("all Ready", 10*settleLimit, t.unready)
-	r.Figures[operatorSeconds] = r.curve("operator", t.bindings.since(began))
+	t.bind(c.Bindings, t.Platform, nil)
+	t.awaitReady(10 * settleLimit)
+	r.Figures[operatorSeconds] = r.curve("operator", t.bindings.waits(func(string, *history) (time.Time, bool) { return began, true }))
 	after := t.used()
 	each := func(sum float64) float64 { return sum / float64(c.Bindings) }
 	milliseconds := func(sum float64) float64 { return each(1000 * sum) }
 	if c.PerUser == 1 {
 		r.Figures[ofBare], r.Figures[ofSafe] = r.Figures[operatorSeconds]/r.Figures[bareSeconds], r.Figures[operatorSeconds]/r.Figures[safeSeconds]
 	}
-	waits := t.bindings.waits(0, t.created, t.binding)
+	waits := t.bindings.waits(func(_ string, h *history) (time.Time, bool) { return h.created, true })
 	r.Figures[waitMedian], r.Figures[waitP99] = waits[len(waits)/2].Seconds(), waits[len(waits)*99/100].Seconds()
 	r.Figures[callsOfEach] = each(float64(len(t.work()) - work))
 	r.Figures[connections] = float64(t.Platform.Connections() - opened)
@@ -192,31 +184,4 @@ func medians(rounds []round) (of []round) {
 		of = append(of, one)
 	}
 	return of
-}
-
-// bindAtOnce creates bindings as fast as the API server takes them.
-func (t *trial) bindAtOnce(count int) {
-	from := t.created
-	t.created += count
-	for i := from; i < t.created; i++ {
-		t.Platform.AddUser(delossim.User{UUID: t.binding(i).Spec.UserUUID})
-	}
-	t.with(loopHands, from, t.created, func(ctx context.Context, i int) error { return t.Kube.Create(ctx, t.binding(i)) })
-}
-
-// unready says how many bindings are not Ready; "" when all are.
-func (t *trial) unready() string {
-	if now := t.bindings.count(metav1.ConditionTrue, ""); now < t.created {
-		return fmt.Sprintf("%d of %d", now, t.created)
-	}
-	return ""
-}
-
-func (t *trial) awaitConnected() {
-	t.await("connection ready", settleLimit, func() string {
-		if ready := sandbox.Ready(t.connected().Status.Conditions); ready.Status != metav1.ConditionTrue {
-			return sandbox.Describe(ready)
-		}
-		return ""
-	})
 }

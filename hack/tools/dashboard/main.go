@@ -3,7 +3,7 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
+	"log"
 	"os"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
@@ -17,25 +17,19 @@ import (
 
 func main() {
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: dashboard FILE")
-		os.Exit(2)
+		log.Fatal("usage: dashboard FILE")
 	}
-	if err := write(os.Args[1]); err != nil {
-		fmt.Fprintln(os.Stderr, "dashboard:", err)
-		os.Exit(1)
-	}
-}
-
-func write(file string) error {
 	built, err := build()
 	if err != nil {
-		return err
+		log.Fatal(err)
 	}
 	text, err := json.MarshalIndent(built, "", "  ")
 	if err != nil {
-		return err
+		log.Fatal(err)
 	}
-	return os.WriteFile(file, append(text, '\n'), 0o600)
+	if err := os.WriteFile(os.Args[1], append(text, '\n'), 0o600); err != nil {
+		log.Fatal(err)
+	}
 }
 
 var source = common.DataSourceRef{Type: cog.ToPtr("prometheus"), Uid: cog.ToPtr("$datasource")}

@@ -21,6 +21,8 @@ const (
 	// startingRetry is the wait before a binding looks again for the session of a connection that was ready when the operator last
 	// ran.
 	startingRetry = time.Second
+	// protectionLimit is the age from which a binding says that it waits until its connection is protected. As a rule that takes less than a second.
+	protectionLimit = 10 * time.Second
 )
 
 // lettingGo is the outcome of a member that is let go.
@@ -116,11 +118,12 @@ func (r *run) unlinked(m *member, o relation.Outcome) outcome {
 	case relation.ConnectionLeaving:
 		notReady.unread, notReady.message = false, fmt.Sprintf("APIConnection %s is being deleted, and no more access is given through it", m.name)
 	case relation.ConnectionUnprotected:
-		if ready := readyOf(m.cached); ready == nil || ready.Reason != v1alpha1.ReasonNotAllowed {
+		// A new reason after NotAllowed wakes the reconciler that protects connections.
+		if ready := readyOf(m.cached); (ready == nil || ready.Reason != v1alpha1.ReasonNotAllowed) && r.now.Sub(m.cached.CreationTimestamp.Time) < protectionLimit {
 			return outcome{silent: true, wait: startingRetry}
 		}
-		// The new reason wakes the reconciler that protects connections.
-		notReady.unread, notReady.wait, notReady.message = false, startingRetry, fmt.Sprintf("Waits until APIConnection %s has the finalizer that keeps it while it is needed", m.name)
+		notReady.unread, notReady.wait, notReady.message = false, startingRetry, fmt.Sprintf(
+			"Waits until APIConnection %s and its Secret have the finalizer that keeps them while they are needed. A Secret that is being deleted cannot get it", m.name)
 	case relation.NoTurnYet:
 		return r.waitsForTurn(m)
 	case relation.CallFailed, relation.RemovalRefused:

@@ -217,6 +217,12 @@ func TestNothingIsGrantedBeforeTheConnectionIsProtected(t *testing.T) {
 		expectEqual(t, "wait", startingRetry, result.RequeueAfter)
 		expectEqual(t, "claim", (*v1alpha1.Claim)(nil), w.binding().Status.Claim)
 	}
+
+	created := w.binding().CreationTimestamp.Sub(w.clock.Now())
+	w.clock.Advance(created + protectionLimit)
+	w.reconcileNamed("john")
+	expectEqual(t, "message when that lasts", "Waits until APIConnection "+w.namespace+"/default and its Secret have the finalizer that keeps them while they are needed. "+
+		"A Secret that is being deleted cannot get it", w.message())
 }
 
 // TestSecretsAreProtectedAsTheyAreNamed: a connection that turns to another Secret lets the former one go, and one

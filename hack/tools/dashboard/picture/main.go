@@ -147,7 +147,7 @@ func (p panel) graph(area draw.Canvas, of []query, began, ended float64) {
 	drawn.X.Tick.Label = style(8, false, grey(0x55), draw.XCenter, draw.YTop)
 	drawn.Y.Tick.Label = style(8, false, grey(0x55), draw.XRight, draw.YCenter)
 	drawn.X.Tick.Marker, drawn.Y.Tick.Marker = plot.TickerFunc(seconds), plot.TickerFunc(p.ticks)
-	drawn.Legend.TextStyle, drawn.Legend.Top, drawn.Legend.Left = style(8, false, grey(0x24), draw.XLeft, draw.YTop), true, true
+	drawn.Legend.TextStyle, drawn.Legend.Top, drawn.Legend.Left = style(8, false, grey(0x24), draw.XLeft, draw.YBottom), true, true
 	drawn.Legend.ThumbnailWidth, drawn.Legend.XOffs, drawn.Legend.YOffs = 10, 4, -2
 	drawn.Add(plotter.NewGrid())
 	stacked, highest := map[float64]float64{}, 0.

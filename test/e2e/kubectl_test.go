@@ -23,8 +23,8 @@ import (
 
 const kubectlHead = `# What kubectl shows
 
-A test runs these commands with the real kubectl, against a real API server, the operator and a simulated platform, and writes this page (` + "`TestKubectl`" + ` in
-[test/e2e](../test/e2e/kubectl_test.go)). Ages and addresses are replaced. ` + "`cb` and `apiconn`" + ` are short for clientbindings and apiconnections.
+A test runs these commands with the real kubectl, a real API server, the operator and a simulated platform, and writes this page (` + "`TestKubectl`" + ` in
+[test/e2e](../test/e2e/kubectl_test.go)). Ages and addresses are replaced. ` + "`cb` and `apiconn`" + ` are the short names of clientbindings and apiconnections.
 `
 
 // looks are what a person types, in this order.
@@ -33,14 +33,14 @@ var looks = []struct {
 	// width is that of the terminal; 160 when 0.
 	width int
 }{
-	{title: "All in a namespace", command: "kubectl get cb,apiconn -n team-k"},
+	{title: "All objects of a namespace", command: "kubectl get cb,apiconn -n team-k"},
 	{title: "The same in a terminal of 80 columns", command: "kubectl get cb -n team-k", width: 80},
-	{title: "What fits into 80 columns", command: `kubectl get cb -n team-k -o custom-columns=NAME:.metadata.name,ACCESS:.status.access,READY:.status.conditions[?(@.type=="Ready")].status,REASON:.status.conditions[?(@.type=="Ready")].reason`, width: 80},
-	{title: "Why something is as it is", command: "kubectl get cb -n team-k -o wide"},
-	{title: "Why something is as it is, for a connection", command: "kubectl get apiconn -n team-k -o wide"},
-	{title: "The message alone", command: `kubectl get cb nobody -n team-k -o jsonpath={.status.conditions[?(@.type=="Ready")].message}`, width: 80},
-	{title: "Who owns a client", command: "kubectl get cb -A --field-selector spec.cuid=PtzcKoFV-7mXq-aLeWUyrtqVD,spec.isOwner=true"},
-	{title: "What a user may do", command: "kubectl get cb -A --field-selector spec.userUUID=7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1"},
+	{title: "Columns that fit into 80", command: `kubectl get cb -n team-k -o custom-columns=NAME:.metadata.name,ACCESS:.status.access,READY:.status.conditions[?(@.type=="Ready")].status,REASON:.status.conditions[?(@.type=="Ready")].reason`, width: 80},
+	{title: "The message of each binding", command: "kubectl get cb -n team-k -o wide"},
+	{title: "The message of a connection", command: "kubectl get apiconn -n team-k -o wide"},
+	{title: "Only the message", command: `kubectl get cb nobody -n team-k -o jsonpath={.status.conditions[?(@.type=="Ready")].message}`, width: 80},
+	{title: "The owners of a client", command: "kubectl get cb -A --field-selector spec.cuid=PtzcKoFV-7mXq-aLeWUyrtqVD,spec.isOwner=true"},
+	{title: "The access of a user", command: "kubectl get cb -A --field-selector spec.userUUID=7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1"},
 	{title: "Wait until access is there", command: "kubectl wait cb/maria -n team-k --for=condition=Ready --timeout=30s", width: 80},
 	{title: "Wait for an object that cannot become Ready by itself", command: "kubectl wait cb/nobody -n team-k --for=condition=Reconciling --timeout=30s", width: 80},
 	{title: "Delete, and wait until the access is gone", command: "kubectl delete cb maria -n team-k --timeout=30s", width: 80},
@@ -83,7 +83,7 @@ func TestKubectl(t *testing.T) {
 		command := regexp.MustCompile(`((?:custom-columns|jsonpath)=)(\S+)`).ReplaceAllString(look.command, "$1'$2'")
 		fmt.Fprintf(&page, "\n## %s\n\n```sh\n%s\n```\n\n```text\n%s\n```\n", look.title, command, wrap(n.steady(said), width))
 	}
-	page.WriteString("\n## Follow what happens\n\n```sh\nkubectl get cb -n team-k -w\n```\n\nEach change of an object is another line, until you interrupt it.\n")
+	page.WriteString("\n## Watch changes\n\n```sh\nkubectl get cb -n team-k -w\n```\n\nkubectl prints a line for each change of an object, until you press Ctrl-C.\n")
 	comparePage(t, "docs/kubectl.md", page.String())
 
 	sandbox.Within(t, 10*time.Second, func() string {

@@ -23,7 +23,7 @@ func TestConnectionsOfOtherNamespacesNeedUse(t *testing.T) {
 	}
 	refused := func(of *v1alpha1.ClientBinding) string {
 		return refusal(of, "connections", fmt.Sprintf(
-			"using a connection of another namespace takes the verb use on apiconnections named %s in namespace %s",
+			"using a connection of another namespace needs the verb use on apiconnections named %s in namespace %s",
 			of.Spec.ConnectionRef.Name, of.Spec.ConnectionRef.Namespace))
 	}
 	shared := &v1alpha1.ConnectionReference{Namespace: platform, Name: "shared"}

@@ -46,8 +46,8 @@ func kept(namespace string) map[string]client.Object {
 
 func noRelease(object client.Object, resource string) string {
 	return refusal(object, "finalizers", fmt.Sprintf(
-		"taking a finalizer of access.delos.financial away takes the verb release on %s/finalizers named %s in namespace %s; "+
-			"if they are missing from what you sent, send them, too, or use kubectl apply",
+		"removing a finalizer of access.delos.financial needs the verb release on %s/finalizers named %s in namespace %s; "+
+			"if your request replaces the object, send its finalizers, too, or use kubectl apply",
 		resource, object.GetName(), object.GetNamespace()))
 }
 

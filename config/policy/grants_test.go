@@ -28,9 +28,9 @@ func refusal(object client.Object, policy, message string) string {
 }
 
 const (
-	ownerMessage = "access as owner of client %[1]s takes the verb grant on clientbindings/owner named %[1]s in namespace %[2]s" +
+	ownerMessage = "access as owner of client %[1]s needs the verb grant on clientbindings/owner named %[1]s in namespace %[2]s" +
 		"; the ClusterRole clientbinding-operator-owner-granter has it for all clients"
-	standardMessage = "standard access to client %[1]s takes the verb grant on clientbindings/standard named %[1]s in namespace %[2]s" +
+	standardMessage = "standard access to client %[1]s needs the verb grant on clientbindings/standard named %[1]s in namespace %[2]s" +
 		"; the ClusterRole clientbinding-operator-standard-granter has it for all clients"
 )
 

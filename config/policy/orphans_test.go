@@ -10,7 +10,7 @@ import (
 func noOrphan(b *v1alpha1.ClientBinding, kind string) string {
 	access := map[string]string{"owner": "access as owner of", "standard": "standard access to"}[kind]
 	return refusal(b, "orphans", fmt.Sprintf(
-		"leaving %s client %s behind takes the verb orphan on clientbindings/%s named %[2]s in namespace %[4]s",
+		"leaving %s client %s behind needs the verb orphan on clientbindings/%s named %[2]s in namespace %[4]s",
 		access, b.Spec.CUID, kind, b.Namespace))
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-const forgery = "the annotation access.delos.financial/requested-by is written by the API server and says who last changed the spec: leave it out"
+const forgery = "the API server writes the annotation access.delos.financial/requested-by, which names the last account that changed the spec: leave it out"
 
 // stamped reads who changed the spec of an object last.
 func stamped(t *testing.T, of client.Object) string {

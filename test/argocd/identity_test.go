@@ -121,7 +121,7 @@ func (n *team) connect(t *testing.T) {
 func (n *team) syncIsRefused(t *testing.T, cuid string) {
 	t.Helper()
 	argo.run(t, "app", "sync", n.Namespace, "--async")
-	want := "access as owner of client " + cuid + " takes the verb grant on clientbindings/owner named " + cuid
+	want := "access as owner of client " + cuid + " needs the verb grant on clientbindings/owner named " + cuid
 	sandbox.Within(t, limit, func() string {
 		st := stateOf(t, n.Namespace)
 		if st.Status.OperationState.Phase == "Succeeded" && strings.Contains(st.String(), cuid) {

@@ -50,7 +50,7 @@ func (r right) refusal() string {
 		return "the verb patch is missing"
 	case r.verb == "release":
 		// No API serves what is released; an admission policy asks for the verb.
-		return "takes the verb release on " + r.resource
+		return "needs the verb release on " + r.resource
 	}
 	return fmt.Sprintf("cannot %s resource %q in API group %q", r.verb, r.resource, r.group)
 }

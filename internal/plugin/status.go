@@ -55,7 +55,7 @@ const (
 	operators     = "the administrators of the operator"
 )
 
-// notLookedAt is the reason of an object whose condition Ready is of an earlier generation.
+// notLookedAt is the reason of an object whose condition Ready is absent or of an earlier generation.
 const notLookedAt = "NotLookedAt"
 
 // actors are the people who have to act, for each reason of Ready.

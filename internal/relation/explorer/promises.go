@@ -6,7 +6,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
 
-// maxSteps is how many steps a run may take.
+// maxSteps is the maximum number of steps of a run.
 const maxSteps = 25
 
 func (e *explorer) fail(format string, args ...any) {
@@ -15,7 +15,7 @@ func (e *explorer) fail(format string, args ...any) {
 	}
 }
 
-// checkRecord checks, by what is stored in Kubernetes, a call that is put on record.
+// checkRecord checks a recorded call against the objects stored in Kubernetes.
 func (e *explorer) checkRecord(w *world, p, i int, makes relation.Access) {
 	b := &w.bindings[i]
 	link := linkOf(&w.procs[p].run.conns[b.conn], b)
@@ -47,7 +47,7 @@ func (e *explorer) heldBeside(w *world, p, i int) bool {
 	return false
 }
 
-// checkReport checks what is said of a binding, and that nothing is let go too early.
+// checkReport checks the reported status of a binding, and that nothing is let go too early.
 func (e *explorer) checkReport(w *world, p, i int, m *relation.Member, out *relation.Outcome) {
 	b, pl := &w.bindings[i], &w.platform
 	drifted := w.procs[p].run.drifted
@@ -101,7 +101,7 @@ func (e *explorer) answered(w *world, i int) bool {
 	return false
 }
 
-// check checks what is promised of every state.
+// check checks the promises of every state.
 func (e *explorer) check(w *world) {
 	pl := &w.platform
 	if pl.made && pl.access > relation.None && !e.answered(w, -1) {
@@ -120,7 +120,7 @@ func (e *explorer) check(w *world) {
 
 const maxRounds = 60
 
-// quiet reports whether nothing is under way that ends by itself.
+// quiet reports whether no call is in transit, no read or cache is behind, and no run is under way.
 func (w *world) quiet() bool {
 	if w.platform.transit[0].left > 0 || w.platform.stale != ([4]uint8{}) {
 		return false
@@ -133,7 +133,7 @@ func (w *world) quiet() bool {
 	return true
 }
 
-// settles checks that runs without faults come to rest, where what is declared holds.
+// settles checks that runs without faults come to rest, and that the relation is then as declared.
 func (e *explorer) settles(w world, tell func(string)) {
 	w.budget = [budgets]uint8{}
 	for p := range w.procs {
@@ -192,7 +192,7 @@ func (e *explorer) settles(w world, tell func(string)) {
 	}
 }
 
-// comeDue has everything that rests be looked at again.
+// comeDue makes each resting binding due.
 func (w *world) comeDue() bool {
 	changed := false
 	for i := range w.bindings {
@@ -205,7 +205,7 @@ func (w *world) comeDue() bool {
 	return changed
 }
 
-// stallAll has everything that fails have failed for long.
+// stallAll lets each failing binding have failed for long.
 func (w *world) stallAll() bool {
 	changed := false
 	for i := range w.bindings {
@@ -221,7 +221,7 @@ func (w *world) stallAll() bool {
 	return changed
 }
 
-// runAlone takes one run, in which nothing fails and reads are as old as they may be.
+// runAlone makes one run without failures, in which reads are as old as possible.
 func (e *explorer) runAlone(w *world, tell func(string)) {
 	p := int(w.leader)
 	for i := range e.Bindings {
@@ -275,7 +275,7 @@ func (e *explorer) judge(w *world) {
 	}
 }
 
-// rightful is the binding whose declaration counts: the oldest that may have it.
+// rightful is the binding whose declaration counts: the oldest that may be the holder.
 func (e *explorer) rightful(w *world) int {
 	for i := range e.Bindings {
 		b := &w.bindings[i]
@@ -298,7 +298,7 @@ func (e *explorer) able(w *world, b *binding) bool {
 	return linkOf(conn, b) == relation.LinkReady && !acc.blind && !acc.readsOnly
 }
 
-// explained reports whether there is a documented reason for access that is to end and does not.
+// explained reports whether a documented reason explains why access that is to end still exists.
 func (e *explorer) explained(w *world, b *binding) bool {
 	conn := &w.conns[b.conn]
 	link := linkOf(conn, b)
@@ -319,7 +319,7 @@ func (e *explorer) explained(w *world, b *binding) bool {
 	case b.claimAccount != 0 && b.claimAccount != conn.account+1:
 		return true
 	case !b.claimed && b.leaving && w.platform.access > relation.None:
-		return true // Undeclared, which people have to settle
+		return true // Undeclared: a person has to act
 	default:
 		return false
 	}

@@ -27,10 +27,10 @@ A test runs these commands with the real kubectl, a real API server, the operato
 [test/e2e](../test/e2e/kubectl_test.go)). Ages and addresses are replaced. ` + "`cb` and `apiconn`" + ` are the short names of clientbindings and apiconnections.
 `
 
-// looks are what a person types, in this order.
+// looks are the commands of the page, in this order.
 var looks = []struct {
 	title, command string
-	// width is that of the terminal; 160 when 0.
+	// width of the terminal; 160 when 0.
 	width int
 }{
 	{title: "All objects of a namespace", command: "kubectl get cb,apiconn -n team-k"},
@@ -46,7 +46,7 @@ var looks = []struct {
 	{title: "Delete, and wait until the access is gone", command: "kubectl delete cb maria -n team-k --timeout=30s", width: 80},
 }
 
-// TestKubectl compares what kubectl shows with docs/kubectl.md.
+// TestKubectl compares the output of kubectl with docs/kubectl.md.
 func TestKubectl(t *testing.T) {
 	underDeployedOperator(t)
 	const maria, cuid = "7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1", "PtzcKoFV-7mXq-aLeWUyrtqVD"
@@ -94,7 +94,7 @@ func TestKubectl(t *testing.T) {
 	})
 }
 
-// inUse says whether the connection does not count so many bindings yet.
+// inUse says that the connection does not count so many bindings yet; "" when it does.
 func (n *tenant) inUse(t *testing.T, bindings int32) string {
 	t.Helper()
 	connection := &v1alpha1.APIConnection{}
@@ -105,7 +105,7 @@ func (n *tenant) inUse(t *testing.T, bindings int32) string {
 	return ""
 }
 
-// steady replaces what is another each time: the address and the ages, with the columns where they are.
+// steady replaces the address and the ages, which differ each time, and keeps the columns.
 func (n *tenant) steady(said string) string {
 	said = strings.ReplaceAll(said, strings.TrimPrefix(n.Platform.URL, "http://"), "127.0.0.1:38080")
 	said = regexp.MustCompile(`( )[0-9]{1,2}s( {2,}|\n)`).ReplaceAllStringFunc(said, func(age string) string {
@@ -132,7 +132,7 @@ func wrap(text string, width int) string {
 	return strings.Join(lines, "\n")
 }
 
-// watch runs `kubectl get cb -w` until the test ends, and returns what it has told so far.
+// watch runs `kubectl get cb -w` until the test ends, and returns its output until now.
 func (n *tenant) watch(t *testing.T) func() string {
 	t.Helper()
 	var mu sync.Mutex

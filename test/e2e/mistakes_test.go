@@ -20,7 +20,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// mistake is something that a person does wrong, and where it shows.
+// mistake is a mistake of a person, and the place of its message.
 type mistake struct {
 	// title names it.
 	title string
@@ -28,16 +28,16 @@ type mistake struct {
 	manifest string
 	// namespace is where it is applied; team-a when empty.
 	namespace string
-	// as is the ServiceAccount that does it; the administrator when empty.
+	// as is the ServiceAccount that makes it; the administrator when empty.
 	as string
 	// binding or connection is the object whose condition Ready then has the reason; none when kubectl says it at once.
 	binding, connection string
 	reason              string
-	// before is what was shown in version 0.1, if that was less clear.
+	// before is the message of version 0.1, if it was less clear.
 	before string
 }
 
-// TestMistakes makes each mistake on a real API server, with the real kubectl, and compares what the person sees with docs/mistakes.md.
+// TestMistakes makes each mistake on a real API server, with the real kubectl, and compares the messages with docs/mistakes.md.
 func TestMistakes(t *testing.T) {
 	underDeployedOperator(t)
 	n := &tenant{box.NewTenant(t, "mistakes", delossim.Config{
@@ -85,7 +85,7 @@ func TestMistakes(t *testing.T) {
 	comparePage(t, "docs/mistakes.md", page.String())
 }
 
-// comparePage compares a document with what a test has seen, and writes it if the test is told to.
+// comparePage compares a document with the output of a test, and writes it with -update.
 func comparePage(t *testing.T, page, shown string) {
 	t.Helper()
 	path := filepath.Join(root(t), page)
@@ -103,7 +103,7 @@ func comparePage(t *testing.T, page, shown string) {
 	}
 }
 
-// make makes a mistake and returns what is shown of it.
+// make makes a mistake and returns its message.
 func (n *tenant) make(t *testing.T, m mistake, back *strings.Replacer) string {
 	t.Helper()
 	arguments := []string{"apply", "-n", cmp.Or(m.namespace, n.Namespace), "-f", "-"}

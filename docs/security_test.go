@@ -14,8 +14,8 @@ import (
 
 const security = "docs/security.md"
 
-// TestEveryClaimIsProven holds the threat model to the tests: each row of its tables names one at least, and each one
-// that the page names is in the file before it.
+// TestEveryClaimIsProven compares the threat model with the tests: each row of its tables names at least one test, and each named
+// test is in the file before it.
 func TestEveryClaimIsProven(t *testing.T) {
 	var (
 		cited  = regexp.MustCompile(`\]\(([^)\s]+_test\.go)\)|` + "`(Test[A-Z][A-Za-z0-9]*)`")
@@ -70,7 +70,7 @@ func testsOf(t *testing.T, path string) (names []string) {
 	return names
 }
 
-// TestRolesAndPoliciesOfThePageExist: what the page names of them is in config.
+// TestRolesAndPoliciesOfThePageExist: the roles and policies of the page are in config.
 func TestRolesAndPoliciesOfThePageExist(t *testing.T) {
 	name := regexp.MustCompile(`^clientbinding-operator-[a-z-]+`)
 	known := manifestNames(t)

@@ -150,7 +150,7 @@ func (c *cluster) uninstall(t *testing.T) {
 	}
 }
 
-// identities returns the uid and version of each object, to see whether it was replaced or written; "" for a missing object.
+// identities returns the uid of each object, to see whether it was replaced; "" for a missing object.
 func (c *cluster) identities(t *testing.T, asked map[string]client.Object) map[string]string {
 	t.Helper()
 	found := map[string]string{}

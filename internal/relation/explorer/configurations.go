@@ -13,7 +13,7 @@ var (
 	lower  = binding{phase: there, declares: relation.Standard, conn: 1}
 )
 
-// Configurations are the explored configurations.
+// Configurations are those that are explored.
 func Configurations() []Configuration {
 	all := configurations
 	for i := range all {

@@ -2,7 +2,7 @@ package explorer
 
 import "github.com/delos-financial/clientbinding-operator/internal/relation"
 
-// apply lets a call take effect. Reads may show the former access for some time.
+// apply has a call take effect; what was so before may be read for some time.
 func (pl *platform) apply(makes relation.Access, stale uint8) {
 	if pl.user == userMissing || pl.user == userDeleted && makes > relation.None {
 		return
@@ -25,7 +25,7 @@ func (pl *platform) put(t transit) {
 	pl.sort()
 }
 
-// sort puts the calls that may still arrive first.
+// sort has the calls that may still arrive first.
 func (pl *platform) sort() {
 	for i := range pl.transit {
 		if pl.transit[i].left == 0 {
@@ -38,7 +38,7 @@ func (pl *platform) sort() {
 	}
 }
 
-// pass lets a tick pass. It reports whether this changes anything.
+// pass has a tick pass; it reports whether that changes anything.
 func (w *world) pass() bool {
 	changed := false
 	down := func(n *uint8, to uint8) {
@@ -64,7 +64,7 @@ func (w *world) pass() bool {
 	return changed
 }
 
-// environment makes all steps that are not the operator's.
+// environment has everything happen that is not done by the operator.
 func (e *explorer) environment(w *world, emit emitter) {
 	next := *w
 	if next.pass() {
@@ -106,7 +106,7 @@ func (e *explorer) environment(w *world, emit emitter) {
 		next = *w
 		next.budget[moves]--
 		next.leader = 1 - w.leader
-		// A process that has led ends before it leads again. Its cache shows the writes of the process before it.
+		// A process that has led ends before it leads again, and its cache shows what the one before it wrote.
 		e.die(&next, int(next.leader))
 		emit(&next, action{what: leaderMoves, proc: next.leader})
 	}
@@ -175,7 +175,7 @@ func (e *explorer) people(w *world, i int, emit emitter) {
 		e.store(&next, i, b, -1, 0)
 		emit(&next, action{what: losesStatus, binding: uint8(i)})
 	}
-	// These writes are about time, so no process gets a conflict.
+	// These are about time: no process sees a conflict.
 	onward := func(what verb, to func(b *binding)) {
 		next := *w
 		to(&next.bindings[i])
@@ -212,7 +212,7 @@ func (pl *platform) travels(i int) bool {
 	return false
 }
 
-// outside makes the changes of others on the platform.
+// outside is what others do on the platform.
 func (e *explorer) outside(w *world, emit emitter) {
 	drift := func(next world, did action) {
 		next.platform.stale = [4]uint8{}
@@ -291,7 +291,7 @@ func (e *explorer) outage(w *world, emit emitter) {
 	}
 }
 
-// outageKind is a change of a connection, or of the account with its number.
+// outageKind is what may happen to a connection, or to the account with its number.
 type outageKind uint8
 
 const (

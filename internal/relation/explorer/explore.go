@@ -10,35 +10,35 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
 
-// Configuration limits the world.
+// Configuration bounds the world.
 type Configuration struct {
-	// Name and description.
+	// Name of it, and what it has.
 	Name, About string
 	// Bindings and Processes there are.
 	Bindings, Processes int
-	// Timeout of a call; Settle is the time after it in which the call may take effect and show; Lag is the time in which a read may
-	// show the former access. All in ticks. Lag is not more than Settle.
+	// Timeout of a call, and for how long after that it may arrive and show; Lag is for how long a read may show what was
+	// so before. All in ticks; Lag is not more than Settle.
 	Timeout, Settle, Lag uint8
 
-	// Deletes, Expires and the others allow changes of a binding. Edits are counted.
+	// Deletes, Expires and the others allow what may happen to a binding; edits are counted.
 	Deletes, Expires                                        bool
 	EditsAccess, EditsSuspend, EditsOrphan, EditsConnection bool
-	// Stalls: failures last. Contests: corrections reach their limit.
+	// Stalls: failures last. Contests: corrections come to their limit.
 	Stalls, Contests bool
-	// StaleCaches: a cache may show an earlier state. UnfencedWrites: a process that no longer leads may still write to Kubernetes.
+	// StaleCaches: a cache may show what was so before. UnfencedWrites: a process that does not lead any more may still write to Kubernetes.
 	StaleCaches, UnfencedWrites bool
 	// KeepsRelations: the platform does not overwrite a relation. Witnesses: there is another user that both accounts see.
 	KeepsRelations, Witnesses bool
 	// LeavesOut: the platform leaves an empty list of clients out of its answer.
 	LeavesOut bool
-	// Brake: revocations are limited. DryRun: the operator only says what it would do.
+	// Brake: there is a limit on revocations. DryRun: the operator only says what it would do.
 	Brake, DryRun bool
-	// Outages are the possible changes of connections and accounts.
+	// Outages are what may happen to connections and accounts.
 	Outages []outageKind
 	// Creates are the forms in which bindings may be created.
 	Creates []binding
 
-	// The number of times that these may happen.
+	// How many times these may happen.
 	Edits, Faults, Crashes, Drifts, OutageCount, Moves, UserEvents, Restores uint8
 
 	start func(w *world)
@@ -161,7 +161,7 @@ func (e *explorer) first() world {
 	return w
 }
 
-// successors of a state are the outcomes of one step of a process, or of the environment.
+// successors of a state are all that may come of one step of a process, or of the environment.
 func (e *explorer) successors(w *world, emit emitter) {
 	for p := range e.Processes {
 		switch {
@@ -176,7 +176,7 @@ func (e *explorer) successors(w *world, emit emitter) {
 	e.environment(w, emit)
 }
 
-// normalize removes differences without an effect.
+// normalize forgets what makes no difference.
 func (e *explorer) normalize(w *world) {
 	for p := range w.procs {
 		proc := &w.procs[p]
@@ -200,7 +200,7 @@ func (e *explorer) hash(w *world) hash {
 	return hash{maphash.Bytes(e.seeds[0], bytes), maphash.Bytes(e.seeds[1], bytes)}
 }
 
-// trace returns the path to a state, and one step more if choice is not negative.
+// trace tells the path to a state, and one step beyond if choice is not negative.
 func (e *explorer) trace(id uint32, choice int) []string {
 	var path []int
 	if choice >= 0 {
@@ -289,7 +289,7 @@ var (
 	statusNames = [...]string{"-", "Waiting", "Confirming", "Bound", "Revoking", "Gone"}
 )
 
-// action is a step from one state to the next.
+// action is what leads from one state to the next.
 type action struct {
 	what                verb
 	proc, binding, x, y uint8

@@ -9,13 +9,13 @@ import (
 // tick is the unit of time.
 const tick = time.Second
 
-// facts are the relation.Facts of a run, with the binding of each member.
+// facts are the relation.Facts of a run, and which binding each member is.
 type facts struct {
 	relation.Facts
 	bindings [maxBindings]int
 }
 
-// begin begins a run: it gathers the facts from the cache.
+// begin begins a run: it gathers the facts from what the cache shows.
 func (e *explorer) begin(w *world, p int) {
 	proc := &w.procs[p]
 	proc.run = run{phase: deciding, conns: w.conns}
@@ -55,7 +55,7 @@ func (e *explorer) length() uint8 {
 	return e.Timeout + e.Settle
 }
 
-// catchUp brings the cache up to date.
+// catchUp has the cache show what is stored.
 func (proc *process) catchUp(w *world, i int) {
 	proc.view[i], proc.behind[i] = w.bindings[i], false
 	for k := range proc.memory[i] {
@@ -79,7 +79,7 @@ func confirmedLater(bindings *[maxBindings]binding, b *binding) bool {
 
 var accountNames = [...]string{"", "a", "b"}
 
-// gather returns the current facts of a run. They are valid until the next call.
+// gather returns the facts of a run as they are now. They are good until the next call.
 func (e *explorer) gather(w *world, p int, into *scratch) *facts {
 	proc := &w.procs[p]
 	f := &into.facts
@@ -143,7 +143,7 @@ func linkOf(c *conn, b *binding) relation.Link {
 	}
 }
 
-// keep copies the notes in the facts back into the run.
+// keep writes what was noted in the facts back into the run.
 func keep(f *facts, proc *process) {
 	for at := range f.Members {
 		from, to := &f.Members[at], &proc.run.members[f.bindings[at]]
@@ -194,7 +194,7 @@ func (r reading) facts() relation.Reading {
 
 func ticks(left time.Duration) uint8 { return uint8(max(0, (left+tick-1)/tick)) }
 
-// recordsOf are the stored calls on record.
+// recordsOf is what is stored of the calls on record.
 func recordsOf(calls []relation.Call) (records [4]uint8) {
 	left, accepted, _ := callsOf(calls)
 	for k := range left {
@@ -231,7 +231,7 @@ func (e *explorer) step(w *world, p int, emit emitter) {
 			keep(g, &after.procs[p])
 			after.procs[p].run.drifted = false
 			if how == readsUser {
-				// Later reads show at least the state of an earlier read.
+				// What a read has shown, later ones show, too.
 				after.platform.stale = [4]uint8{}
 			}
 			emit(&after, action{what: how, proc: uint8(p), binding: uint8(i), x: uint8(r.access), y: uint8(r.state)})
@@ -266,7 +266,7 @@ func (e *explorer) step(w *world, p int, emit emitter) {
 	}
 }
 
-// reads calls back with each possible result of a read through the connection of a binding.
+// reads calls back with all that a read through the connection of a binding may show.
 func (e *explorer) reads(w *world, p, i int, show func(reading, verb)) {
 	conn := &w.procs[p].run.conns[w.procs[p].view[i].conn]
 	if conn.link == relation.LinkNotReady || conn.link == relation.LinkStarting || conn.link == relation.LinkMissing {
@@ -299,7 +299,7 @@ func (e *explorer) reads(w *world, p, i int, show func(reading, verb)) {
 // leads reports whether a process may write: the check and the write are one step.
 func (e *explorer) leads(w *world, p int) bool { return int(w.leader) == p }
 
-// die ends a process with its memory. Another process takes its place.
+// die has a process end, and forget all; another one takes its place.
 func (e *explorer) die(w *world, p int) {
 	w.procs[p] = process{}
 	if e.StaleCaches {
@@ -464,7 +464,7 @@ func (e *explorer) send(w *world, p int, d relation.Decision, emit emitter) {
 	}
 }
 
-// report writes the next changed status, in the order of the decision: Bound members, members that stay, then members that are let go.
+// report writes the next status that changed, in the order of the decision: the bound ones, those that stay, then those that are let go.
 func (e *explorer) report(w *world, p int, f *facts, outcomes []relation.Outcome, emit emitter) {
 	proc := &w.procs[p]
 	proc.run.phase = reporting

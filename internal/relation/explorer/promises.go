@@ -6,7 +6,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
 
-// maxSteps is the maximum number of steps of a run.
+// maxSteps is how many steps a run may take.
 const maxSteps = 25
 
 func (e *explorer) fail(format string, args ...any) {
@@ -15,7 +15,7 @@ func (e *explorer) fail(format string, args ...any) {
 	}
 }
 
-// checkRecord checks a recorded call against the objects stored in Kubernetes.
+// checkRecord checks, by what is stored in Kubernetes, a call that is put on record.
 func (e *explorer) checkRecord(w *world, p, i int, makes relation.Access) {
 	b := &w.bindings[i]
 	link := linkOf(&w.procs[p].run.conns[b.conn], b)
@@ -47,7 +47,7 @@ func (e *explorer) heldBeside(w *world, p, i int) bool {
 	return false
 }
 
-// checkReport checks the reported status of a binding, and that nothing is let go too early.
+// checkReport checks what is said of a binding, and that nothing is let go too early.
 func (e *explorer) checkReport(w *world, p, i int, m *relation.Member, out *relation.Outcome) {
 	b, pl := &w.bindings[i], &w.platform
 	drifted := w.procs[p].run.drifted
@@ -101,7 +101,7 @@ func (e *explorer) answered(w *world, i int) bool {
 	return false
 }
 
-// check checks the promises of every state.
+// check checks what is promised of every state.
 func (e *explorer) check(w *world) {
 	pl := &w.platform
 	if pl.made && pl.access > relation.None && !e.answered(w, -1) {
@@ -120,7 +120,7 @@ func (e *explorer) check(w *world) {
 
 const maxRounds = 60
 
-// quiet reports whether no call is in transit, no read or cache is behind, and no run is under way.
+// quiet reports whether nothing is under way that ends by itself.
 func (w *world) quiet() bool {
 	if w.platform.transit[0].left > 0 || w.platform.stale != ([4]uint8{}) {
 		return false
@@ -133,7 +133,7 @@ func (w *world) quiet() bool {
 	return true
 }
 
-// settles checks that runs without faults come to rest, and that the relation is then as declared.
+// settles checks that runs without faults come to rest, where what is declared holds.
 func (e *explorer) settles(w world, tell func(string)) {
 	w.budget = [budgets]uint8{}
 	for p := range w.procs {
@@ -192,7 +192,7 @@ func (e *explorer) settles(w world, tell func(string)) {
 	}
 }
 
-// comeDue makes each resting binding due.
+// comeDue has everything that rests be looked at again.
 func (w *world) comeDue() bool {
 	changed := false
 	for i := range w.bindings {
@@ -205,7 +205,7 @@ func (w *world) comeDue() bool {
 	return changed
 }
 
-// stallAll lets each failing binding have failed for long.
+// stallAll has everything that fails have failed for long.
 func (w *world) stallAll() bool {
 	changed := false
 	for i := range w.bindings {
@@ -221,7 +221,7 @@ func (w *world) stallAll() bool {
 	return changed
 }
 
-// runAlone makes one run without failures, in which reads are as old as possible.
+// runAlone takes one run, in which nothing fails and reads are as old as they may be.
 func (e *explorer) runAlone(w *world, tell func(string)) {
 	p := int(w.leader)
 	for i := range e.Bindings {
@@ -275,7 +275,7 @@ func (e *explorer) judge(w *world) {
 	}
 }
 
-// rightful is the binding whose declaration counts: the oldest that may be the holder.
+// rightful is the binding whose declaration counts: the oldest that may have it.
 func (e *explorer) rightful(w *world) int {
 	for i := range e.Bindings {
 		b := &w.bindings[i]
@@ -298,7 +298,7 @@ func (e *explorer) able(w *world, b *binding) bool {
 	return linkOf(conn, b) == relation.LinkReady && !acc.blind && !acc.readsOnly
 }
 
-// explained reports whether a documented reason explains why access that is to end still exists.
+// explained reports whether there is a documented reason for access that is to end and does not.
 func (e *explorer) explained(w *world, b *binding) bool {
 	conn := &w.conns[b.conn]
 	link := linkOf(conn, b)
@@ -319,7 +319,7 @@ func (e *explorer) explained(w *world, b *binding) bool {
 	case b.claimAccount != 0 && b.claimAccount != conn.account+1:
 		return true
 	case !b.claimed && b.leaving && w.platform.access > relation.None:
-		return true // Undeclared: a person has to act
+		return true // Undeclared, which people have to settle
 	default:
 		return false
 	}

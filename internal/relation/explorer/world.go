@@ -20,15 +20,15 @@ type world struct {
 	bindings [maxBindings]binding
 	procs    [maxProcesses]process
 	leader   uint8
-	// left is the remaining number of each limited change.
+	// left of what the configuration allows to happen.
 	budget [budgets]uint8
 }
 
 type platform struct {
 	user user
-	// access of the user, or of a deleted user after a restore.
+	// access is what the user has, or what a deleted user would have again when restored.
 	access relation.Access
-	// stale is the time in which a read may still show each former access.
+	// stale tells for how long a read may still show each access as it was before the last change.
 	stale [4]uint8
 	// made: the operator gave the access, or confirmed it.
 	made bool
@@ -52,7 +52,7 @@ type transit struct {
 }
 
 type conn struct {
-	// link is the problem of the connection for all bindings.
+	// link is what is wrong with the connection for all.
 	link       relation.Link
 	account    uint8
 	deniesAll  bool
@@ -91,7 +91,7 @@ type binding struct {
 	calls [4]uint8
 }
 
-// status is the state in the binding's status, for the current generation.
+// status is the state that the binding's status says of the present generation.
 type status uint8
 
 const (
@@ -105,11 +105,11 @@ const (
 
 // process is one process of the operator.
 type process struct {
-	// view is the content of its cache, and behind says whether the stored objects are newer.
+	// view is what its cache shows, and behind tells whether that is older than what is stored.
 	view   [maxBindings]binding
 	behind [maxBindings]bool
-	// memory is the time in which each call on record may still take effect, plus one; 0 while the process has not seen the record.
-	// foreign says which of them another process has written since.
+	// memory tells for how long each call on record may still take effect, plus one; 0 while the process has not seen the record.
+	// foreign tells which of them another process has written since.
 	memory  [maxBindings][4]uint8
 	foreign [maxBindings]uint8
 	// overtakesNone tells of the accepted call on record that no other one was accepted shortly before.
@@ -119,7 +119,7 @@ type process struct {
 	run  run
 }
 
-// run is the state of a run of a process.
+// run is what a run of a process has come to.
 type run struct {
 	phase runPhase
 	steps uint8
@@ -168,7 +168,7 @@ type reading struct {
 	witness  relation.Witness
 }
 
-// The changes that a configuration limits.
+// What a configuration allows a number of times.
 const (
 	edits = iota
 	faults

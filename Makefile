@@ -37,10 +37,8 @@ help: ## List the targets
 .PHONY: generate
 generate: manifests ## Write the generated files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart, tables of fields
 	$(CONTROLLER_GEN) object paths=./api/...
-	go run ./hack/customizations config/argocd
-	go run ./hack/observability
 	go run -C hack/tools/dashboard . $(CURDIR)/config/grafana/dashboard.json
-	go run ./hack/chart charts/clientbinding-operator
+	go run ./hack/generate
 	@$(foreach kind,ClientBinding APIConnection,$(call fields,$(kind),docs/$(shell echo $(kind) | tr A-Z a-z).md) &&) true
 
 # fields writes the tables of a kind's fields between two lines of its page.
@@ -52,7 +50,7 @@ fields = $(SITE_TOOL) crd-ref-docs --log-level=ERROR --source-path=api --config=
 .PHONY: manifests
 manifests: need-go ## Write only the CRDs and roles
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
-	go run ./hack/crds config/crd/bases/*.yaml
+	go run ./hack/generate config/crd/bases/*.yaml
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
 		output:rbac:artifacts:config=config/rbac
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
@@ -187,7 +185,7 @@ measure: need-go ## Measure and write the tables of docs/high-availability.md, i
 	go test -tags e2e,measure -count=1 -v -timeout 30m ./test/cluster -run 'TestAvailability|TestMemory' -args -update
 
 .PHONY: bench
-bench: need-go ## Test the operator under load, limits and outages, in minutes (SHORT=1: smaller, with the same checks; SCENARIOS="rate …")
+bench: need-go ## Test the operator under load and beside neighbours in trouble, in minutes (SHORT=1: smaller, with the same checks; SCENARIOS="neighbours …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench
 	@bin/bench $(if $(SHORT),--short) $(SCENARIOS)
 
@@ -200,7 +198,7 @@ RUNS ?= 1
 .PHONY: scale
 scale: need-go ## Measure and write docs/scale.md, in a quarter of an hour (RUNS=3: medians; SCENARIOS="restart drift": a part)
 	@go build -buildvcs=false -o bin/bench ./hack/bench
-	@bin/bench --runs=$(RUNS) --json docs/scale.json --document $(or $(SCENARIOS),writes scale memory restart drift fair)
+	@bin/bench --runs=$(RUNS) --document $(or $(SCENARIOS),writes scale memory restart drift fair)
 
 .PHONY: controlplane
 controlplane: need-go ## Find, download or build the control plane of the tests; print its directory
@@ -302,16 +300,24 @@ install: need-go need-kubectl ## Install the CRDs
 	$(KUSTOMIZE) build config/crd | kubectl apply --server-side -f -
 
 .PHONY: uninstall
-uninstall: need-go no-bindings ## Remove the CRDs; refuses while there are ClientBindings
-	$(KUSTOMIZE) build config/crd | kubectl delete --ignore-not-found -f -
+uninstall: need-go no-objects ## Remove the CRDs; refuses while there are ClientBindings or APIConnections
+	@$(KUSTOMIZE) build config/crd | $(DELETE)
 
 .PHONY: deploy
 deploy: need-go dist/deploy/kustomization.yaml need-kubectl ## Install CRDs and operator, with the image IMG
 	$(KUSTOMIZE) build dist/deploy | kubectl apply --server-side -f -
 
 .PHONY: undeploy
-undeploy: need-go no-bindings ## Remove operator and CRDs; refuses while there are ClientBindings
-	$(KUSTOMIZE) build config/default | kubectl delete --ignore-not-found -f -
+undeploy: need-go no-objects ## Remove operator and CRDs; refuses while there are ClientBindings or APIConnections (TIMEOUT=2m)
+	@$(KUSTOMIZE) build config/default | $(DELETE)
+
+TIMEOUT ?= 2m
+
+# Without a timeout kubectl waits for a week.
+DELETE = kubectl delete --ignore-not-found --timeout=$(TIMEOUT) -f - || { \
+	echo "Not all of it is gone, see the error above. Where kubectl timed out, all is being deleted: the status of what is left says what it waits for." >&2; \
+	echo "A namespace goes only in a cluster that runs kube-controller-manager. To wait again, repeat the command (TIMEOUT=10m: for longer)." >&2; \
+	exit 1; }
 
 # The image goes into a layer of its own, so that deploying does not change files under version control.
 .PHONY: dist/deploy/kustomization.yaml
@@ -320,16 +326,20 @@ dist/deploy/kustomization.yaml:
 	@printf '%s\n' 'resources: [../../config/default]' > $@
 	@cd $(@D) && go tool -modfile=$(CURDIR)/hack/tools/generate/go.mod kustomize edit set image $(IMAGE_NAME)=$(IMG)
 
-# Without the operator nobody revokes: objects would hang on their finalizer, the access would stay.
-.PHONY: no-bindings
-no-bindings: need-kubectl
-	@left=$$(kubectl get crd clientbindings.access.delos.financial --ignore-not-found --output name) || exit 1; \
-	if [ "$$left" ]; then left=$$(kubectl get clientbindings --all-namespaces --output name) || exit 1; fi; \
-	if [ "$$left" ]; then \
-		echo "There are ClientBindings. Delete them first, while the operator runs: it revokes their access" >&2; \
-		echo "(or leaves it, with deletionPolicy: Orphan). See: kubectl get clientbindings --all-namespaces" >&2; \
-		exit 1; \
-	fi
+# Without the operator nobody revokes, and nobody takes its finalizers away. An APIConnection goes after the finalizers of its Secrets and RoleBinding.
+.PHONY: no-objects
+no-objects: need-kubectl
+	@for kind in ClientBinding APIConnection; do \
+		resource=$$(echo "$$kind" | tr A-Z a-z)s.access.delos.financial; \
+		left=$$(kubectl get crd "$$resource" --ignore-not-found --output name) || exit 1; \
+		if [ "$$left" ]; then left=$$(kubectl get "$$resource" --all-namespaces --output name) || exit 1; fi; \
+		if [ "$$left" ]; then \
+			echo "There are $${kind}s. While the operator runs, delete all ClientBindings, then all APIConnections, and wait until they are gone:" >&2; \
+			echo "it revokes their access (or leaves it, with deletionPolicy: Orphan), and lets their Secrets and RoleBindings go." >&2; \
+			echo "See: kubectl get $$resource --all-namespaces" >&2; \
+			exit 1; \
+		fi; \
+	done
 
 # need names a missing program, and says how to get it.
 need = command -v $(1) >/dev/null || { echo "make needs $(1): $(2)" >&2; exit 1; }

@@ -54,13 +54,13 @@ import (
 
 const name = "clientbinding-operator"
 
-// firstLook is how long the operator waits at its start for what the API server says of the admission policies.
-const firstLook = 10 * time.Second
+// policyCheckLimit bounds the check of the admission policies at the start, which the start waits for.
+const policyCheckLimit = 10 * time.Second
 
 // connectionWorkers is how many APIConnections are checked at the same time.
 const connectionWorkers = 10
 
-// settings are what the flags say.
+// settings are the values of the flags.
 type settings struct {
 	leaderElect       bool
 	leaderNamespace   string
@@ -75,14 +75,14 @@ type settings struct {
 	defaultConnection string
 	namespaces        string
 	connections       reconcilers.Connections
-	// selector is that of a shard; nil without --connection-selector.
+	// selector selects the APIConnections of a shard; nil without --connection-selector.
 	selector labels.Selector
 	auditLog string
 	version  bool
 	logging  zap.Options
 }
 
-// parseFlags reads the flags. What is to be said about how they are used goes to usage.
+// parseFlags reads the flags. Help, and complaints about flags, go to usage.
 func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	s := settings{logging: zap.Options{TimeEncoder: zapcore.RFC3339TimeEncoder}}
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
@@ -92,14 +92,14 @@ func parseFlags(arguments []string, usage io.Writer) (settings, error) {
 	flags.StringVar(&s.probeAddress, "health-probe-bind-address", ":8081", "Address of /healthz and /readyz; 0 for none.")
 	flags.StringVar(&s.metricsAddress, "metrics-bind-address", "0", "Address of /metrics, such as :8443; 0 for none.")
 	flags.BoolVar(&s.metricsSecure, "metrics-secure", true, "Serve /metrics by https, to clients that the API server authenticates and authorizes.")
-	flags.IntVar(&s.concurrent, "concurrent", 256, "How many relations (one user and one client each) are worked on at the same time. An APIConnection takes up to 20 of them, and up to 68 where its rate is above 100 calls a second, so the default has room for twelve, or three, whose API answers slowly.")
+	flags.IntVar(&s.concurrent, "concurrent", 256, "How many relations (one user and one client each) are worked on at the same time. One APIConnection occupies at most 20 of them, or 68 if its rate is above 100 calls a second. So the default has room for twelve APIConnections whose API answers slowly, or for three with such a rate.")
 	flags.BoolVar(&s.dryRun, "dry-run", false, "Read, decide and report, and change nothing: no access on the platform, no finalizer, no claim. Only statuses and events are written. Use it to adopt access that exists, and to restore a backup.")
 	flags.DurationVar(&s.stallAfter, "stall-after", 10*time.Minute, "How long a failure may last before it is shown as Stalled. The operator goes on trying, slowly.")
 	flags.BoolVar(&s.allowHTTPLoopback, "allow-http-loopback", false, "Let an APIConnection use plain http to this machine (for tests and demonstrations).")
 	flags.StringVar(&s.allowedHosts, "allowed-api-hosts", connection.DocumentedHost, "Comma-separated globs of the hosts, or host:port, to which APIConnections may lead, such as *.example.com; * for any. The default is the staging platform: name the production platform here. Through a proxy, and for addresses of this machine or of its network only, a glob has to name the host or its domain.")
 	flags.StringVar(&s.defaultConnection, "default-connection", "", "The namespace/name of the APIConnection for ClientBindings that name none; when empty, it is the one called default in their own namespace.")
 	flags.StringVar(&s.namespaces, "namespaces", "", "Comma-separated names of the namespaces that the operator serves. It then needs no rights in others; see config/namespaced. All when the flag is not given.")
-	flags.StringVar(&s.auditLog, "audit-log", "-", "File to which the audit lines are appended, for who gave and took which access; - for the operator's log. It can be renamed at any time: there is a new one then.")
+	flags.StringVar(&s.auditLog, "audit-log", "-", "File to which the operator appends the audit lines, which say who gave and took which access; - for the operator's log. You can rename the file at any time: the operator then makes a new one.")
 	selector := ""
 	flags.StringVar(&selector, "connection-selector", "", "Be a shard: serve the APIConnections whose labels this selector matches, such as shard=a, and the ClientBindings at their API hosts. All APIConnections of one host have to be in one shard. Needs --leader-elect. All when the flag is not given.")
 	flags.BoolVar(&s.version, "version", false, "Print version, commit and version of Go, and end.")
@@ -134,7 +134,7 @@ func (s *settings) parseConnections(flags *flag.FlagSet) (err error) {
 	if s.connections.Default, err = reconcilers.ParseConnectionName(s.defaultConnection); err != nil {
 		return fmt.Errorf("--default-connection: %w", err)
 	}
-	// An empty list is a mistake, and not all namespaces.
+	// An empty list is a mistake: it does not stand for all namespaces.
 	if !given(flags, "namespaces") {
 		return nil
 	}
@@ -147,8 +147,8 @@ func (s *settings) parseConnections(flags *flag.FlagSet) (err error) {
 	return nil
 }
 
-// audit is the file of --audit-log; nil for the log.
-func (s settings) audit() (*reconcilers.AuditFile, error) {
+// openAudit opens the file of --audit-log; nil stands for the operator's log.
+func (s settings) openAudit() (*reconcilers.AuditFile, error) {
 	if s.auditLog == "-" {
 		return nil, nil
 	}
@@ -159,7 +159,6 @@ func (s settings) audit() (*reconcilers.AuditFile, error) {
 	return file, nil
 }
 
-// given reports whether a flag is given.
 func given(flags *flag.FlagSet, name string) (is bool) {
 	flags.Visit(func(f *flag.Flag) { is = is || f.Name == name })
 	return is
@@ -169,11 +168,11 @@ func given(flags *flag.FlagSet, name string) (is bool) {
 func (s *settings) parseSelector(text string) (err error) {
 	switch s.selector, err = labels.Parse(text); {
 	case err != nil:
-		return fmt.Errorf("%q is no label selector, as in shard=a: %w", text, err)
+		return fmt.Errorf("%q is not a label selector such as shard=a: %w", text, err)
 	case s.selector.Empty():
 		return errors.New("it selects all APIConnections: leave the flag out")
 	case !s.leaderElect:
-		return errors.New("it needs --leader-elect, by which shards keep each other off")
+		return errors.New("it needs --leader-elect, which keeps two shards from serving the same host")
 	default:
 		return nil
 	}
@@ -190,7 +189,7 @@ func main() {
 	}
 }
 
-// command does what the arguments say.
+// command runs the operator, or the command trial.
 func command(ctx context.Context, arguments []string, out, usage io.Writer) error {
 	if len(arguments) > 0 && arguments[0] == "trial" {
 		return try(ctx, arguments[1:], out, usage)
@@ -207,8 +206,8 @@ func command(ctx context.Context, arguments []string, out, usage io.Writer) erro
 	return run(ctx, s)
 }
 
-// newLogger returns a logger that leaves out no line: that of controller-runtime drops most of many that are alike within
-// a second, and audit lines are alike.
+// newLogger returns a logger that writes every line. The logger of controller-runtime samples: of lines that are alike it drops
+// most within a second, and audit lines are alike.
 func newLogger(options zap.Options) logr.Logger {
 	var complete zapcore.Core
 	options.ZapOpts = append(options.ZapOpts, uberzap.WrapCore(func(core zapcore.Core) zapcore.Core {
@@ -223,7 +222,7 @@ func run(ctx context.Context, s settings) error {
 	build := thisBuild()
 	ctrl.Log.Info("starting", "version", build.Version, "commit", build.Commit, "go", build.Go,
 		"allowedAPIHosts", s.allowedHosts, "dryRun", s.dryRun)
-	audit, err := s.audit()
+	audit, err := s.openAudit()
 	if err != nil {
 		return err
 	}
@@ -238,7 +237,7 @@ func run(ctx context.Context, s settings) error {
 		return err
 	}
 	settings.Cache.DefaultWatchErrorHandler = watches.WatchFailed
-	lease := &leading.Lock{As: s.shards(), Now: time.Now}
+	lease := &leading.Lock{As: s.sharedIdentity(), Now: time.Now}
 	settings.LeaderElectionResourceLockInterface = lease
 	mgr, err := ctrl.NewManager(config, settings)
 	if err != nil {
@@ -273,13 +272,13 @@ func run(ctx context.Context, s settings) error {
 		ctrl.Log.Info("WARNING: --allowed-api-hosts allows hosts of any domain: credentials can be sent to any host that an APIConnection leads to",
 			"open", open)
 	}
-	look, done := context.WithTimeout(ctx, firstLook)
+	look, done := context.WithTimeout(ctx, policyCheckLimit)
 	policies.Check(ctrl.LoggerInto(look, ctrl.Log))
 	done()
 	return startAndEnd(ctx, mgr, watches)
 }
 
-// lock is the one that controller-runtime makes by itself, for which it takes the manager's events; nil without leader election.
+// lock makes the resource lock that controller-runtime would make by itself; nil without leader election. It needs the manager for events.
 func lock(config *rest.Config, mgr ctrl.Manager, settings ctrl.Options) (resourcelock.Interface, error) {
 	return leaderelection.NewResourceLock(rest.CopyConfig(config), mgr, leaderelection.Options{
 		LeaderElection:          settings.LeaderElection,
@@ -289,38 +288,39 @@ func lock(config *rest.Config, mgr ctrl.Manager, settings ctrl.Options) (resourc
 	})
 }
 
-// shards is the name under which all shards hold the lease of the leader election, so that no operator that is none acts beside them. They
-// have to agree on what is in it. It is empty for an operator that is no shard.
-func (s settings) shards() string {
+// sharedIdentity is the identity with which all shards together hold the Lease of the leader election. It keeps an operator without a
+// selector from acting beside them. It contains the flags that have to be the same in all shards. It is empty without --connection-selector.
+func (s settings) sharedIdentity() string {
 	if s.selector == nil {
 		return ""
 	}
 	return fmt.Sprintf("shards; --namespaces=%s; --default-connection=%s", s.namespaces, s.defaultConnection)
 }
 
-// addShard returns the shard that this process is; nil if it is none. The leases of hosts are where that of the leader election is.
+// addShard makes this process a shard; nil without --connection-selector. The Leases of API hosts are in the namespace of the leader
+// election's Lease.
 func addShard(mgr ctrl.Manager, s settings, lease *leading.Lock) (*reconcilers.Shard, error) {
 	if s.selector == nil {
 		return nil, nil
 	}
-	beside, is := lease.Interface.(*resourcelock.LeaseLock)
+	election, is := lease.Interface.(*resourcelock.LeaseLock)
 	if !is {
-		return nil, errors.New("the leader election has no Lease, beside which those of API hosts could be")
+		return nil, errors.New("the leader election has no Lease, and the Leases of API hosts have to be in its namespace")
 	}
 	shard := reconcilers.NewShard(&reconcilers.Shard{
 		Selector: s.selector, Kube: mgr.GetClient(), Live: mgr.GetAPIReader(), Namespaces: s.connections.Namespaces, Now: time.Now,
 	}, func(host string) resourcelock.Interface {
 		return &resourcelock.LeaseLock{
-			LeaseMeta:  metav1.ObjectMeta{Namespace: beside.LeaseMeta.Namespace, Name: fmt.Sprintf("%s-host-%x", name, sha256.Sum256([]byte(host)))},
-			Client:     beside.Client,
-			LockConfig: resourcelock.ResourceLockConfig{Identity: reconcilers.ShardIdentity(s.selector, host, beside.Identity())},
+			LeaseMeta:  metav1.ObjectMeta{Namespace: election.LeaseMeta.Namespace, Name: fmt.Sprintf("%s-host-%x", name, sha256.Sum256([]byte(host)))},
+			Client:     election.Client,
+			LockConfig: resourcelock.ResourceLockConfig{Identity: reconcilers.ShardIdentity(s.selector, host, election.Identity())},
 		}
 	})
 	return shard, mgr.Add(shard)
 }
 
-// endWithin is how long after it was told to end the process does so in any case: later than the manager, which gives
-// running reconciles 30 seconds, and earlier than the Deployment's terminationGracePeriodSeconds.
+// endWithin bounds the time that the process takes to end. It is longer than the 30 seconds that the manager gives running
+// reconciles, and shorter than the Deployment's terminationGracePeriodSeconds.
 const endWithin = 35 * time.Second
 
 // startAndEnd runs the manager until the context ends. The manager alone would not end before its caches have filled
@@ -346,8 +346,8 @@ func startAndEnd(ctx context.Context, mgr ctrl.Manager, watches *watchhealth.Hea
 	}
 }
 
-// watchedKinds are the kinds of which the operator has to see every change. Secrets are not among them: a tenant who
-// keeps one from being read is not to make the operator not ready.
+// watchedKinds are the kinds that the operator has to watch to be ready. Secrets are not among them: a team that withdraws the
+// right to its Secret would make the operator unready for all.
 func watchedKinds(s settings) []client.Object {
 	kinds := []client.Object{&v1alpha1.ClientBinding{}, &v1alpha1.APIConnection{}}
 	if len(s.connections.Namespaces) == 0 {
@@ -378,7 +378,7 @@ func options(s settings) ctrl.Options {
 		watched[namespace] = cache.Config{}
 	}
 	if len(watched) > 0 {
-		// Only with rights in the whole cluster could Namespaces be watched.
+		// A watch of Namespaces would need rights in the whole cluster.
 		read = append(read, &corev1.Namespace{})
 	}
 	transforms := map[client.Object]cache.ByObject{}
@@ -392,7 +392,7 @@ func options(s settings) ctrl.Options {
 		LeaderElection:          s.leaderElect,
 		LeaderElectionID:        name + ".access.delos.financial",
 		LeaderElectionNamespace: s.leaderNamespace,
-		// Where others hold it, too, it is not given back.
+		// Shards hold the Lease together, so a shard that ends does not release it.
 		LeaderElectionReleaseOnCancel: s.selector == nil,
 		RenewDeadline:                 ptr.To(leading.RenewDeadline),
 		Cache:                         cache.Options{DefaultTransform: reconcilers.Strip, ByObject: transforms, DefaultNamespaces: watched},
@@ -400,7 +400,7 @@ func options(s settings) ctrl.Options {
 	}
 }
 
-// parts are made before the others are registered.
+// parts are the parts that exist before register adds the others to the manager.
 type parts struct {
 	policies *reconcilers.Policies
 	lease    *leading.Lock
@@ -408,7 +408,7 @@ type parts struct {
 	tracer   trace.Tracer
 }
 
-// register hands every part what it needs.
+// register makes the reconcilers and metrics, and adds them to the manager.
 func register(ctx context.Context, mgr ctrl.Manager, s settings, made parts) error {
 	measured := metrics.New(metricsregistry.Registry)
 	pool := connection.NewPool(connection.Options{

@@ -32,7 +32,7 @@ func TestParseFlags(t *testing.T) {
 	want := choice{true, true, 3, time.Minute, []string{"*.example", "api.test:8443"}, "platform/delos.eu", []string{"team-a", "platform"},
 		"shard in (a,b)", "shards; --namespaces=team-a,platform; --default-connection=platform/delos.eu"}
 	if diff := cmp.Diff(want, choice{got.leaderElect, got.dryRun, got.concurrent, got.stallAfter, got.hosts(), got.connections.Default.String(), got.connections.Namespaces,
-		got.selector.String(), got.shards()}); diff != "" {
+		got.selector.String(), got.sharedIdentity()}); diff != "" {
 		t.Errorf("settings (-want +got):\n%s", diff)
 	}
 }
@@ -51,20 +51,20 @@ func TestBadFlags(t *testing.T) {
 	for argument, want := range map[string]string{
 		"--concurrent=0":                         "--concurrent is 0: it must be at least 1",
 		"--stall-after=0s":                       "--stall-after is 0s: it must be longer than 0s",
-		"--allowed-api-hosts=a,,b":               `--allowed-api-hosts: "" is no glob of a host, as in *.example.com or api.example.com:8443`,
-		"--allowed-api-hosts=":                   `--allowed-api-hosts: "" is no glob of a host, as in *.example.com or api.example.com:8443`,
-		"--allowed-api-hosts=[a":                 `--allowed-api-hosts: "[a" is no glob of a host, as in *.example.com or api.example.com:8443`,
-		"--default-connection=delos":             `--default-connection: "delos" is no namespace/name of an APIConnection, as in platform/delos`,
-		"--default-connection=platform/":         `--default-connection: "platform/" is no namespace/name of an APIConnection, as in platform/delos`,
-		"--default-connection=/delos":            `--default-connection: "/delos" is no namespace/name of an APIConnection, as in platform/delos`,
-		"--default-connection=a.b/delos":         `--default-connection: "a.b/delos" is no namespace/name of an APIConnection, as in platform/delos`,
-		"--default-connection=platform/team/one": `--default-connection: "platform/team/one" is no namespace/name of an APIConnection, as in platform/delos`,
-		"--namespaces=":                          `--namespaces: "" is no name of a namespace, as in team-a`,
-		"--namespaces=team-a,":                   `--namespaces: "" is no name of a namespace, as in team-a`,
-		"--namespaces=team-a, team-b":            `--namespaces: " team-b" is no name of a namespace, as in team-a`,
-		"--connection-selector=shard=a":          "--connection-selector: it needs --leader-elect, by which shards keep each other off",
+		"--allowed-api-hosts=a,,b":               `--allowed-api-hosts: "" is not a glob of hosts, such as *.example.com or api.example.com:8443`,
+		"--allowed-api-hosts=":                   `--allowed-api-hosts: "" is not a glob of hosts, such as *.example.com or api.example.com:8443`,
+		"--allowed-api-hosts=[a":                 `--allowed-api-hosts: "[a" is not a glob of hosts, such as *.example.com or api.example.com:8443`,
+		"--default-connection=delos":             `--default-connection: "delos" is not the namespace/name of an APIConnection, such as platform/delos`,
+		"--default-connection=platform/":         `--default-connection: "platform/" is not the namespace/name of an APIConnection, such as platform/delos`,
+		"--default-connection=/delos":            `--default-connection: "/delos" is not the namespace/name of an APIConnection, such as platform/delos`,
+		"--default-connection=a.b/delos":         `--default-connection: "a.b/delos" is not the namespace/name of an APIConnection, such as platform/delos`,
+		"--default-connection=platform/team/one": `--default-connection: "platform/team/one" is not the namespace/name of an APIConnection, such as platform/delos`,
+		"--namespaces=":                          `--namespaces: "" is not the name of a namespace, such as team-a`,
+		"--namespaces=team-a,":                   `--namespaces: "" is not the name of a namespace, such as team-a`,
+		"--namespaces=team-a, team-b":            `--namespaces: " team-b" is not the name of a namespace, such as team-a`,
+		"--connection-selector=shard=a":          "--connection-selector: it needs --leader-elect, which keeps two shards from serving the same host",
 		"--connection-selector=":                 "--connection-selector: it selects all APIConnections: leave the flag out",
-		"--connection-selector=,":                `--connection-selector: "," is no label selector, as in shard=a: found ',', expected: !, identifier, or 'end of string'`,
+		"--connection-selector=,":                `--connection-selector: "," is not a label selector such as shard=a: found ',', expected: !, identifier, or 'end of string'`,
 		"reconcile":                              `unknown argument "reconcile": all settings are flags, see --help`,
 		"--stall-after=soon":                     `invalid value "soon" for flag -stall-after: parse error`,
 		"--metrics-address=:443":                 "flag provided but not defined: -metrics-address",
@@ -91,7 +91,7 @@ func TestVersion(t *testing.T) {
 func TestBadTrials(t *testing.T) {
 	for arguments, want := range map[string]string{
 		"":                   "--connection is missing",
-		"--connection=delos": `--connection: "delos" is no namespace/name of an APIConnection, as in platform/delos`,
+		"--connection=delos": `--connection: "delos" is not the namespace/name of an APIConnection, such as platform/delos`,
 		"--connection=platform/delos --user=user_1":     "--user and --cuid belong together",
 		"--connection=platform/delos --cuid=cust_1":     "--user and --cuid belong together",
 		"--connection=platform/delos --userUUID=user_1": "flag provided but not defined: -userUUID",

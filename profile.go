@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// init serves the profile of the heap, in a build for measurements, where the environment asks for it.
+// init serves the heap profile if the environment names an address. Only builds for measurements contain it.
 func init() {
 	address := os.Getenv("HEAP_PROFILE_ADDRESS")
 	if address == "" {
@@ -18,7 +18,7 @@ func init() {
 	}
 	server := &http.Server{Addr: address, ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		runtime.GC()
-		_ = pprof.WriteHeapProfile(w) // the caller sees that it is cut
+		_ = pprof.WriteHeapProfile(w) // a profile that is cut short does not decode
 	})}
-	go func() { _ = server.ListenAndServe() }() // what cannot be reached has failed
+	go func() { _ = server.ListenAndServe() }() // a measurement that does not reach it fails
 }

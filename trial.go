@@ -17,7 +17,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/trial"
 )
 
-// try is the command `clientbinding-operator trial`, which `helm test` runs. It is a client of the API server and no operator.
+// try is the command `clientbinding-operator trial`, which `helm test` runs. It is a client of the API server, and reconciles nothing.
 func try(ctx context.Context, arguments []string, out, usage io.Writer) error {
 	flags := flag.NewFlagSet(name+" trial", flag.ContinueOnError)
 	flags.SetOutput(usage)

@@ -14,15 +14,22 @@ import (
 
 const security = "docs/security.md"
 
-// TestEveryClaimIsProven compares the threat model with the tests: each row of its tables names at least one test, and each named
+// TestEveryClaimIsProven compares the threat model, and the promises about load, with the tests: each row of its tables names at least one test, and each named
 // test is in the file before it.
 func TestEveryClaimIsProven(t *testing.T) {
+	for _, page := range []string{security, "docs/performance.md"} {
+		t.Run(page, func(t *testing.T) { claimsAreProven(t, page) })
+	}
+}
+
+func claimsAreProven(t *testing.T, page string) {
+	t.Helper()
 	var (
 		cited  = regexp.MustCompile(`\]\(([^)\s]+_test\.go)\)|` + "`(Test[A-Z][A-Za-z0-9]*)`")
 		proofs = false
 		rows   = 0
 	)
-	for line := range strings.Lines(prose(t, security)) {
+	for line := range strings.Lines(prose(t, page)) {
 		file, tests := "", 0
 		for _, match := range cited.FindAllStringSubmatch(line, -1) {
 			if match[1] != "" {
@@ -31,9 +38,9 @@ func TestEveryClaimIsProven(t *testing.T) {
 			}
 			tests++
 			if file == "" {
-				t.Errorf("%s names %s without its file before it", security, match[2])
-			} else if path := filepath.Join(filepath.Dir(security), file); !slices.Contains(testsOf(t, path), match[2]) {
-				t.Errorf("%s names the test %s, which is not in %s", security, match[2], path)
+				t.Errorf("%s names %s without its file before it", page, match[2])
+			} else if path := filepath.Join(filepath.Dir(page), file); !slices.Contains(testsOf(t, path), match[2]) {
+				t.Errorf("%s names the test %s, which is not in %s", page, match[2], path)
 			}
 		}
 		cells := strings.Split(line, "|")
@@ -45,12 +52,12 @@ func TestEveryClaimIsProven(t *testing.T) {
 		case proofs && !strings.HasPrefix(line, "| ---"):
 			rows++
 			if tests == 0 {
-				t.Errorf("%s does not prove that they cannot %s", security, strings.TrimSpace(cells[1]))
+				t.Errorf("%s does not prove this claim: %s", page, strings.TrimSpace(cells[1]))
 			}
 		}
 	}
 	if rows == 0 {
-		t.Errorf("%s claims nothing", security)
+		t.Errorf("%s claims nothing", page)
 	}
 }
 

@@ -2,11 +2,14 @@ package docs_test
 
 import (
 	"bytes"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -49,6 +52,53 @@ func TestWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	if looked < 300 {
+		t.Errorf("looked at %d files only", looked)
+	}
+}
+
+// riddles are refused in the comments of the operator: clauses where a noun belongs, filler words, and synonyms of the glossary's terms.
+var riddles = regexp.MustCompile(`(?:^|[.:;] )(?:What|Whom?|Whose|That (?:an?|it|the|there)) ` +
+	`|\b(?:is|are|was|were) (?:what|who|whom|as which|by which|by whom|as whom)\b` +
+	`|\b(?:just|please)\b|\b(?:backend|heal|repair|rival|tenant|throttle)s?\b`)
+
+// TestComments finds riddles in the comments of the packages that the operator's binary is made of.
+func TestComments(t *testing.T) {
+	const module = "github.com/delos-financial/clientbinding-operator"
+	packages := []string{module}
+	looked := 0
+	for i := 0; i < len(packages); i++ {
+		directory := filepath.Join(root, strings.TrimPrefix(packages[i], module))
+		files, err := filepath.Glob(filepath.Join(directory, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			if strings.HasSuffix(name, "_test.go") || strings.HasPrefix(filepath.Base(name), "zz_generated.") {
+				continue
+			}
+			positions := token.NewFileSet()
+			file, err := parser.ParseFile(positions, name, nil, parser.ParseComments)
+			if err != nil {
+				t.Fatal(err)
+			}
+			looked++
+			for _, comment := range file.Comments {
+				if riddle := riddles.FindString(strings.Join(strings.Fields(comment.Text()), " ")); riddle != "" {
+					t.Errorf("%s says %q: see docs/style.md", positions.Position(comment.Pos()), riddle)
+				}
+			}
+			for _, imported := range file.Imports {
+				path, err := strconv.Unquote(imported.Path.Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(path, module+"/") && !slices.Contains(packages, path) {
+					packages = append(packages, path)
+				}
+			}
+		}
+	}
+	if looked < 60 {
 		t.Errorf("looked at %d files only", looked)
 	}
 }

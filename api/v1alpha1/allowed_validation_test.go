@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// What the rules of allowed and revocations say, where they say it more than once.
+// The messages of the rules of allowed and revocations that are used more than once.
 const (
 	wantSelector = "selector goes with from: Selector, and only with it"
 	wantGlob     = "must be a cuid or a glob of cuids: letters, digits, '_' and '-', " +
@@ -13,7 +13,7 @@ const (
 	wantPer = "must be a duration from 1s to 168h, as in 1h"
 )
 
-// everythingAllowed says of allowed and revocations all that can be said.
+// everythingAllowed sets all fields of allowed and revocations.
 const everythingAllowed = `
 revocations: {max: 50, per: 1h0m0s}
 allowed:

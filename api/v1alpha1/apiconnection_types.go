@@ -11,14 +11,14 @@ const DefaultConnectionName = "default"
 // InUseFinalizer keeps an APIConnection and its Secret in Kubernetes while ClientBindings need them to revoke.
 const InUseFinalizer = "access.delos.financial/in-use"
 
-// ApprovedRevocationsAnnotation approves, on an APIConnection, revocations that its brake holds: how many, and
-// behind an '@' a text that makes the approval another one than the last, such as 25@2026-12-31T17:00:00Z.
-// A value is taken once.
+// ApprovedRevocationsAnnotation on an APIConnection approves revocations that the brake holds, such as
+// 25@2026-12-31T17:00:00Z: the number of revocations, an '@', and a text that distinguishes the approval from the
+// last one. Each value is taken once.
 const ApprovedRevocationsAnnotation = "access.delos.financial/approvedRevocations"
 
 // Keys of the Secret that spec.credentials.secretRef names: either SecretKeyToken, or SecretKeyLogin
-// and SecretKeyPassword. SecretKeyTOTPSeed goes with the latter for an account with a second factor: the
-// seed, in base32, that an authenticator app would be given.
+// and SecretKeyPassword. An account with a second factor needs SecretKeyTOTPSeed in addition to the latter: the
+// seed in base32, as an authenticator app takes it.
 const (
 	SecretKeyLogin    = "login"
 	SecretKeyPassword = "password"
@@ -36,7 +36,7 @@ type SecretReference struct {
 	Name string `json:"name,omitempty"`
 }
 
-// Credentials says with which account the operator acts.
+// Credentials names the account with which the operator acts.
 type Credentials struct {
 	// secretRef names a Secret in the same namespace, with the keys login and password (and totpSeed
 	// for an account with a second factor), or with the key token.
@@ -60,7 +60,7 @@ type RateLimit struct {
 	Burst int32 `json:"burst,omitempty"`
 }
 
-// AuthorizationForm says how an access token stands in the header Authorization.
+// AuthorizationForm is the form of an access token in the header Authorization.
 // +kubebuilder:validation:Enum=Bearer;Token
 type AuthorizationForm string
 
@@ -98,9 +98,9 @@ type Dialect struct {
 
 // RevocationLimit is a brake on mass revocation.
 type RevocationLimit struct {
-	// max is the number of deletions, and of expiries that an edit brought forward to less than per ahead, that
-	// may revoke within any span of the length per. Further ones wait until there is room again or a person
-	// approves them. 0 lets only approved ones through.
+	// max is the number of revocations that are let through within any span of the length per. Deletions count, and
+	// expiries that an edit brought forward to a time less than per ahead. Further ones wait until there is room
+	// again or a person approves them. 0 lets only approved ones through.
 	// +required
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100000
@@ -133,7 +133,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="has(self.selector) == (has(self.from) && self.from == 'Selector')",message="selector goes with from: Selector, and only with it",fieldPath=".selector"
 type AllowedNamespaces struct {
 	// from is Same (when absent): the connection's own namespace; All; or Selector: those that selector matches.
-	// The connection's own namespace is not among the latter unless it matches, too.
+	// With Selector the connection's own namespace has to match, too.
 	// +optional
 	From NamespacesFrom `json:"from,omitempty"`
 
@@ -170,8 +170,8 @@ type Allowed struct {
 // APIConnectionSpec says where the Delos API is and with which account it is used.
 type APIConnectionSpec struct {
 	// The rules for url and caBundle give the reason FieldValueForbidden, because its message does
-	// not repeat the value: the one may hold a password, the other a private key.
-	// Those for url are patterns because CEL's url() and ip() go beyond the API server's cost limit.
+	// not repeat the value: a url may hold a password, a caBundle a private key.
+	// The rules for url are patterns because CEL's url() and ip() go beyond the API server's cost limit.
 
 	// url of the Delos API without a path, such as https://stagep.tst-apidmndelss.com. It cannot
 	// be changed: the relations made through a connection are in that API. Plain http is for an
@@ -221,8 +221,8 @@ type APIConnectionSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.size() <= 16 && self.matches('^([0-9]{1,6}(ms|s|m|h))+$') && duration(self) >= duration('1s') && duration(self) <= duration('24h')",message="must be a duration from 1s to 24h, as in 1h or 30m"
 	Interval *metav1.Duration `json:"interval,omitempty"`
 
-	// revocations is a brake on mass revocation: above it, deleted ClientBindings wait, and those whose expiresAt an edit
-	// brought forward at short notice. Other expiries are not counted and do not wait. There is no limit when absent.
+	// revocations is a brake on mass revocation. Above the limit, deleted ClientBindings wait, and so do ClientBindings whose
+	// expiresAt an edit brought forward at short notice. Other expiries are not counted and do not wait. There is no limit when absent.
 	// +optional
 	Revocations *RevocationLimit `json:"revocations,omitempty"`
 
@@ -251,9 +251,9 @@ type RefusedLogin struct {
 	CredentialsVersion string `json:"credentialsVersion,omitempty"`
 }
 
-// RevocationCount is how many revocations were let through at about one time.
+// RevocationCount counts revocations that were let through at about the same time.
 type RevocationCount struct {
-	// since is when the first of them was let through.
+	// since is the time at which the first of them was let through.
 	// +required
 	Since metav1.Time `json:"since,omitzero"`
 
@@ -331,13 +331,13 @@ type APIConnectionStatus struct {
 	// +optional
 	RefusedLogin *RefusedLogin `json:"refusedLogin,omitempty"`
 
-	// bindings is the number of ClientBindings that need the connection: those through which access was given, or may be.
+	// bindings is the number of ClientBindings that need the connection: they gave access through it, or may give it.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	Bindings *int32 `json:"bindings,omitempty"`
 
 	// protectedSecrets are the Secrets on which the operator set its finalizer, or is about to.
-	// Memory of the operator: by it they are found and released when secretRef names another one, also after a restart.
+	// Memory of the operator: with it the operator releases them once secretRef names another Secret, also after a restart.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -365,13 +365,13 @@ type APIConnectionStatus struct {
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=apiconn,categories=access
-// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Bindings",type=integer,JSONPath=`.status.bindings`
+// +kubebuilder:printcolumn:name="Held",type=integer,JSONPath=`.status.revocationsHeld`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="URL",type=string,JSONPath=`.spec.url`,priority=1
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.spec.credentials.secretRef.name`,priority=1
-// +kubebuilder:printcolumn:name="Held",type=integer,JSONPath=`.status.revocationsHeld`,priority=1
 // +kubebuilder:printcolumn:name="Policies",type=string,JSONPath=`.status.conditions[?(@.type=="PoliciesEnforced")].reason`,priority=1
 // +kubebuilder:printcolumn:name="Message",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,priority=1
 type APIConnection struct {

@@ -13,8 +13,8 @@ const (
 	validConnection = address + credentials
 )
 
-// What the rules say, where they say it more than once. Of a url and a caBundle none repeats the
-// value, which may hold a secret.
+// The messages of rules that are used more than once. The messages about url and caBundle do not
+// repeat the value, which may hold a secret.
 const (
 	wantURL = "spec.url: Forbidden: must be a scheme and a host with an optional port, " +
 		"as in https://stagep.tst-apidmndelss.com: leave out path, query, user and password"
@@ -29,7 +29,7 @@ const (
 	wantInterval = "must be a duration from 1s to 24h, as in 1h or 30m"
 )
 
-// certificate is as much of one as the API server looks at.
+// certificate is the part of a certificate that the API server looks at.
 const certificate = `
 caBundle: |
   -----BEGIN CERTIFICATE-----

@@ -160,8 +160,8 @@ type Claim struct {
 	Connection ClaimConnection `json:"connection,omitzero"`
 
 	// account is a hash of the account of the Delos platform that last saw the relation for this claim, or that
-	// made it. The login does not follow from the hash. An answer that there is no such user proves something only
-	// if it was given to this account.
+	// made it. The hash does not reveal the login. An answer that there is no such user proves something only
+	// if this account received it.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -181,9 +181,9 @@ type Claim struct {
 	RevocationPermittedTime *metav1.Time `json:"revocationPermittedTime,omitempty"`
 }
 
-// Call is a call that gives, changes or removes a relation, and that may still take effect. Its lengths are those with which it
-// was sent, so that a later edit of the connection does not shorten them. They are counted from when a process first saw
-// the record, and not from sentTime, since clocks differ.
+// Call is a call that gives, changes or removes a relation, and that may still take effect. It keeps the timeout and
+// settle with which it was sent, so that a later edit of the connection does not shorten them. They count from the moment at
+// which a process first saw the record, and not from sentTime, since clocks differ.
 type Call struct {
 	// access that the call makes.
 	// +required
@@ -219,8 +219,8 @@ type ObservedExpiry struct {
 	// +required
 	ExpiresAt metav1.Time `json:"expiresAt,omitzero"`
 
-	// declaredTime is when the operator first saw that access which was there already is to end at expiresAt or
-	// before. It is absent where the access was given with that end, or with an earlier one.
+	// declaredTime is the time at which the operator first saw that existing access is to end at expiresAt or
+	// earlier. It is absent if the access was given with that end, or with an earlier one.
 	// +optional
 	DeclaredTime *metav1.Time `json:"declaredTime,omitempty"`
 }
@@ -321,14 +321,14 @@ type ClientBindingStatus struct {
 // +kubebuilder:selectablefield:JSONPath=`.spec.userUUID`
 // +kubebuilder:selectablefield:JSONPath=`.spec.cuid`
 // +kubebuilder:selectablefield:JSONPath=`.spec.isOwner`
-// +kubebuilder:printcolumn:name="User",type=string,JSONPath=`.spec.userUUID`
-// +kubebuilder:printcolumn:name="Client",type=string,JSONPath=`.spec.cuid`
-// +kubebuilder:printcolumn:name="Owner",type=boolean,JSONPath=`.spec.isOwner`
-// +kubebuilder:printcolumn:name="Access",type=string,JSONPath=`.status.access`
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
-// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.spec.expiresAt`
+// +kubebuilder:printcolumn:name="Access",type=string,JSONPath=`.status.access`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="User",type=string,JSONPath=`.spec.userUUID`,priority=1
+// +kubebuilder:printcolumn:name="Client",type=string,JSONPath=`.spec.cuid`,priority=1
+// +kubebuilder:printcolumn:name="Owner",type=boolean,JSONPath=`.spec.isOwner`,priority=1
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.spec.expiresAt`,priority=1
 // +kubebuilder:printcolumn:name="Connection",type=string,JSONPath=`.spec.connectionRef.name`,priority=1
 // +kubebuilder:printcolumn:name="Username",type=string,JSONPath=`.status.user.username`,priority=1
 // +kubebuilder:printcolumn:name="Confirmed",type=date,JSONPath=`.status.lastConfirmedTime`,priority=1

@@ -21,7 +21,7 @@ isOwner: true
 
 const through = relation + "connectionRef: {name: staging, namespace: team-a}"
 
-// What the rules say, where they say it more than once.
+// The messages of rules that are used more than once.
 const (
 	wantUserUUID = "must consist of letters, digits, '_' and '-' only, as in 158a190e-c4a9-4e6c-bf9b-4ef74ae345eb: " +
 		"copy the user's uuid from the Delos platform (not the username or e-mail address)"
@@ -35,7 +35,7 @@ const (
 		"create a new ClientBinding through the other connection and delete this one"
 )
 
-// utc is what the API server says to a time in another form.
+// utc is the API server's message about a time in another form.
 const utc = "spec.expiresAt in body should match '^(a time in UTC as in 2026-12-31T17:00:00Z){0}" +
 	"([12][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))" +
 	"|(1[26]00|2[048]00|[12][0-9](0[48]|[2468][048]|[13579][26]))-02-29)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$'"

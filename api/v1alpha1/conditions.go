@@ -5,7 +5,7 @@ package v1alpha1
 const (
 	// ConditionReady is always present. On a ClientBinding, True means that the declared state
 	// was read back from Get user for this generation, not longer ago than three intervals of
-	// its connection; what has expired is not read again. On an APIConnection, True means that
+	// its connection; an expired object is not read again. On an APIConnection, True means that
 	// the credentials can be used.
 	ConditionReady = "Ready"
 	// ConditionReconciling is present, and True, while the operator works on the object or
@@ -14,9 +14,9 @@ const (
 	// ConditionStalled is present, and True, when the operator does not expect to get on without
 	// the help of a person. It may still retry, slowly.
 	ConditionStalled = "Stalled"
-	// ConditionPoliciesEnforced is on APIConnections only, and says nothing of whether they can be used: True when
-	// the operator found the shipped admission policies, by their shipped names, in force; Unknown when it may not
-	// read them.
+	// ConditionPoliciesEnforced is on APIConnections only, and does not tell whether they can be used. It is True when
+	// the operator found the shipped admission policies, by their shipped names, in force, and Unknown when it may
+	// not read them.
 	ConditionPoliciesEnforced = "PoliciesEnforced"
 )
 
@@ -40,8 +40,8 @@ const (
 
 	// ReasonExpired (Ready=True): spec.expiresAt has passed and Get user showed that the access is gone, or that
 	// another ClientBinding declares it; the object stays as a record. Nobody has to act. To renew the access,
-	// create a new ClientBinding. With Ready=False (Stalled) there is access that this object did not give and
-	// nobody declares: remove it in the Delos platform, or declare it.
+	// create a new ClientBinding. With Ready=False (Stalled) there is access that this object did not give and that
+	// no object declares: remove it in the Delos platform, or declare it.
 	ReasonExpired = "Expired"
 
 	// ReasonConfirming (Reconciling, later Stalled): the API accepted the change, but Get user does
@@ -115,8 +115,8 @@ const (
 	ReasonRevoking = "Revoking"
 
 	// ReasonRevocationBlocked (Ready=False, Reconciling, later Stalled): the object is being deleted or
-	// has expired, and its access could not be removed, or it is not proven that it is gone; the message says why. Cure
-	// that, or give the access up to the API's administrators with deletionPolicy: Orphan, and by deleting what has expired.
+	// has expired, and its access could not be removed, or its absence is not proven; the message says why. Cure the
+	// cause. Or leave the access to the administrators of the platform: set deletionPolicy: Orphan, and delete an expired object.
 	ReasonRevocationBlocked = "RevocationBlocked"
 
 	// ReasonRevocationHeld (Ready=False, Reconciling, later Stalled): the object is being deleted, and as many
@@ -144,15 +144,16 @@ const (
 	// does not answer in time. Ask its operators if it lasts.
 	ReasonAPIUnavailable = "APIUnavailable"
 
-	// ReasonUnexpectedAnswer (Reconciling, later Stalled): the API, or something before it, answered
-	// what its contract does not know: a redirect, HTML, a body cut short, another user, more than is
-	// read, an entry about the client that cannot be read. The message says which. Check the APIConnection's
-	// url and what stands between, or have the platform's data corrected.
+	// ReasonUnexpectedAnswer (Reconciling, later Stalled): the API, or a proxy before it, gave an answer that is not in
+	// its contract: a redirect, HTML, a body cut short, another user, a body longer than the operator reads, an entry
+	// about the client that cannot be read. The message says which. Check the APIConnection's url and the proxies
+	// between, or have the platform's data corrected.
 	ReasonUnexpectedAnswer = "UnexpectedAnswer"
 
-	// ReasonInvalidSpec (Stalled): fields cannot be used, in a way that only the operator sees: url, caBundle or
-	// allowed.namespaces.selector of an APIConnection, or fields of either kind that were stored under an older CRD and cannot be read. The message says
-	// what to write instead. On a ClientBinding nothing is granted or corrected meanwhile, and its deletion revokes.
+	// ReasonInvalidSpec (Stalled): the API server accepted fields that the operator cannot use: url, caBundle or
+	// allowed.namespaces.selector of an APIConnection, or fields of either kind that were stored under an older CRD and
+	// cannot be read. The message says what to write instead. On a ClientBinding nothing is granted or corrected
+	// meanwhile, and its deletion revokes.
 	ReasonInvalidSpec = "InvalidSpec"
 )
 
@@ -173,8 +174,8 @@ const (
 	// to an hour. Correct the Secret.
 	ReasonLoginRefused = "LoginRefused"
 
-	// ReasonOtherShard (Stalled): another shard of the operator serves the API host, for the sake of other APIConnections, and its
-	// --connection-selector does not select this one, which is not used. Label it so that it is selected there.
+	// ReasonOtherShard (Stalled): another shard of the operator serves the API host for other APIConnections. Its
+	// --connection-selector does not select this APIConnection, which is not used. Label it so that the other shard selects it.
 	ReasonOtherShard = "OtherShard"
 
 	// ReasonSecretNotFound (Stalled): the Secret does not exist. Create it.

@@ -59,7 +59,7 @@ func (c *APIConnection) UnmarshalJSON(data []byte) (err error) {
 	return err
 }
 
-// decodeReadable decodes all that decodes into the value that a pointer points to, and returns what does not.
+// decodeReadable decodes into the value behind a pointer the fields that decode, and returns the others.
 func decodeReadable(data []byte, into any) (UnreadableFields, error) {
 	if json.Unmarshal(data, into) == nil {
 		return nil, nil
@@ -69,7 +69,7 @@ func decodeReadable(data []byte, into any) (UnreadableFields, error) {
 		return nil, err
 	}
 	value := reflect.ValueOf(into).Elem()
-	value.SetZero() // of what the first attempt left there
+	value.SetZero() // the first attempt may have set fields
 	readable, unreadable := pruneUnreadable(parsed, value.Type(), "")
 	pruned, err := json.Marshal(readable)
 	if err != nil {
@@ -80,7 +80,7 @@ func decodeReadable(data []byte, into any) (UnreadableFields, error) {
 
 var unmarshaler = reflect.TypeFor[encodingjson.Unmarshaler]()
 
-// pruneUnreadable returns what of a JSON value decodes into a type; nil if nothing does.
+// pruneUnreadable returns the parts of a JSON value that decode into a type; nil if there are none.
 func pruneUnreadable(value any, into reflect.Type, path string) (readable any, unreadable UnreadableFields) {
 	for into.Kind() == reflect.Pointer {
 		into = into.Elem()
@@ -164,7 +164,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// longestProblem is how many characters of a problem are kept: the value that it may repeat is of any length.
+// longestProblem is the number of characters at which a problem is cut: it may repeat the value, of any length.
 const longestProblem = 160
 
 func shortened(problem string) string {

@@ -211,7 +211,7 @@ func set(object map[string]any, at path, value any) {
 	}
 }
 
-// decoded is an object as the operator's cache gets it, and what of it could not be read.
+// decoded is an object as the operator's cache gets it, with the fields that could not be read.
 func decoded(t *testing.T, kind string, stored map[string]any) (client.Object, v1alpha1.UnreadableFields) {
 	t.Helper()
 	encoded, err := json.Marshal(stored)

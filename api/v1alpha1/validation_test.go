@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// attempt is something that a person may write, and what the API server says to it.
+// attempt is an object that a person may write, with the API server's answer.
 type attempt struct {
 	reason string
 	was    string   // the spec before, as YAML; empty when the object is new
@@ -24,11 +24,11 @@ type attempt struct {
 	want   []string // the parts of the message, word for word; none when it is accepted
 }
 
-// unchecked is what the API server adds when it refuses an object before it comes to the CEL rules.
+// unchecked is the text that the API server adds when it refuses an object before it comes to the CEL rules.
 const unchecked = "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; " +
 	"correct the existing errors to complete validation"
 
-// message is what the user sees of a refusal.
+// message is the text of a refusal.
 func message(kind string, parts []string) string {
 	switch len(parts) {
 	case 0:
@@ -84,7 +84,7 @@ func tryStatuses(t *testing.T, kind, spec string, attempts []attempt) {
 	}
 }
 
-// requestStatuses is what both kinds say to an acknowledgement of a request to reconcile now.
+// requestStatuses are attempts to acknowledge a request for a run, for both kinds.
 var requestStatuses = []attempt{
 	{
 		reason: "the longest acknowledgement, in characters though the message speaks of bytes",

@@ -1,52 +1,41 @@
-// Command argocd builds the real Argo CD for tests, and prints the directory that holds it: its programs, the scripts
-// that they call, and in manifests what is installed in a cluster. Everything else it has to say goes to stderr.
+// Command argocd builds the real Argo CD for tests, and prints the directory that holds it: its program, which does what the variable
+// ARGOCD_BINARY_NAME names, and, as source, a link to the module with its manifests. Everything else it has to say goes to stderr.
 //
 // It is built once from the Go modules pinned in hack/tools/argocd, which takes minutes, and kept in the user's cache
 // directory. The version is the one in that go.mod; it is written nowhere else.
 package main
 
 import (
-	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/delos-financial/clientbinding-operator/hack/internal/binaries"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-func main() { binaries.Main("argocd", run) }
+const path = "github.com/argoproj/argo-cd/v3"
 
-func run(ctx context.Context) (string, error) {
-	root, err := binaries.RepositoryRoot(ctx, binaries.Execute)
-	if err != nil {
-		return "", err
-	}
-	module := filepath.Join(root, "hack", "tools", "argocd")
-	version, err := binaries.Version(ctx, binaries.Execute, module, modulePath)
-	if err != nil {
-		return "", err
-	}
-	cache, err := binaries.CacheDir("argocd", version, module)
-	if err != nil {
-		return "", err
-	}
-	report := binaries.Reporter{Out: os.Stderr, Name: "argocd"}
-	unlock, err := binaries.Lock(ctx, cache+".lock", report)
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	d := &distribution{
-		dir:    cache,
-		module: module,
-		run:    binaries.Execute,
-		builder: &binaries.Builder{
-			Run:      binaries.Execute,
-			Module:   module,
-			What:     "Argo CD v" + version,
-			Packages: map[string]string{program: modulePath + "/cmd"},
-			Ldflags:  "-X " + modulePath + "/common.version=" + version,
-			Report:   report,
-		},
-	}
-	return cache, d.complete(ctx)
+func main() {
+	sandbox.Main("argocd", func(c *sandbox.Command) {
+		built, version, err := binaries.Of(c.Context(), "argocd", "hack/tools/argocd", path)
+		sandbox.Must(c, err)
+		built.Packages, built.Ldflags = map[string]string{"argocd": path + "/cmd"}, "-X "+path+"/common.version="+version
+		sandbox.Must(c, built.Build(c.Context(), []string{"argocd"}))
+		found, err := built.Go(c.Context(), nil, "-C", built.Module, "mod", "download", "-json", path)
+		sandbox.Must(c, err)
+		var module struct{ Dir string }
+		sandbox.Must(c, json.Unmarshal([]byte(found), &module))
+		link := filepath.Join(built.Dir, "source")
+		if now, err := os.Readlink(link); err != nil || now != module.Dir {
+			if err := os.Remove(link); !errors.Is(err, fs.ErrNotExist) {
+				sandbox.Must(c, err)
+			}
+			sandbox.Must(c, os.Symlink(module.Dir, link))
+		}
+		fmt.Println(built.Dir)
+	})
 }

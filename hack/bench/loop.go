@@ -23,7 +23,7 @@ import (
 
 // loop does for many objects what has to be done for each, without a controller, and returns when each was done.
 func (t *trial) loop(count int, crashSafe bool) []time.Duration {
-	api := &loopAPI{url: t.Platform.URL, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: loopHands}}}
+	api := &loopAPI{url: t.Platform.URL, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: hands}}}
 	sandbox.Must(t, api.login(t.Context()))
 	// Not where bindings are watched: these are not the operator's.
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "loop-"}}
@@ -37,7 +37,7 @@ func (t *trial) loop(count int, crashSafe bool) []time.Duration {
 	}
 	done := make([]time.Duration, count)
 	began := time.Now()
-	t.with(loopHands, 0, count, func(ctx context.Context, i int) error {
+	t.each(0, count, func(ctx context.Context, i int) error {
 		err := t.loopOnce(ctx, api, objects[i], crashSafe)
 		done[i] = time.Since(began)
 		return err

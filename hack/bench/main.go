@@ -1,6 +1,5 @@
-// Command bench tries the operator under load and under faults, and checks what it promises about sessions, rate
-// limits, outages, and access that ends. Everything is real but the platform, which is simulated: a Kubernetes control plane, HTTP over
-// loopback, and the operator as a process with the rights it ships with.
+// Command bench measures the operator under load, beside a loop that does the same without a controller, and checks what it promises. Everything is
+// real but the platform, which is simulated: a Kubernetes control plane, HTTP over loopback, and the operator as a process with the rights it ships with.
 //
 // It plays the scenarios that its arguments name, or all. Each prints what was measured and what was checked; the
 // program fails when a check does. docs/performance.md and docs/scale.md explain the scenarios.
@@ -9,10 +8,8 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -32,16 +29,7 @@ type scenario struct {
 }
 
 var scenarios = []scenario{
-	{name: "sessions", about: "many bindings, and access tokens that live for two seconds", play: playSessions},
-	{name: "patience", about: "the API answers one call of many with Retry-After", play: playPatience},
-	{name: "rate", about: "many new bindings through a narrow connection", play: playRate},
-	{name: "lockout", about: "many bindings wait while the password is wrong", play: playLockout},
-	{name: "outage", about: "the API fails for a while", play: playOutage},
-	{name: "rotation", about: "the account is replaced while bindings are checked", play: playRotation},
-	{name: "expiry", about: "access ends at its time, also across a restart", play: playExpiry},
-	{name: "priority", about: "bindings are deleted while a crowd of new ones waits", play: playPriority},
 	{name: "neighbours", about: "others' connections are slow, dead or impatient", play: playNeighbours},
-	{name: "strangers", about: "others fill the cluster with large Secrets", play: playStrangers},
 	{name: "writes", about: "what one write costs the API server", play: playWrites},
 	{name: "scale", about: "many bindings at once, beside a loop that does the same", parts: scaleParts},
 	{name: "memory", about: "what the operator holds of a crowd, beside what others write", play: playMemory, crowd: true},
@@ -52,25 +40,12 @@ var scenarios = []scenario{
 
 // sizes say how much is done.
 type sizes struct {
-	// lives of an access token are how long sessions is played.
-	lives int
-	// checked bindings are read each second, in sessions and rotation.
-	checked int
-	// waiting bindings want to be made at once, in patience, rate, lockout and neighbours.
-	waiting int
-	// bound bindings live through the outage, which lasts for blackout.
-	bound    int
-	blackout time.Duration
-	// temporary bindings get an end, in expiry.
-	temporary int
-	// crowd is how many new bindings wait in priority.
-	crowd int
 	// prompt is how many bindings are made and deleted beside each connection in trouble, in neighbours; waiting use that one.
-	prompt int
-	// strangers are the Secrets of others, in strangers.
+	prompt, waiting int
+	// strangers are the Secrets of others, in memory.
 	strangers int
 	// scale is how many bindings are made at once, in one round after the other, and runs how often all rounds are played.
-	scale [5]population
+	scale []population
 	runs  int
 	// crowd is that of memory, restart, drift and fair, and interval stands for an hour in drift.
 	population population
@@ -83,102 +58,66 @@ type sizes struct {
 
 var (
 	full = sizes{
-		lives: 50, checked: 200, waiting: 500, bound: 1000, blackout: 20 * time.Second, temporary: 400, crowd: 2000, prompt: 100, strangers: 5000, runs: 1,
-		scale: [5]population{{500, 1}, {2000, 1}, {10000, 1}, {2000, 10}, {2000, 100}}, population: population{10000, 5}, interval: 45 * time.Second, written: 300, rests: 5 * time.Second,
+		waiting: 500, prompt: 100, strangers: 5000, runs: 1,
+		scale: []population{{500, 1}, {2000, 1}, {10000, 1}, {2000, 10}, {2000, 100}}, population: population{10000, 5}, interval: 45 * time.Second, written: 300, rests: 5 * time.Second,
 	}
 	short = sizes{
-		lives: 6, checked: 60, waiting: 200, bound: 200, blackout: 6 * time.Second, temporary: 120, crowd: 1000, prompt: 40, strangers: 500, runs: 1,
-		scale: [5]population{{200, 1}, {200, 10}}, population: population{500, 5}, interval: 20 * time.Second, written: 50, rests: 5 * time.Second,
+		waiting: 200, prompt: 40, strangers: 500, runs: 1,
+		scale: []population{{200, 1}, {200, 10}}, population: population{500, 5}, interval: 20 * time.Second, written: 50, rests: 5 * time.Second,
 	}
 )
 
 func main() {
-	plan, o, err := parse(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		os.Exit(2)
-	}
-	sandbox.Main("bench", func(c *sandbox.Command) { run(c, plan, o) })
-}
-
-// options say how large the scenarios are, and where results are kept.
-type options struct {
-	sizes
-
-	// json is the file of the results; what was not played stays in it as it is.
-	json string
-	// document has docs/scale.md written anew from that file.
-	document bool
-}
-
-// parse reads which scenarios to play, all without one, and how.
-func parse(arguments []string) (plan []scenario, o options, err error) {
-	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	brief := flags.Bool("short", false, "smaller and shorter, with the same checks")
-	lives := flags.Int("lives", 0, "sessions: how many lives of an access token to play (50, or 6 with --short)")
-	bound := flags.Int("bindings", 0, "outage: how many bindings live through it (1000, or 200 with --short)")
-	runs := flags.Int("runs", 1, "scale: how often each round is played; the results are medians")
-	flags.StringVar(&o.json, "json", "", "keep the results in this `file`; what it has of other scenarios stays")
-	flags.BoolVar(&o.document, "document", false, "write "+document+" anew from the file of --json, at the end")
-	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "bench [flags] [scenario…]")
+	brief := flag.Bool("short", false, "smaller and shorter, with the same checks")
+	runs := flag.Int("runs", 1, "scale: how often each round is played; the results are medians")
+	update := flag.Bool("document", false, "keep the results in "+kept+", where those of other scenarios stay, and write "+document+" anew")
+	flag.Usage = func() {
+		fmt.Fprintln(flag.CommandLine.Output(), "bench [flags] [scenario…]")
 		for _, s := range scenarios {
-			fmt.Fprintf(flags.Output(), "  %-10s %s\n", s.name, s.about)
+			fmt.Fprintf(flag.CommandLine.Output(), "  %-10s %s\n", s.name, s.about)
 		}
-		flags.PrintDefaults()
+		flag.PrintDefaults()
 	}
-	if err := flags.Parse(arguments); err != nil {
-		return nil, options{}, err
-	}
-	if *lives < 0 || *bound < 0 || *runs < 1 {
-		return nil, options{}, errors.New("--lives, --bindings and --runs must be positive")
-	}
-	if o.document && o.json == "" {
-		return nil, options{}, errors.New("--document needs --json")
-	}
-	o.sizes = full
+	flag.Parse()
+	size := full
 	if *brief {
-		o.sizes = short
+		size = short
 	}
-	if *lives > 0 {
-		o.lives = *lives
+	size.runs = max(*runs, 1)
+	sandbox.Main("bench", func(c *sandbox.Command) { run(c, chosen(c, flag.Args()), size, *update) })
+}
+
+// chosen are the scenarios that are named, in their order; all without a name.
+func chosen(t sandbox.T, names []string) (plan []scenario) {
+	if len(names) == 0 {
+		return scenarios
 	}
-	if *bound > 0 {
-		o.bound = *bound
-	}
-	o.runs = *runs
-	for _, name := range flags.Args() {
-		i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
-		if i < 0 {
-			return nil, o, fmt.Errorf("there is no scenario %q: see --help", name)
+	for _, s := range scenarios {
+		if slices.Contains(names, s.name) {
+			plan = append(plan, s)
 		}
-		plan = append(plan, scenarios[i])
 	}
-	if plan == nil {
-		plan = scenarios
+	if len(plan) != len(names) {
+		t.Fatal(fmt.Sprintf("not all of these are scenarios, see --help: %s", strings.Join(names, ", ")))
 	}
-	return plan, o, nil
+	return plan
 }
 
 // run plays the scenarios, one after the other.
-func run(c *sandbox.Command, plan []scenario, o options) {
+func run(c *sandbox.Command, plan []scenario, size sizes, update bool) {
 	began := time.Now()
-	where, err := machine()
-	sandbox.Must(c, err)
+	where := machine(c)
 	s := start(c)
-	fmt.Printf("Control plane and operator are ready after %s\n", sandbox.Seconds(time.Since(began)))
-	found, err := readResults(o.json)
-	sandbox.Must(c, err)
-	s.results = found
-	s.results.Machine, s.results.Runs = where, o.runs
-	failed := s.playAll(plan, o.sizes)
-	fmt.Printf("\n%d of %d scenarios as they should be, in %s\n", len(plan)-len(failed), len(plan), sandbox.Seconds(time.Since(began)))
-	sandbox.Must(c, s.results.write(o.json))
-	if o.document {
-		sandbox.Must(c, s.results.writeDocument(c.Context(), o.json))
+	fmt.Printf("Control plane and operator are ready after %s\n", seconds(time.Since(began)))
+	if update {
+		s.results = readResults(c, kept)
+	}
+	s.results.Machine = where
+	failed := s.playAll(plan, size)
+	fmt.Printf("\n%d of %d scenarios as they should be, in %s\n", len(plan)-len(failed), len(plan), seconds(time.Since(began)))
+	if update {
+		s.results.write(c, kept)
+		s.results.writeDocument(c)
 	}
 	if len(failed) > 0 {
 		c.Error("not as it should be: " + strings.Join(failed, ", "))
@@ -199,21 +138,20 @@ func start(t sandbox.T) *stage {
 // playAll plays scenarios, or their parts, and returns the names of those that failed.
 func (s *stage) playAll(plan []scenario, size sizes) (failed []string) {
 	defer s.clear()
-	for _, scenario := range plan {
+	for _, played := range plan {
+		parts := []scenario{played}
+		if played.parts != nil {
+			s.results.Rounds, s.results.Runs, parts = nil, size.runs, played.parts(size)
+		}
 		passed := true
-		if scenario.parts == nil {
-			passed = s.play(scenario, size)
-		} else {
-			s.results.Rounds = nil
-			for _, part := range scenario.parts(size) {
-				passed = s.play(part, size) && passed
-			}
-			s.results.Rounds = medians(s.results.Rounds)
-			delete(s.results.Checks, scenario.name)
+		for _, part := range parts {
+			passed = s.play(part, size) && passed
 		}
 		if !passed {
-			failed = append(failed, scenario.name)
+			failed = append(failed, played.name)
 		}
 	}
+	s.results.Rounds = medians(s.results.Rounds)
+	delete(s.results.Checks, "scale") // its rounds have them
 	return failed
 }

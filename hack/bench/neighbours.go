@@ -16,14 +16,14 @@ const (
 	healthyLatency = 500 * time.Millisecond
 	// pace is the time from one change through the healthy connection to the next: its turns are never all taken.
 	pace = 150 * time.Millisecond
-	// promptly is within how long the platform has to have carried out a change: three calls.
-	promptly = 3 * healthyLatency
+	// latecomer begins the names of the bindings that come and go, and of their users.
+	latecomer = "late-"
 )
 
 // playNeighbours gives and revokes access through a healthy connection while those of others are in trouble.
 func playNeighbours(t *trial) {
 	t.Platform.Adjust(func(s *delossim.Settings) { s.Latency = healthyLatency })
-	t.connect(longInterval, ample)
+	t.connect()
 	for _, neighbour := range []struct {
 		name  string
 		fault delossim.Fault
@@ -33,15 +33,7 @@ func playNeighbours(t *trial) {
 		{"impatient", delossim.Fault{Failure: delossim.Answer{Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"2"}}}}},
 	} {
 		t.trouble(neighbour.name, neighbour.fault)
-		from := t.created
-		t.created += t.prompt
-		begun := t.paced(from, func(binding *v1alpha1.ClientBinding) {
-			t.Platform.AddUser(delossim.User{UUID: binding.Spec.UserUUID})
-			t.Create(t, binding)
-		})
-		t.checkPrompt("a grant beside a connection that is "+neighbour.name, t.Platform, delossim.OpRelate, begun, promptly)
-		begun = t.paced(from, func(binding *v1alpha1.ClientBinding) { t.Delete(t, binding) })
-		t.checkPrompt("a revocation beside it", t.Platform, delossim.OpUnrelate, begun, promptly)
+		t.comeAndGo(pace, healthyLatency, []way{{about: "beside a connection that is " + neighbour.name, platform: t.Platform}})
 	}
 }
 
@@ -52,8 +44,8 @@ func (t *trial) trouble(name string, fault delossim.Fault) {
 		fault.Op = op
 		platform.Inject(fault)
 	}
-	t.Create(t, t.connection(name, platform, longInterval, ample))
-	t.bindThrough(t.waiting, platform, &v1alpha1.ConnectionReference{Name: name})
+	t.Create(t, t.connection(name, platform, ample))
+	t.bind(t.waiting, platform, &v1alpha1.ConnectionReference{Name: name})
 	t.await("calls through the connection that is "+name, settleLimit, func() string {
 		if platform.Count(delossim.OpUser) == 0 {
 			return "none"
@@ -62,15 +54,54 @@ func (t *trial) trouble(name string, fault delossim.Fault) {
 	})
 }
 
-// paced makes one change after the other, and returns for each user when.
-func (t *trial) paced(from int, change func(*v1alpha1.ClientBinding)) map[string]time.Time {
-	begun := map[string]time.Time{}
-	for i := from; i < from+t.prompt; i++ {
-		begun[t.binding(i).Spec.UserUUID] = time.Now()
-		change(t.binding(i))
-		sandbox.Pause(t, pace)
+// way is a connection through which bindings come and go; the default one without a name.
+type way struct {
+	name, about string
+	platform    *sandbox.Simulator
+}
+
+// comeAndGo makes bindings through each way in turn, one after the other, and deletes them. The platform has to carry each change out within the time of
+// three calls. A new binding takes three by itself, so that it has to be Ready within the time of four.
+func (t *trial) comeAndGo(pace, latency time.Duration, ways []way) {
+	first := t.latecomers
+	t.latecomers += len(ways) * t.prompt
+	begun := make([]map[string]time.Time, len(ways))
+	change := func(do func(way, *v1alpha1.ClientBinding)) {
+		for i := range len(ways) * t.prompt {
+			w := ways[i%len(ways)]
+			name := fmt.Sprintf(latecomer+"%04d", first+i)
+			binding := t.Binding(name, name, cuid, false)
+			if w.name != "" {
+				binding.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: w.name}
+			}
+			if i < len(ways) {
+				begun[i] = map[string]time.Time{}
+			}
+			begun[i%len(ways)][name] = time.Now()
+			do(w, binding)
+			sandbox.Pause(t, pace)
+		}
 	}
-	return begun
+	change(func(w way, binding *v1alpha1.ClientBinding) {
+		w.platform.AddUser(delossim.User{UUID: binding.Spec.UserUUID})
+		t.Create(t, binding)
+	})
+	for i, w := range ways {
+		t.checkPrompt("a grant "+w.about, w.platform, delossim.OpRelate, begun[i], callsEach*latency)
+		var waits []time.Duration
+		t.await("new bindings Ready "+w.about, settleLimit, func() string {
+			waits = t.bindings.waits(func(name string, _ *history) (time.Time, bool) { at, is := begun[i][name]; return at, is })
+			if len(waits) < len(begun[i]) {
+				return fmt.Sprintf("%d of %d", len(waits), len(begun[i]))
+			}
+			return ""
+		})
+		atMost(t, "until it is Ready, p99", precise(waits[len(waits)*99/100]), precise((callsEach+1)*latency))
+	}
+	change(func(_ way, binding *v1alpha1.ClientBinding) { t.Delete(t, binding) })
+	for i, w := range ways {
+		t.checkPrompt("a revocation "+w.about, w.platform, delossim.OpUnrelate, begun[i], callsEach*latency)
+	}
 }
 
 // checkPrompt looks how long after each change a platform has carried it out.

@@ -29,14 +29,13 @@ type observer struct {
 
 // history is what became of one binding.
 type history struct {
-	ready metav1.Condition
+	ready metav1.ConditionStatus
 	// created is when the object was first seen, and bound when it was first seen Ready.
 	created, bound time.Time
 	// writes is how often the object was written since the last call of forget; its creation does not count.
 	writes int
-	// checks is how many of them tell that a check found all as declared.
-	checks    int
-	confirmed metav1.Time
+	// confirmed is when the status says that a check found all as declared.
+	confirmed time.Time
 }
 
 // observe begins to watch.
@@ -78,76 +77,55 @@ func (o *observer) see(binding *v1alpha1.ClientBinding, writes int) {
 		o.of[binding.Name] = h
 	}
 	h.writes += writes
-	if confirmed := binding.Status.LastConfirmedTime; confirmed != nil && !confirmed.Equal(&h.confirmed) {
-		h.confirmed = *confirmed
-		h.checks += writes
+	if confirmed := binding.Status.LastConfirmedTime; confirmed != nil {
+		h.confirmed = confirmed.Time
 	}
-	was := h.ready.Status
-	h.ready = sandbox.Ready(binding.Status.Conditions)
-	if h.bound.IsZero() && h.ready.Status == metav1.ConditionTrue {
+	ready := sandbox.Ready(binding.Status.Conditions)
+	if h.bound.IsZero() && ready.Status == metav1.ConditionTrue {
 		h.bound = time.Now()
 	}
-	if was == metav1.ConditionTrue && h.ready.Status != was {
-		o.left = append(o.left, fmt.Sprintf("%s: %s/%s: %s", binding.Name, h.ready.Status, h.ready.Reason, h.ready.Message))
+	if h.ready == metav1.ConditionTrue && ready.Status != h.ready {
+		o.left = append(o.left, fmt.Sprintf("%s: %s/%s: %s", binding.Name, ready.Status, ready.Reason, ready.Message))
+	}
+	h.ready = ready.Status
+}
+
+// each looks at all bindings.
+func (o *observer) each(look func(name string, h *history)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for name, h := range o.of {
+		look(name, h)
 	}
 }
 
-// count counts the bindings whose Ready has a status now, for a reason or, without one, for any.
-func (o *observer) count(status metav1.ConditionStatus, reason string) int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	count := 0
-	for _, h := range o.of {
-		if h.ready.Status == status && (reason == "" || h.ready.Reason == reason) {
+// ready counts the bindings that are Ready now.
+func (o *observer) ready() (count int) {
+	o.each(func(_ string, h *history) {
+		if h.ready == metav1.ConditionTrue {
 			count++
 		}
-	}
+	})
 	return count
-}
-
-// since are the times from a moment until each binding was Ready, the shortest first.
-func (o *observer) since(moment time.Time) []time.Duration {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var times []time.Duration
-	for _, h := range o.of {
-		times = append(times, h.bound.Sub(moment))
-	}
-	slices.Sort(times)
-	return times
 }
 
 // confirmedSince counts the bindings whose status says that they were confirmed since a moment.
 func (o *observer) confirmedSince(moment time.Time) (count int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, h := range o.of {
+	o.each(func(_ string, h *history) {
 		if h.confirmed.After(moment) {
 			count++
 		}
-	}
+	})
 	return count
 }
 
-// boundAt is when a binding was first seen Ready; zero if it never was.
-func (o *observer) boundAt(name string) time.Time {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if h := o.of[name]; h != nil {
-		return h.bound
-	}
-	return time.Time{}
-}
-
-// waits are the times from the creation of bindings until they were Ready, the shortest first.
-func (o *observer) waits(from, to int, binding func(int) *v1alpha1.ClientBinding) []time.Duration {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	var waits []time.Duration
-	for i := from; i < to; i++ {
-		h := o.of[binding(i).Name]
-		waits = append(waits, h.bound.Sub(h.created))
-	}
+// waits are the times until the bindings that are Ready were, the shortest first: those that have a beginning, from then on.
+func (o *observer) waits(beginning func(name string, h *history) (time.Time, bool)) (waits []time.Duration) {
+	o.each(func(name string, h *history) {
+		if from, has := beginning(name, h); has && !h.bound.IsZero() {
+			waits = append(waits, h.bound.Sub(from))
+		}
+	})
 	slices.Sort(waits)
 	return waits
 }
@@ -156,34 +134,16 @@ func (o *observer) waits(from, to int, binding func(int) *v1alpha1.ClientBinding
 func (o *observer) leftReady() []string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return append([]string(nil), o.left...)
+	return slices.Clone(o.left)
 }
 
 // forget begins to count writes, and what left Ready, anew.
 func (o *observer) forget() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.left = nil
-	for _, h := range o.of {
-		h.writes, h.checks = 0, 0
-	}
+	o.each(func(_ string, h *history) { h.writes, o.left = 0, nil })
 }
 
-// writes is how often those of the named bindings that was written most was. The idle ones are those that tell of no check:
-// one that was read before an outage may be written after its beginning.
-func (o *observer) writes(names []string, onlyIdle bool) int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	most := 0
-	for _, name := range names {
-		h := o.of[name]
-		switch {
-		case h == nil:
-		case onlyIdle:
-			most = max(most, h.writes-h.checks)
-		default:
-			most = max(most, h.writes)
-		}
-	}
+// mostWrites is how often the binding that was written most was, since the last call of forget.
+func (o *observer) mostWrites() (most int) {
+	o.each(func(_ string, h *history) { most = max(most, h.writes) })
 	return most
 }

@@ -67,22 +67,18 @@ func (f figures) of(bindings float64) demand {
 
 // breaks says at how many bindings each limit is reached, the first first.
 func (f figures) breaks() []line {
-	at := []struct {
+	type limit struct {
 		what     string
 		bindings float64
-	}{
+	}
+	at := []limit{
 		{"the rate of one connection (50 calls a second): checks take longer than an interval of 1h", planRate * planInterval / f[planCalls]},
 		{"the memory limit of the Deployment (256 MiB)", (planLimit - f[planEmpty]) / f[planCacheMemory]},
 		{"etcd's default quota (2 GiB)", planQuota / f[planStored]},
 		{"one core of the operator, for checks", planInterval / f[planCalls] / f[planOperatorCPU]},
 		{"one core of the API server, for checks", planInterval / f[planCalls] / f[planServerCPU]},
 	}
-	slices.SortFunc(at, func(a, b struct {
-		what     string
-		bindings float64
-	}) int {
-		return cmp.Compare(a.bindings, b.bindings)
-	})
+	slices.SortFunc(at, func(a, b limit) int { return cmp.Compare(a.bindings, b.bindings) })
 	var lines []line
 	for _, limit := range at {
 		lines = append(lines, line{What: limit.what, Value: thousands(limit.bindings)})

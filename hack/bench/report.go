@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
@@ -75,5 +76,18 @@ func (p precise) String() string { return fmt.Sprintf("%.2fs", time.Duration(p).
 type share float64
 
 func (s share) String() string { return fmt.Sprintf("%.1f %%", float64(s)*100) }
+
+// megabytes are bytes that are printed in MiB.
+type megabytes float64
+
+func (m megabytes) String() string { return fmt.Sprintf("%.1f MiB", float64(m)/mebibyte) }
+
+// ratio is a number that is printed with two digits.
+type ratio float64
+
+func (r ratio) String() string { return fmt.Sprintf("%.2f", float64(r)) }
+
+// rounded is the number as it is printed.
+func (r ratio) rounded() ratio { return ratio(math.Round(float64(r)*100) / 100) }
 
 func seconds(d time.Duration) string { return sandbox.Seconds(d) }

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,11 +14,8 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-const (
-	// document has the tables, and curves is the picture in it.
-	document = "docs/scale.md"
-	curves   = "docs/images/scale.svg"
-)
+// document has the tables, kept is what they are written from, and curves is the picture in it.
+const document, kept, curves = "docs/scale.md", "docs/scale.json", "docs/images/scale.svg"
 
 // results are what is kept of the scenarios: for docs/scale.md, and for programs.
 type results struct {
@@ -39,80 +33,44 @@ type results struct {
 	Plan figures `json:"plan"`
 }
 
-// readResults reads what an earlier run has kept; nothing where there is no file, or none yet.
-func readResults(file string) (*results, error) {
+// readResults reads what an earlier run has kept.
+func readResults(t sandbox.T, file string) *results {
 	r := &results{Checks: map[string][]line{}, Plan: figures{}}
 	text, err := os.ReadFile(file)
-	if file == "" || errors.Is(err, os.ErrNotExist) {
-		return r, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return r, json.Unmarshal(text, r)
+	sandbox.Must(t, err)
+	sandbox.Must(t, json.Unmarshal(text, r))
+	return r
 }
 
-// write keeps the results in a file, unless its name is empty.
-func (r *results) write(file string) error {
-	if file == "" {
-		return nil
-	}
+func (r *results) write(t sandbox.T, file string) {
 	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, append(text, '\n'), 0o644)
+	sandbox.Must(t, err)
+	sandbox.Must(t, os.WriteFile(file, append(text, '\n'), 0o644))
 }
 
-// machine says what is measured on, and what else it has to do.
-func machine() (string, error) {
+// machine says what is measured on.
+func machine(t sandbox.T) string {
 	system, err := procfs.NewDefaultFS()
-	if err != nil {
-		return "", err
-	}
+	sandbox.Must(t, err)
 	cpus, err := system.CPUInfo()
-	if err != nil {
-		return "", err
-	}
+	sandbox.Must(t, err)
 	memory, err := system.Meminfo()
-	if err != nil {
-		return "", err
-	}
-	load, err := system.LoadAvg()
-	if err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("%d cores of %s, %.0f GiB of memory, %s/%s, with a load of %.1f before the run",
-		len(cpus), cpus[0].ModelName, float64(*memory.MemTotalBytes)/(1<<30), runtime.GOOS, runtime.GOARCH, load.Load1), nil
+	sandbox.Must(t, err)
+	return fmt.Sprintf("%d cores of %s, %.0f GiB of memory, %s/%s",
+		len(cpus), cpus[0].ModelName, float64(*memory.MemTotalBytes)/(1<<30), runtime.GOOS, runtime.GOARCH)
 }
 
-// writeDocument writes the tables of docs/scale.md, and draws its picture, from what a file keeps.
-func (r *results) writeDocument(ctx context.Context, kept string) error {
-	root, err := sandbox.ModuleRoot(ctx)
-	if err != nil {
-		return err
-	}
-	file := filepath.Join(root, document)
-	before, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	after, err := r.fill(string(before))
-	if err != nil {
-		return err
-	}
-	if err := os.WriteFile(file, []byte(after), 0o644); err != nil {
-		return err
-	}
-	if kept, err = filepath.Abs(kept); err != nil {
-		return err
-	}
-	_, err = sandbox.Go(ctx, io.Discard, "run", "-C", "hack/tools/plot", ".", kept, filepath.Join(root, curves))
-	return err
+// writeDocument writes the tables of docs/scale.md, and draws its picture.
+func (r *results) writeDocument(t sandbox.T) {
+	before, err := os.ReadFile(document)
+	sandbox.Must(t, err)
+	sandbox.Must(t, os.WriteFile(document, []byte(r.fill(t, string(before))), 0o644))
+	_, err = sandbox.Go(t.Context(), io.Discard, "run", "-C", "hack/tools/plot", ".", "../../../"+kept, "../../../"+curves)
+	sandbox.Must(t, err)
 }
 
 // fill puts what was measured between the marks of a document.
-func (r *results) fill(text string) (string, error) {
+func (r *results) fill(t sandbox.T, text string) string {
 	parts := map[string]string{}
 	for name, lines := range r.Checks {
 		rows := [][]string{{"", "measured", "wanted"}}
@@ -125,7 +83,8 @@ func (r *results) fill(text string) (string, error) {
 		}
 		parts[name] = table(rows)
 	}
-	parts["machine"] = "Measured on " + r.Machine + ", which the control plane, the simulator, the operator and the bench share.\n"
+	parts["machine"] = fmt.Sprintf("Measured on %s, which the control plane, the simulator, the operator and the bench share. The rounds of \"Many at once\" are medians of %d runs.\n",
+		r.Machine, r.Runs)
 	parts["rounds"] = r.roundTable()
 	parts["writes"] = r.writeTable()
 	parts["heap"] = "```\n" + strings.TrimRight(r.Heap, "\n") + "\n```\n"
@@ -135,13 +94,13 @@ func (r *results) fill(text string) (string, error) {
 		before, rest, found := strings.Cut(text, "<!-- measured: ")
 		written.WriteString(before)
 		if !found {
-			return written.String(), nil
+			return written.String()
 		}
 		name, rest, named := strings.Cut(rest, " -->\n")
 		_, after, closed := strings.Cut(rest, "<!-- end -->")
 		part, measured := parts[name]
 		if !named || !closed || !measured {
-			return "", fmt.Errorf("%s: nothing was measured for %q, or it has no end", document, name)
+			t.Fatal(fmt.Sprintf("%s: nothing was measured for %q, or it has no end", document, name))
 		}
 		fmt.Fprintf(&written, "<!-- measured: %s -->\n%s<!-- end -->", name, part)
 		text = after

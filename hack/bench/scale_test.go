@@ -15,19 +15,15 @@ import (
 // TestScale plays small rounds and a small crowd, so that the program that measures works when it is needed. How long anything takes is
 // not looked at.
 func TestScale(t *testing.T) {
-	plan, o, err := parse([]string{"--short", "scale", "memory", "restart"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.scale = [5]population{{20, 1}, {20, 10}}
-	o.population, o.strangers, o.rests = population{20, 5}, 5, 100*time.Millisecond
+	size := short
+	size.scale = []population{{20, 1}, {20, 10}}
+	size.population, size.strangers, size.rests = population{20, 5}, 5, 100*time.Millisecond
 	s := start(t)
-	s.playAll(plan, o.sizes)
+	s.playAll(chosen(t, []string{"scale", "memory", "restart"}), size)
 
 	file := filepath.Join(t.TempDir(), "scale.json")
-	sandbox.Must(t, s.results.write(file))
-	kept, err := readResults(file)
-	sandbox.Must(t, err)
+	s.results.write(t, file)
+	kept := readResults(t, file)
 	if diff := cmp.Diff(s.results, kept, cmp.AllowUnexported(round{})); diff != "" {
 		t.Errorf("the file of the results (-made +read):\n%s", diff)
 	}
@@ -71,13 +67,10 @@ func TestScale(t *testing.T) {
 
 // TestDocument holds the tables of docs/scale.md to the file of what was measured.
 func TestDocument(t *testing.T) {
-	r, err := readResults("../../docs/scale.json")
-	sandbox.Must(t, err)
+	r := readResults(t, "../../"+kept)
 	text, err := os.ReadFile("../../" + document)
 	sandbox.Must(t, err)
-	want, err := r.fill(string(text))
-	sandbox.Must(t, err)
-	if diff := cmp.Diff(want, string(text)); diff != "" {
+	if diff := cmp.Diff(r.fill(t, string(text)), string(text)); diff != "" {
 		t.Errorf("`make scale` writes these tables (-want +got):\n%s", diff)
 	}
 }

@@ -70,11 +70,7 @@ func (s *stage) newTrial(size sizes) *trial {
 		perUser: 1,
 	}
 	s.former = t
-	log, err := s.Operator.Log()
-	if !errors.Is(err, os.ErrNotExist) {
-		sandbox.Must(s, err)
-	}
-	t.earlierLog = len(log)
+	var err error
 	t.bindings, err = observe(s.Context(), s.Cluster.Config, s.Kube.Scheme(), t.Namespace)
 	sandbox.Must(s, err)
 	return t

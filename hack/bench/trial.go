@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -22,13 +21,11 @@ const (
 	mostPerUser = 100
 	// longInterval keeps checks for drift out of a scenario.
 	longInterval = time.Hour
-	// hands is how many requests are made of the API server at the same time.
-	hands = 8
-	// turns is how many runs use one connection at the same time, at most: see internal/connection/gate.go.
-	turns = 20
-	// followUps is how many calls a run may make once it was let in: it is not stopped between a write and its
-	// confirmation.
-	followUps = 2
+	// hands is how many objects are created, or worked on by a loop, at the same time.
+	hands = 32
+	// callsEach is how many calls a new binding takes: read, relate, read back.
+	callsEach = 3
+	mebibyte  = 1 << 20
 	// settleLimit is how long anything may take that is only a matter of the machine's speed.
 	settleLimit = 2 * time.Minute
 )
@@ -44,14 +41,20 @@ type trial struct {
 	bindings *observer
 	// created is how many bindings there are, and perUser how many of them each user has.
 	created, perUser int
+	// latecomers are how many bindings have come and gone.
+	latecomers int
 	// foreign is an annotation of others that each binding is created with.
 	foreign string
 	// gathered: the crowd is there. It was not before gatheredAt.
 	gathered   bool
 	gatheredAt time.Time
-	// earlierLog is how much of the operator's log is from scenarios before, in bytes.
-	earlierLog int
 }
+
+// rateLimit is that of a connection.
+type rateLimit struct{ perSecond, burst int32 }
+
+// ample is in nobody's way.
+var ample = rateLimit{perSecond: 1000, burst: 1000}
 
 // abandon ends the scenario.
 func (t *trial) abandon() { panic(errAbandoned) }
@@ -74,15 +77,20 @@ func clients() []string {
 	return of
 }
 
-// connect creates the connection that all bindings use, with the account's credentials unless there is a Secret.
-func (t *trial) connect(interval time.Duration, limit rateLimit) {
-	sandbox.Must(t, client.IgnoreAlreadyExists(t.Kube.Create(t.Context(), t.Secret(sandbox.CredentialsName, sandbox.Account))))
-	t.Create(t, t.connection(v1alpha1.DefaultConnectionName, t.Platform, interval, limit))
+// connect creates the connection that all bindings use, and waits until it is ready.
+func (t *trial) connect() {
+	t.Create(t, t.Secret(sandbox.CredentialsName, sandbox.Account), t.connection(v1alpha1.DefaultConnectionName, t.Platform, ample))
+	t.await("connection ready", settleLimit, func() string {
+		if ready := sandbox.Ready(t.connected().Status.Conditions); ready.Status != metav1.ConditionTrue {
+			return sandbox.Describe(ready)
+		}
+		return ""
+	})
 }
 
-func (t *trial) connection(name string, to *sandbox.Simulator, interval time.Duration, limit rateLimit) *v1alpha1.APIConnection {
+func (t *trial) connection(name string, to *sandbox.Simulator, limit rateLimit) *v1alpha1.APIConnection {
 	connection := t.Connection(name, to.URL, sandbox.CredentialsName)
-	connection.Spec.Interval = &metav1.Duration{Duration: interval}
+	connection.Spec.Interval = &metav1.Duration{Duration: longInterval}
 	connection.Spec.RateLimit = &v1alpha1.RateLimit{RequestsPerSecond: limit.perSecond, Burst: limit.burst}
 	return connection
 }
@@ -94,28 +102,22 @@ func (t *trial) connected() *v1alpha1.APIConnection {
 	return found
 }
 
-// bind creates that many more bindings, each for a user of its own.
-func (t *trial) bind(count int) { t.bindThrough(count, t.Platform, nil) }
-
-// bindThrough creates bindings for users of a platform, through a connection or the default one.
-func (t *trial) bindThrough(count int, platform *sandbox.Simulator, through *v1alpha1.ConnectionReference) {
+// bind creates that many more bindings, as fast as the API server takes them, for users of a platform, through a connection or the default one.
+func (t *trial) bind(count int, platform *sandbox.Simulator, through *v1alpha1.ConnectionReference) {
 	from := t.created
 	t.created += count
+	for i := from; i < t.created; i++ {
+		platform.AddUser(delossim.User{UUID: t.binding(i).Spec.UserUUID})
+	}
 	t.each(from, t.created, func(ctx context.Context, i int) error {
 		binding := t.binding(i)
 		binding.Spec.ConnectionRef = through
-		platform.AddUser(delossim.User{UUID: binding.Spec.UserUUID})
 		return t.Kube.Create(ctx, binding)
 	})
 }
 
 // each does something with the numbers from (including) to (not including), several at the same time.
 func (t *trial) each(from, to int, do func(context.Context, int) error) {
-	t.with(hands, from, to, do)
-}
-
-// with is each, with that many at the same time.
-func (t *trial) with(hands, from, to int, do func(context.Context, int) error) {
 	group, ctx := errgroup.WithContext(t.Context())
 	group.SetLimit(hands)
 	for i := from; i < to && ctx.Err() == nil; i++ {
@@ -137,20 +139,14 @@ func (t *trial) await(what string, limit time.Duration, problem func() string) t
 	return time.Since(began)
 }
 
-// awaitBindings waits until that many bindings have a status and a reason, as for [observer.count].
-func (t *trial) awaitBindings(what string, count int, status metav1.ConditionStatus, reason string) {
-	took := t.await(what, settleLimit, func() string {
-		if now := t.bindings.count(status, reason); now < count {
-			return fmt.Sprintf("%d of %d", now, count)
+// awaitReady waits until all bindings are Ready, and checks that the platform has what they declare.
+func (t *trial) awaitReady(limit time.Duration) (took time.Duration) {
+	took = t.await("all Ready", limit, func() string {
+		if now := t.bindings.ready(); now < t.created {
+			return fmt.Sprintf("%d of %d", now, t.created)
 		}
 		return ""
 	})
-	t.measured(what, "after "+seconds(took))
-}
-
-// awaitReady waits until all bindings are Ready, and checks that the platform has what they declare.
-func (t *trial) awaitReady(what string) {
-	t.awaitBindings(what, t.created, metav1.ConditionTrue, "")
 	wrong := 0
 	for i := range t.created {
 		spec := t.binding(i).Spec
@@ -161,19 +157,10 @@ func (t *trial) awaitReady(what string) {
 	if wrong > 0 {
 		t.exactly("Ready without the relation", wrong, 0)
 	}
+	return took
 }
-
-func (t *trial) awaitBound() { t.awaitReady(fmt.Sprintf("%d bindings Ready", t.created)) }
 
 // work are the calls that bindings make: all but those that keep the session.
 func (t *trial) work() calls {
 	return t.Platform.Calls(delossim.OpUser, delossim.OpRelate, delossim.OpUnrelate)
-}
-
-// failuresSeen counts the failed calls that a run was told of: it logs each. A call that the session repeated by
-// itself, and with success, is none.
-func (t *trial) failuresSeen() int {
-	log, err := t.Operator.Log()
-	sandbox.Must(t, err)
-	return strings.Count(log[t.earlierLog:], "the Delos API did not do as asked")
 }

@@ -4,17 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/utils/ptr"
+	"sigs.k8s.io/yaml"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
@@ -29,13 +30,16 @@ type writeKind struct {
 	// crd changes a copy of the CRD in a group of its own, to which no admission policy applies; nil for the CRD as it is shipped.
 	crd func(*apiextensionsv1.CustomResourceDefinition)
 	// write writes a status, as a merge patch onto the version that was read unless it is set.
-	write func(context.Context, dynamic.ResourceInterface, *unstructured.Unstructured, map[string]any) (*unstructured.Unstructured, error)
+	write func(ctx context.Context, r dynamic.ResourceInterface, o object, status map[string]any) (object, error)
 	// statuses are written one after the other; those that the operator wrote unless they are set.
 	statuses func(operators []map[string]any) []map[string]any
 	// watches of all objects run meanwhile; and without managed fields the objects have none.
 	watches         int
 	noManagedFields bool
 }
+
+// object is one that is written.
+type object = *unstructured.Unstructured
 
 // writeCost is what one write of a kind costs, in milliseconds of processor time, and how many bytes the object has then.
 type writeCost struct {
@@ -55,18 +59,18 @@ var writeKinds = []writeKind{
 	{name: "the same, with one watch", watches: 1},
 	{name: "the same, with two watches", watches: 2},
 	{name: "without managed fields", noManagedFields: true},
-	{name: "as JSON patch", write: func(ctx context.Context, r dynamic.ResourceInterface, o *unstructured.Unstructured, status map[string]any) (*unstructured.Unstructured, error) {
+	{name: "as JSON patch", write: func(ctx context.Context, r dynamic.ResourceInterface, o object, status map[string]any) (object, error) {
 		return patch(ctx, r, o, types.JSONPatchType, []map[string]any{{"op": "add", "path": "/status", "value": status}}, metav1.FieldValidationWarn)
 	}},
-	{name: "without validation of unknown fields", write: func(ctx context.Context, r dynamic.ResourceInterface, o *unstructured.Unstructured, status map[string]any) (*unstructured.Unstructured, error) {
+	{name: "without validation of unknown fields", write: func(ctx context.Context, r dynamic.ResourceInterface, o object, status map[string]any) (object, error) {
 		return patch(ctx, r, o, types.MergePatchType, mergeBody(o, status), metav1.FieldValidationIgnore)
 	}},
-	{name: "as PUT", write: func(ctx context.Context, r dynamic.ResourceInterface, o *unstructured.Unstructured, status map[string]any) (*unstructured.Unstructured, error) {
+	{name: "as PUT", write: func(ctx context.Context, r dynamic.ResourceInterface, o object, status map[string]any) (object, error) {
 		o = o.DeepCopy()
 		o.Object["status"] = status
 		return r.UpdateStatus(ctx, o, metav1.UpdateOptions{FieldManager: writeManager})
 	}},
-	{name: "as server-side apply", write: func(ctx context.Context, r dynamic.ResourceInterface, o *unstructured.Unstructured, status map[string]any) (*unstructured.Unstructured, error) {
+	{name: "as server-side apply", write: func(ctx context.Context, r dynamic.ResourceInterface, o object, status map[string]any) (object, error) {
 		applied := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": o.GetAPIVersion(), "kind": o.GetKind(), "metadata": map[string]any{"name": o.GetName()}, "status": status,
 		}}
@@ -96,18 +100,13 @@ const writeManager = "bench"
 
 // playWrites has the operator make one binding, and writes what it wrote again and again, in several ways.
 func playWrites(t *trial) {
-	t.connect(longInterval, ample)
-	t.awaitConnected()
+	t.connect()
 	statuses := t.operatorsStatuses()
 	sandbox.Must(t, t.Operator.Stop())
-	manifests, err := sandbox.Render(t.Context(), "config/crd")
+	text, err := os.ReadFile("config/crd/bases/access.delos.financial_clientbindings.yaml")
 	sandbox.Must(t, err)
 	shipped := &apiextensionsv1.CustomResourceDefinition{}
-	for _, m := range manifests {
-		if m.GetName() == "clientbindings."+v1alpha1.GroupVersion.Group {
-			sandbox.Must(t, runtime.DefaultUnstructuredConverter.FromUnstructured(m.Object, shipped))
-		}
-	}
+	sandbox.Must(t, yaml.Unmarshal(text, shipped))
 	costs := make([][]writeCost, len(writeKinds))
 	for i, kind := range writeKinds {
 		if kind.crd != nil {
@@ -144,7 +143,7 @@ func (t *trial) operatorsStatuses() (statuses []map[string]any) {
 	watch, err := kube.Resource(v1alpha1.GroupVersion.WithResource("clientbindings")).Namespace(t.Namespace).Watch(t.Context(), metav1.ListOptions{})
 	sandbox.Must(t, err)
 	defer watch.Stop()
-	t.bind(1)
+	t.bind(1, t.Platform, nil)
 	for event := range watch.ResultChan() {
 		object, is := event.Object.(*unstructured.Unstructured)
 		if !is {
@@ -196,16 +195,16 @@ func (t *trial) cost(kind writeKind, group schema.GroupVersionResource, statuses
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "writes-"}}
 	t.Create(t, namespace)
 	resource := kube.Resource(group).Namespace(namespace.Name)
-	objects := make([]*unstructured.Unstructured, t.written)
-	change := func(do func(context.Context, *unstructured.Unstructured) (*unstructured.Unstructured, error)) (serverMilliseconds, etcdMilliseconds float64) {
+	objects := make([]object, t.written)
+	for i := range objects {
+		objects[i] = &unstructured.Unstructured{Object: map[string]any{
+			"apiVersion": group.GroupVersion().String(), "kind": "ClientBinding", "metadata": map[string]any{"name": fmt.Sprintf("written-%04d", i)},
+			"spec": map[string]any{"userUUID": fmt.Sprintf("user-%04d", i), "cuid": cuid, "isOwner": false},
+		}}
+	}
+	change := func(do func(context.Context, object) (object, error)) (serverMilliseconds, etcdMilliseconds float64) {
 		before := t.used()
-		t.with(loopHands, 0, t.written, func(ctx context.Context, i int) (err error) {
-			if objects[i] == nil {
-				objects[i] = &unstructured.Unstructured{Object: map[string]any{
-					"apiVersion": group.GroupVersion().String(), "kind": "ClientBinding", "metadata": map[string]any{"name": fmt.Sprintf("written-%04d", i)},
-					"spec": map[string]any{"userUUID": fmt.Sprintf("user-%04d", i), "cuid": cuid, "isOwner": false},
-				}}
-			}
+		t.each(0, t.written, func(ctx context.Context, i int) (err error) {
 			objects[i], err = do(ctx, objects[i])
 			return err
 		})
@@ -213,11 +212,11 @@ func (t *trial) cost(kind writeKind, group schema.GroupVersionResource, statuses
 		return 1000 * (after.serverCPU - before.serverCPU) / float64(t.written), 1000 * (after.etcdCPU - before.etcdCPU) / float64(t.written)
 	}
 	cost := writeCost{Kind: kind.name}
-	cost.Create, _ = change(func(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+	cost.Create, _ = change(func(ctx context.Context, o object) (object, error) {
 		return resource.Create(ctx, o, metav1.CreateOptions{FieldManager: writeManager})
 	})
 	if kind.noManagedFields {
-		change(func(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		change(func(ctx context.Context, o object) (object, error) {
 			return resource.Patch(ctx, o.GetName(), types.MergePatchType, []byte(`{"metadata":{"managedFields":[{}]}}`), metav1.PatchOptions{})
 		})
 	}
@@ -234,7 +233,7 @@ func (t *trial) cost(kind writeKind, group schema.GroupVersionResource, statuses
 		statuses = kind.statuses(statuses)
 	}
 	for _, status := range statuses {
-		server, etcd := change(func(ctx context.Context, o *unstructured.Unstructured) (*unstructured.Unstructured, error) {
+		server, etcd := change(func(ctx context.Context, o object) (object, error) {
 			if kind.write != nil {
 				return kind.write(ctx, resource, o, status)
 			}
@@ -250,11 +249,11 @@ func (t *trial) cost(kind writeKind, group schema.GroupVersionResource, statuses
 }
 
 // mergeBody is a merge patch of the status, onto the version that was read.
-func mergeBody(o *unstructured.Unstructured, status map[string]any) map[string]any {
+func mergeBody(o object, status map[string]any) map[string]any {
 	return map[string]any{"metadata": map[string]any{"resourceVersion": o.GetResourceVersion()}, "status": status}
 }
 
-func patch(ctx context.Context, r dynamic.ResourceInterface, o *unstructured.Unstructured, kind types.PatchType, body any, validation string) (*unstructured.Unstructured, error) {
+func patch(ctx context.Context, r dynamic.ResourceInterface, o object, kind types.PatchType, body any, validation string) (object, error) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		return nil, err

@@ -4,11 +4,11 @@
 //
 //	KUBEBUILDER_ASSETS=$(go run ./hack/controlplane) go test ./...
 //
-// It takes the nearest one that is complete:
+// It takes the first one that is complete:
 //
 //  1. $KUBEBUILDER_ASSETS, if set
 //  2. what an earlier run built, in the user's cache directory
-//  3. what setup-envtest has installed, or can download within a short time
+//  3. what setup-envtest has installed, or can download; no download has what --with names
 //  4. a build from the Go modules pinned in hack/tools/kubernetes, which takes minutes, once
 //
 // The Kubernetes version is the one in hack/tools/kubernetes/go.mod; it is written nowhere else.
@@ -17,72 +17,110 @@ package main
 import (
 	"context"
 	"flag"
-	"io"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/delos-financial/clientbinding-operator/hack/internal/binaries"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
+const (
+	// indexLimit bounds the question whether there is anything to download. It decides how long
+	// a machine without access to GitHub waits before it builds instead.
+	indexLimit = 10 * time.Second
+	// downloadLimit bounds the download of some 80 MB over a slow line.
+	downloadLimit = 5 * time.Minute
+)
+
+// required is what envtest starts or calls; a directory with less is no control plane.
+var required = []string{"etcd", "kube-apiserver", "kubectl"}
+
+// packages says what each binary is built from. The controller manager garbage-collects objects and ends
+// terminating namespaces; scheduler, proxy and kubelet run pods.
+var packages = map[string]string{
+	"etcd":                    "go.etcd.io/etcd/server/v3",
+	"kube-apiserver":          "k8s.io/kubernetes/cmd/kube-apiserver",
+	"kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+	"kube-proxy":              "k8s.io/kubernetes/cmd/kube-proxy",
+	"kube-scheduler":          "k8s.io/kubernetes/cmd/kube-scheduler",
+	"kubectl":                 "k8s.io/kubernetes/cmd/kubectl",
+	"kubelet":                 "k8s.io/kubernetes/cmd/kubelet",
+}
+
 func main() {
-	binaries.Main("controlplane", func(ctx context.Context) (string, error) { return run(ctx, os.Args[1:], os.Stderr) })
+	with := flag.String("with", "", "comma-separated `binaries` wanted besides: kube-controller-manager, kube-scheduler, kube-proxy, kubelet")
+	flag.Parse()
+	sandbox.Main("controlplane", func(c *sandbox.Command) {
+		built, version, err := binaries.Of(c.Context(), "controlplane", "hack/tools/kubernetes", "k8s.io/kubernetes")
+		sandbox.Must(c, err)
+		number := strings.Split(version, ".")
+		// As Kubernetes' own build stamps them. Without it the binaries call themselves v0.0.0-master, and API server and kubectl
+		// disagree about what they support.
+		for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
+			built.Ldflags += fmt.Sprintf(" -X %[1]s.gitVersion=v%[2]s -X %[1]s.gitMajor=%[3]s -X %[1]s.gitMinor=%[4]s", pkg, version, number[0], number[1])
+		}
+		built.Packages = packages
+		dir, err := find(c.Context(), os.Getenv("KUBEBUILDER_ASSETS"), *with, built, func(ctx context.Context) string {
+			// Any patch release will do; "x" prefers one that is on the disk.
+			return download(ctx, number[0]+"."+number[1]+".x")
+		})
+		sandbox.Must(c, err)
+		fmt.Println(dir)
+	})
 }
 
-func run(ctx context.Context, args []string, stderr io.Writer) (string, error) {
-	flags := flag.NewFlagSet("controlplane", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	with := flags.String("with", "", "comma-separated `binaries` wanted beside "+
-		strings.Join(required, ", ")+": "+strings.Join(optional, ", "))
-	if err := flags.Parse(args); err != nil {
-		return "", err
+// find returns a directory that holds the required binaries and those of with. A caller who sets KUBEBUILDER_ASSETS, here assets, gets that control
+// plane or an error, never another.
+func find(ctx context.Context, assets, with string, built *binaries.Binaries, download func(context.Context) string) (string, error) {
+	wanted := required
+	if with != "" {
+		wanted = slices.Concat(required, strings.Split(with, ","))
 	}
-	extra, err := parseExtra(*with)
-	if err != nil {
-		return "", err
+	for _, name := range wanted {
+		if built.Packages[name] == "" {
+			return "", fmt.Errorf("--with=%s: there is no %s", with, name)
+		}
 	}
-
-	f, err := newFinder(ctx, stderr)
-	if err != nil {
-		return "", err
+	if assets != "" && assets != built.Dir {
+		if missing := binaries.Missing(assets, wanted); len(missing) > 0 {
+			return "", fmt.Errorf("KUBEBUILDER_ASSETS=%s lacks the executable %s; unset it to have a control plane found or built", assets, strings.Join(missing, ", "))
+		}
+		// Every test binary runs in the directory of its own package.
+		return filepath.Abs(assets)
 	}
-	return f.find(ctx, os.Getenv("KUBEBUILDER_ASSETS"), extra)
+	if with == "" && len(binaries.Missing(built.Dir, required)) > 0 {
+		if dir := download(ctx); dir != "" && len(binaries.Missing(dir, required)) == 0 {
+			return dir, nil
+		}
+	}
+	return built.Dir, built.Build(ctx, wanted)
 }
 
-// newFinder wires the sources together for the checkout around the working directory.
-func newFinder(ctx context.Context, stderr io.Writer) (*finder, error) {
-	root, err := binaries.RepositoryRoot(ctx, binaries.Execute)
-	if err != nil {
-		return nil, err
+// download returns the directory of the control plane that controller-runtime publishes for tests, if it is installed already or could be downloaded,
+// or "". Nothing here is an error: a build is always possible.
+func download(ctx context.Context, version string) (dir string) {
+	envtest := func(limit time.Duration, args ...string) (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		return sandbox.Go(ctx, nil, append([]string{"tool", "-modfile=hack/tools/generate/go.mod", "setup-envtest"}, args...)...)
 	}
-	tools := filepath.Join(root, "hack", "tools")
-	module := filepath.Join(tools, "kubernetes")
-	release, err := readRelease(ctx, binaries.Execute, module)
-	if err != nil {
-		return nil, err
+	dir, err := envtest(downloadLimit, "use", "-i", "-p", "path", version)
+	if err == nil {
+		return dir
 	}
-	cache, err := binaries.CacheDir("controlplane", release.kubernetes, module)
-	if err != nil {
-		return nil, err
+	listed, err := envtest(indexLimit, "list", version)
+	if err != nil || listed == "" {
+		fmt.Fprintf(os.Stderr, "setup-envtest has no Kubernetes %s to download (%v)\n", version, err)
+		return ""
 	}
-	report := binaries.Reporter{Out: stderr, Name: "controlplane"}
-	return &finder{
-		cache:   cache,
-		envtest: &envtest{run: binaries.Execute, modfile: filepath.Join(tools, "generate", "go.mod"), release: release, report: report},
-		builder: newBuilder(binaries.Execute, module, release, report),
-		release: release,
-		report:  report,
-	}, nil
-}
-
-// newBuilder builds what can be built of a release.
-func newBuilder(run binaries.Runner, module string, release release, report binaries.Reporter) *binaries.Builder {
-	return &binaries.Builder{
-		Run:      run,
-		Module:   module,
-		What:     "Kubernetes v" + release.kubernetes,
-		Packages: packages,
-		Ldflags:  release.ldflags(),
-		Report:   report,
-	}
+	(&sandbox.Report{Out: os.Stderr}).Step("Downloading Kubernetes "+version+" with setup-envtest", func() {
+		if dir, err = envtest(downloadLimit, "use", "-p", "path", version); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	})
+	return dir
 }

@@ -4,19 +4,19 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"log"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
+
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // mermaid is the package that draws, and the hash that the registry has of it.
@@ -26,83 +26,55 @@ const (
 )
 
 func main() {
-	if len(os.Args) != 2 {
-		log.Fatal("usage: go run ./hack/diagrams DIRECTORY")
-	}
-	if err := draw(context.Background(), os.Args[1]); err != nil {
-		log.Fatal(err)
-	}
+	sandbox.Main("diagrams", func(c *sandbox.Command) {
+		if len(os.Args) != 2 {
+			c.Fatal("usage: go run ./hack/diagrams DIRECTORY")
+		}
+		draw(c, os.Args[1])
+	})
 }
 
 var block = regexp.MustCompile("(?ms)^```mermaid\n(.*?)\n?^```$")
 
 // draw writes a file for each diagram of docs, and removes those of diagrams that are gone.
-func draw(ctx context.Context, directory string) error {
+func draw(t sandbox.T, directory string) {
 	pages, err := filepath.Glob("docs/*.md")
-	if err != nil {
-		return err
-	}
-	diagrams := map[string]string{}
-	for _, page := range pages {
-		text, err := os.ReadFile(page)
-		if err != nil {
-			return err
-		}
-		for _, found := range block.FindAllSubmatch(text, -1) {
-			// As Hugo has it: without the newline at the end.
-			diagrams[fmt.Sprintf("%x", sha256.Sum256(found[1]))[:16]] = string(found[1])
-		}
-	}
-	if len(diagrams) == 0 {
-		return errors.New("docs has no diagrams: run this in the root of the repository")
+	sandbox.Must(t, err)
+	if len(pages) == 0 {
+		t.Fatal("there is no docs: run this in the root of the repository")
 	}
 	temporary, err := os.MkdirTemp("", "clientbinding-diagrams-")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.RemoveAll(temporary) }()
-	if err := fetch(ctx, temporary); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(directory); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(directory, 0o755); err != nil {
-		return err
-	}
-	for name, diagram := range diagrams {
-		drawn, err := render(ctx, temporary, name, diagram)
-		if err != nil {
-			return fmt.Errorf("%s\n%w", diagram, err)
-		}
-		if err := os.WriteFile(filepath.Join(directory, name+".svg"), []byte(drawn), 0o644); err != nil {
-			return err
+	sandbox.Must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(temporary) })
+	fetch(t, temporary)
+	sandbox.Must(t, os.RemoveAll(directory))
+	sandbox.Must(t, os.MkdirAll(directory, 0o755))
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		sandbox.Must(t, err)
+		for _, found := range block.FindAllSubmatch(text, -1) {
+			// As Hugo has it: without the newline at the end.
+			name := fmt.Sprintf("%x", sha256.Sum256(found[1]))[:16]
+			sandbox.Must(t, os.WriteFile(filepath.Join(directory, name+".svg"), []byte(render(t, temporary, name, string(found[1]))), 0o644))
 		}
 	}
-	return nil
 }
 
 // fetch puts Mermaid's script into a directory.
-func fetch(ctx context.Context, directory string) error {
-	pack := exec.CommandContext(ctx, "npm", "pack", "--silent", mermaid)
+func fetch(t sandbox.T, directory string) {
+	pack := exec.CommandContext(t.Context(), "npm", "pack", "--silent", mermaid)
 	pack.Dir, pack.Stderr = directory, os.Stderr
-	if err := pack.Run(); err != nil {
-		return fmt.Errorf("npm pack: %w", err)
-	}
-	archives, err := filepath.Glob(filepath.Join(directory, "*.tgz"))
-	if err != nil || len(archives) != 1 {
-		return fmt.Errorf("npm pack left %v (%w)", archives, err)
-	}
-	content, err := os.ReadFile(archives[0])
-	if err != nil {
-		return err
-	}
+	archive, err := pack.Output()
+	sandbox.Must(t, err)
+	file := filepath.Join(directory, strings.TrimSpace(string(archive)))
+	content, err := os.ReadFile(file)
+	sandbox.Must(t, err)
 	sum := sha512.Sum512(content)
 	if got := "sha512-" + base64.StdEncoding.EncodeToString(sum[:]); got != integrity {
-		return fmt.Errorf("%s has the hash %s, want %s", mermaid, got, integrity)
+		t.Fatal(fmt.Sprintf("%s has the hash %s, want %s", mermaid, got, integrity))
 	}
-	return exec.CommandContext(ctx, "tar", "--extract", "--gzip", "--strip-components=2", "--directory="+directory, "--file="+archives[0],
-		"package/dist/mermaid.min.js").Run()
+	sandbox.Must(t, exec.CommandContext(t.Context(), "tar", "--extract", "--gzip", "--strip-components=2", "--directory="+directory, "--file="+file,
+		"package/dist/mermaid.min.js").Run())
 }
 
 // page draws one diagram. Its labels are SVG's own text, and the result goes to Go as a text that no markup can end.
@@ -114,24 +86,20 @@ mermaid.render(%s, %s).then(drawn => out.textContent = encodeURIComponent(drawn.
 var result = regexp.MustCompile(`<pre id="out">([^<]*)</pre>`)
 
 // render draws one diagram in Chromium, with a profile of its own.
-func render(ctx context.Context, directory, name, diagram string) (string, error) {
+func render(t sandbox.T, directory, name, diagram string) string {
 	quoted, err := json.Marshal(diagram)
-	if err != nil {
-		return "", err
-	}
+	sandbox.Must(t, err)
 	path := filepath.Join(directory, name+".html")
-	if err := os.WriteFile(path, fmt.Appendf(nil, page, fmt.Sprintf("%q", "diagram-"+name), quoted), 0o600); err != nil {
-		return "", err
-	}
-	shown, err := exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+	sandbox.Must(t, os.WriteFile(path, fmt.Appendf(nil, page, fmt.Sprintf("%q", "diagram-"+name), quoted), 0o600))
+	shown, err := exec.CommandContext(t.Context(), "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--user-data-dir="+filepath.Join(directory, "profile"), "--virtual-time-budget=10000",
 		"--dump-dom", "file://"+path).Output()
-	if err != nil {
-		return "", fmt.Errorf("chromium: %w", err)
-	}
+	sandbox.Must(t, err)
 	out := result.FindSubmatch(shown)
 	if out == nil || len(out[1]) == 0 || out[1][0] == '!' {
-		return "", fmt.Errorf("not drawn: %s", out)
+		t.Fatal(fmt.Sprintf("not drawn: %s\n%s", out, diagram))
 	}
-	return url.PathUnescape(string(out[1]))
+	drawn, err := url.PathUnescape(string(out[1]))
+	sandbox.Must(t, err)
+	return drawn
 }

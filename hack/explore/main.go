@@ -4,10 +4,7 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -18,6 +15,7 @@ import (
 	"time"
 
 	"github.com/delos-financial/clientbinding-operator/internal/relation/explorer"
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 const (
@@ -30,138 +28,105 @@ func main() {
 	mutated := flag.Int("mutated-states", 400_000, "how many states of each configuration are visited at most with a mutation")
 	update := flag.Bool("document", false, "write what was seen into "+document)
 	flag.Parse()
-	if err := run(context.Background(), *states, *mutated, *update); err != nil {
-		fmt.Fprintln(os.Stderr, "explore:", err)
-		os.Exit(1)
-	}
-}
-
-func run(ctx context.Context, states, mutated int, update bool) error {
-	visited, err := explore(states)
-	if err != nil {
-		return err
-	}
-	caught, err := mutate(ctx, mutated)
-	if err != nil || !update {
-		return err
-	}
-	return write(visited, caught)
+	sandbox.Main("explore", func(c *sandbox.Command) {
+		tables := []string{explore(c, *states), mutate(c, *mutated)}
+		if *update {
+			write(c, tables)
+		}
+	})
 }
 
 // explore visits the states of all configurations, and returns a table of them.
-func explore(limit int) (table string, err error) {
-	rows := [][]string{{"configuration", "the world", "states", "transitions", "depth", "time"}}
+func explore(t sandbox.T, limit int) (table string) {
+	table = row("configuration", "the world", "states", "transitions", "depth", "time") + row("---", "---", "---", "---", "---", "---")
 	total := explorer.Result{}
 	for _, c := range explorer.Configurations() {
 		result := c.Explore(limit)
 		if result.Violation != "" {
-			return "", fmt.Errorf("%s: %s\n%s", c.Name, result.Violation, strings.Join(result.Trace, "\n"))
+			t.Fatal(fmt.Sprintf("%s: %s\n%s", c.Name, result.Violation, strings.Join(result.Trace, "\n")))
 		}
+		sandbox.Must(t, t.Context().Err())
 		name := c.Name
 		if result.States >= limit {
 			name += " (cut)"
 		}
-		row := []string{name, c.About, fmt.Sprint(result.States), fmt.Sprint(result.Transitions), fmt.Sprint(result.Depth), result.Took.Round(time.Second).String()}
-		fmt.Println(strings.Join(row, " | "))
-		rows = append(rows, row)
+		seen := row(name, c.About, result.States, result.Transitions, result.Depth, result.Took.Round(time.Second))
+		fmt.Print(seen)
+		table += seen
 		total.States += result.States
 		total.Transitions += result.Transitions
 		total.Took += result.Took
 	}
-	rows = append(rows, []string{"all", "", fmt.Sprint(total.States), fmt.Sprint(total.Transitions), "", total.Took.Round(time.Second).String()})
-	return inMarkdown(rows), nil
+	return table + row("all", "", total.States, total.Transitions, "", total.Took.Round(time.Second))
 }
 
 // mutate runs the explorer's test with each mutation, and returns a table of what noticed it.
-func mutate(ctx context.Context, limit int) (table string, err error) {
-	rows := [][]string{{"mutation: the code …", "file", "noticed by", "as"}}
+func mutate(t sandbox.T, limit int) (table string) {
+	table = row("mutation: the code …", "file", "noticed by", "as") + row("---", "---", "---", "---")
 	unnoticed := 0
 	for _, m := range mutations {
-		configuration, violation, err := m.try(ctx, limit)
-		if err != nil {
-			return "", err
-		}
+		configuration, violation := m.try(t, limit)
 		if configuration == "" {
 			unnoticed++
-			configuration, violation = "nothing", ""
+			configuration = "nothing"
 		}
-		row := []string{m.breaks, m.file, configuration, violation}
-		fmt.Println(strings.Join(row, " | "))
-		rows = append(rows, row)
+		tried := row(m.breaks, m.file, configuration, violation)
+		fmt.Print(tried)
+		table += tried
 	}
 	if unnoticed > 0 {
-		return "", fmt.Errorf("%d mutations were not noticed", unnoticed)
+		t.Fatal(fmt.Sprintf("%d mutations were not noticed", unnoticed))
 	}
-	return inMarkdown(rows), nil
+	return table
 }
 
 var failed = regexp.MustCompile(`(?m)^ +--- FAIL: TestExplore/(\S+).*\n +explorer_test\.go:\d+: (.*):$`)
 
 // try runs the explorer's test with the mutation, and returns the configuration that failed first, and how.
-func (m mutation) try(ctx context.Context, limit int) (configuration, violation string, err error) {
+func (m mutation) try(t sandbox.T, limit int) (configuration, violation string) {
 	path, err := filepath.Abs(filepath.Join(relationDirectory, m.file))
-	if err != nil {
-		return "", "", err
-	}
+	sandbox.Must(t, err)
 	code, err := os.ReadFile(path)
-	if err != nil {
-		return "", "", err
-	}
-	if bytes.Count(code, []byte(m.old)) != 1 {
-		return "", "", fmt.Errorf("%s has this not once: %s", m.file, m.old)
+	sandbox.Must(t, err)
+	if strings.Count(string(code), m.old) != 1 {
+		t.Fatal(fmt.Sprintf("%s has this not once: %s", m.file, m.old))
 	}
 	directory, err := os.MkdirTemp("", "explore")
-	if err != nil {
-		return "", "", err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
+	sandbox.Must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
 	changed, overlay := filepath.Join(directory, m.file), filepath.Join(directory, "overlay.json")
 	replace, err := json.Marshal(map[string]map[string]string{"Replace": {path: changed}})
-	if err != nil {
-		return "", "", err
-	}
-	if err := errors.Join(
-		os.WriteFile(changed, bytes.Replace(code, []byte(m.old), []byte(m.changed), 1), 0o600),
-		os.WriteFile(overlay, replace, 0o600),
-	); err != nil {
-		return "", "", err
-	}
-	test := exec.CommandContext(ctx, "go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-run", "^TestExplore$", "./"+relationDirectory+"/explorer")
+	sandbox.Must(t, err)
+	sandbox.Must(t, os.WriteFile(changed, []byte(strings.Replace(string(code), m.old, m.changed, 1)), 0o600))
+	sandbox.Must(t, os.WriteFile(overlay, replace, 0o600))
+	test := exec.CommandContext(t.Context(), "go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-run", "^TestExplore$", "./"+relationDirectory+"/explorer")
 	test.Env = append(os.Environ(), fmt.Sprintf("EXPLORER_STATES=%d", limit))
 	said, err := test.CombinedOutput()
 	if err == nil {
-		return "", "", nil
+		return "", ""
 	}
 	found := failed.FindStringSubmatch(string(said))
 	if found == nil {
-		return "", "", fmt.Errorf("the code that %s does not compile, or fails otherwise: %s", m.breaks, said)
+		t.Fatal(fmt.Sprintf("the code that %s does not compile, or fails otherwise: %s", m.breaks, said))
 	}
-	return strings.ReplaceAll(found[1], "_", " "), found[2], nil
+	return strings.ReplaceAll(found[1], "_", " "), found[2]
 }
 
-func inMarkdown(rows [][]string) string {
-	var table strings.Builder
-	for i, row := range rows {
-		fmt.Fprintf(&table, "| %s |\n", strings.Join(row, " | "))
-		if i == 0 {
-			table.WriteString(strings.Repeat("| --- ", len(row)) + "|\n")
-		}
-	}
-	return table.String()
+// row is one of a table in Markdown.
+func row(cells ...any) string {
+	return "| " + strings.TrimSuffix(fmt.Sprintf(strings.Repeat("%v | ", len(cells)), cells...), " ") + "\n"
 }
 
 // write puts the tables between the marks of the document.
-func write(tables ...string) error {
+func write(t sandbox.T, tables []string) {
 	content, err := os.ReadFile(document)
-	if err != nil {
-		return err
-	}
+	sandbox.Must(t, err)
 	parts := strings.Split(string(content), "<!-- table -->\n")
 	if len(parts) != 2*len(tables)+1 {
-		return fmt.Errorf("%s has not two marks for each table", document)
+		t.Fatal(document + " has not two marks for each table")
 	}
 	for i, table := range tables {
 		parts[2*i+1] = table
 	}
-	return os.WriteFile(document, []byte(strings.Join(parts, "<!-- table -->\n")), 0o600)
+	sandbox.Must(t, os.WriteFile(document, []byte(strings.Join(parts, "<!-- table -->\n")), 0o600))
 }

@@ -14,7 +14,7 @@ var mutations = []mutation{
 	{"decide.go", "case d.overtaken(m.Declares), d.toProve(i):", "case d.toProve(i):",
 		"confirms by a read that may be older than the last accepted call"},
 	{"decide.go", "case d.overtaken(m.Declares), d.toProve(i):", "case d.overtaken(m.Declares):",
-		"does not have an heir of another account prove that it may revoke"},
+		"does not have a holder of another account prove that it may revoke"},
 	{"decide.go", "case m.ending(), m.SpecUnreadable, m.ClaimUnreadable:\n\t\t\treturn false", "case m.Leaving, m.SpecUnreadable, m.ClaimUnreadable:\n\t\t\treturn false",
 		"has an expired member hold the relation"},
 	{"decide.go", "return !m.Suspended && m.Link.usable()", "return m.Link.usable()",

@@ -8,8 +8,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -82,13 +84,46 @@ func parseFlags(args []string, getenv func(string) string, stderr io.Writer) (op
 	return o, nil
 }
 
+// read reads what the data file holds, in the fields of [delossim.Config], or takes the platform's own examples if there is none, and makes sure that it
+// can be worked with. An account without a password takes the one from the command line.
+func read(file, password string) (delossim.Config, error) {
+	config := delossim.Examples()
+	if file != "" {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return config, err
+		}
+		config = delossim.Config{}
+		decoder := json.NewDecoder(bytes.NewReader(content))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&config); err != nil {
+			return config, fmt.Errorf("data file %s: %w", file, err)
+		}
+	}
+	for i := range config.Accounts {
+		account := &config.Accounts[i]
+		if account.Password == "" {
+			account.Password = password
+		}
+		if err := account.Validate(); err != nil {
+			return config, fmt.Errorf("%w (give a missing password by --password or %s)", err, passwordVariable)
+		}
+	}
+	for _, user := range config.Users {
+		if user.UUID == "" {
+			return config, fmt.Errorf("user %q has no uuid", user.Username)
+		}
+	}
+	return config, nil
+}
+
 // run serves until the context ends.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	o, err := parseFlags(args, getenv, stderr)
 	if err != nil {
 		return err
 	}
-	config, err := readData(o.dataFile, o.password)
+	config, err := read(o.dataFile, o.password)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// Use is what a ClientBinding asks of an APIConnection.
+// Use is the use that a ClientBinding would make of an APIConnection.
 type Use struct {
 	// Namespace of the binding.
 	Namespace string
@@ -23,18 +23,18 @@ type Use struct {
 	Owner bool
 }
 
-// Denial is what an APIConnection does not allow; "" when it allows all that is asked.
+// Denial is the part of a use that an APIConnection does not allow; "" when it allows all.
 type Denial string
 
-// The parts of a use, in the order in which they are judged: a binding that may not use the connection at all does not
-// learn for what others may.
+// The parts of a use, in the order in which they are judged: a binding whose namespace is denied learns nothing about
+// the other parts.
 const (
 	NamespaceDenied Denial = "namespace"
 	ClientDenied    Denial = "client"
 	OwnerDenied     Denial = "owner"
 )
 
-// Judge says whether a connection allows a use. What it does not understand it does not allow.
+// Judge returns the part of a use that a connection does not allow. A setting that is not understood allows nothing.
 func Judge(connection *v1alpha1.APIConnection, use Use) Denial {
 	allowed := ptr.Deref(connection.Spec.Allowed, v1alpha1.Allowed{})
 	switch {
@@ -73,8 +73,8 @@ func servesNamespace(own string, allowed *v1alpha1.AllowedNamespaces, use Use) b
 	}
 }
 
-// CheckSelector says what is wrong with the selector by which a connection judges namespaces, and that it allows nobody.
-// The API server checks the operators, and not what the labels are made of.
+// CheckSelector returns an error if the selector by which a connection judges namespaces is not valid, and so allows no
+// ClientBinding. The API server checks the operators, and not the form of the labels.
 func CheckSelector(connection *v1alpha1.APIConnection) error {
 	if !NeedsLabels(connection) {
 		return nil
@@ -85,8 +85,7 @@ func CheckSelector(connection *v1alpha1.APIConnection) error {
 	return nil
 }
 
-// matches reports whether a glob matches a whole cuid. A cuid has none of the characters that mean something else
-// to path.Match than to a reader.
+// matches reports whether a glob matches a whole cuid. No character of a cuid is special to path.Match.
 func matches(glob, cuid string) bool {
 	matched, err := path.Match(glob, cuid)
 	return err == nil && matched

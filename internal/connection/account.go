@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// account names the account that the settings log in as, by a hash, since the name stands in the status of objects: it is the
-// same for all connections of one host that use the same login or the same user's tokens, and after a password
-// change. It tells neither the login nor the token. Only a reader who guesses the whole login can see that the guess is right.
+// account names the account of the settings by a hash, since the status of objects contains the name. It is the same for all
+// connections of one host that use the same login or the same user's tokens, and after a password change. It reveals neither
+// the login nor the token. Only a reader who guesses the whole login can see that the guess is right.
 func (s settings) account() string {
 	kind, id := "login", s.credentials.Login
 	if token := s.credentials.Token; token != "" {
@@ -23,7 +23,7 @@ func (s settings) account() string {
 	return hex.EncodeToString(hash[:8])
 }
 
-// subjectOf reads from a JWT whose it is, without verifying it; "" when the token does not say so.
+// subjectOf reads the subject of a JWT, without verifying it; "" when the token names none.
 func subjectOf(token string) string {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {

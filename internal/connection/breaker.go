@@ -6,20 +6,19 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
-// outageAfter is how many failures in a row make an outage likely.
+// outageAfter is the number of failures in a row that makes an outage likely.
 const outageAfter = 5
 
-// breaker tells what may be an outage of the API from calls that fail now and then, and from users about whom every
-// call fails.
+// breaker tells a likely outage of the API from calls that fail now and then, and from users about whom every call fails.
 type breaker struct {
 	mu sync.Mutex
-	// users are those about whom calls failed, since one did not.
+	// users are those about whom calls have failed since the last success.
 	users map[string]bool
-	// unanswered counts what failed since then and was about no user: calls without a whole answer, and probes.
+	// unanswered counts the other failures since then: calls without a whole answer, and probes.
 	unanswered int
 }
 
-// record notes what came of a call about a user, "" for none, and reports whether that may be an outage.
+// record notes the result of a call about a user, "" for a probe, and reports whether an outage is likely.
 func (b *breaker) record(user string, err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -40,7 +39,7 @@ func (b *breaker) record(user string, err error) bool {
 	return len(b.users)+b.unanswered >= outageAfter
 }
 
-// reset forgets what failed, once the API was seen to answer.
+// reset forgets the failures, once the API has answered.
 func (b *breaker) reset() {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -6,7 +6,7 @@ import "time"
 type bucket struct {
 	interval time.Duration // in which one token comes
 	burst    int
-	// emptyAt is when the bucket holds no token; in the future while it owes some.
+	// emptyAt is the time at which the bucket is empty; in the future while it owes tokens.
 	emptyAt time.Time
 }
 
@@ -14,7 +14,7 @@ func newBucket(perSecond, burst int) bucket {
 	return bucket{interval: time.Second / time.Duration(perSecond), burst: burst}
 }
 
-// wait is how long it takes until a token is there; not above zero when one is.
+// wait is the time until a token is there; zero or less when one is.
 func (b *bucket) wait(now time.Time) time.Duration {
 	return b.emptyAt.Add(b.interval).Sub(now)
 }

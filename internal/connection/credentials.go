@@ -42,7 +42,7 @@ type secretKeys map[string]string
 func keysOf(secret *corev1.Secret) secretKeys {
 	keys := secretKeys{}
 	for key, value := range secret.Data {
-		// What a file or a shell put at the end is not part of a credential.
+		// A line break that a file or a shell adds is not part of a credential.
 		keys[key] = strings.TrimRight(string(value), "\r\n")
 	}
 	return keys

@@ -9,7 +9,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
-// Relation is one user and one client at one API. It is the unit of the controller's work, and what waits for a turn.
+// Relation is one user and one client at one API. It is the unit of the controller's work, and the unit that waits for a turn.
 type Relation struct {
 	// Host of the API, see Session.Host; empty while it is not known.
 	Host string
@@ -17,20 +17,19 @@ type Relation struct {
 	UserUUID, CUID string
 }
 
-// Urgent is the lowest priority at which a run waits neither for the rate nor for slow runs of lower priorities: that of
-// a revocation.
+// Urgent is the priority of a revocation. From it on, a run waits neither for the rate nor for slow runs of lower priorities.
 const Urgent = 100
 
 const (
-	// fewestSlots and mostSlots bound how many runs may use one connection at once. The calls of a run are sequential, so it is also how
-	// many calls are in flight. The default rate of 50 calls a second is used to the full while a call takes less than 0.3 s.
+	// fewestSlots and mostSlots bound the number of runs that may use one connection at once. The calls of a run are sequential, so they also
+	// bound the calls under way. The default rate of 50 calls a second is used to the full while a call takes less than 0.3 s.
 	fewestSlots, mostSlots = 16, 64
-	// callsPerSlot is how many calls a second there are for one slot. Between its calls a run writes to the API server, so that this is less
-	// than a slot could make.
+	// callsPerSlot is the rate, in calls a second, that adds one slot. A slot could make more calls, but a run also writes to the API server
+	// between its calls.
 	callsPerSlot = 6
 	// urgentSlots come on top for urgent runs: slow grants cannot hold all slots against a revocation.
 	urgentSlots = 4
-	// heldFor is how long the turn of a relation that was called back is held for it. A work queue takes milliseconds
+	// heldFor is the time for which a turn is held for a relation that was called back. A work queue takes milliseconds
 	// as a rule.
 	heldFor = 5 * time.Second
 	// The pause after an answer that asks for patience and does not say how much, doubling.
@@ -39,13 +38,13 @@ const (
 )
 
 // gate bounds the runs that use one connection at once, keeps their calls within its rate, and keeps them away from
-// an API that asks to be left alone. Nobody waits in it: a relation that gets no turn is put on the list, and is called
+// an API that asks for patience. No run waits in it: a relation that gets no turn is put on the list, and is called
 // back when its turn has come. That turn is held for it.
 //
 // A turn pays for its first call. A run makes its further calls without asking again, so that it is never stopped between
 // a write and its confirmation; those calls are charged to the runs that come after it.
 type gate struct {
-	// slots is how many runs may use the connection at once.
+	// slots is the number of runs that may use the connection at once.
 	slots     int
 	now       func() time.Time
 	afterFunc AfterFunc
@@ -56,7 +55,7 @@ type gate struct {
 	// that were not made yet.
 	turns, paid int
 	bucket      bucket
-	// closedUntil is when the API may be called again.
+	// closedUntil is the time from which the API may be called again.
 	closedUntil time.Time
 	// refusals counts in a row the answers that asked for patience without saying how much.
 	refusals int
@@ -69,13 +68,13 @@ type gate struct {
 	stopTimer     func() bool
 }
 
-// place is that of a relation in the order in which relations begin.
+// place is the place of a relation in the order in which relations begin.
 type place struct {
 	relation Relation
 	priority int
 	// arrival counts up. A relation keeps it until it begins, so that it is overtaken by higher priorities only.
 	arrival int
-	// held says that a turn is held, and until when; that is zero before the relation is called back.
+	// held says that a turn is held, and until says for how long; until is zero before the relation is called back.
 	held  bool
 	until time.Time
 }
@@ -96,9 +95,14 @@ func without(places []*place, removed *place) []*place {
 	return places
 }
 
+func slotsFor(perSecond int) int { return min(max(perSecond/callsPerSlot, fewestSlots), mostSlots) }
+
+// MostTurns is how many runs may use one connection at once whose rate is so many calls a second, with those that are urgent.
+func MostTurns(perSecond int) int { return slotsFor(perSecond) + urgentSlots }
+
 func newGate(wanted settings, options Options, callBack func(Relation, int)) *gate {
 	return &gate{
-		slots:     min(max(wanted.perSecond/callsPerSlot, fewestSlots), mostSlots),
+		slots:     slotsFor(wanted.perSecond),
 		now:       options.Now,
 		afterFunc: options.AfterFunc,
 		callBack:  callBack,
@@ -107,7 +111,7 @@ func newGate(wanted settings, options Options, callBack func(Relation, int)) *ga
 	}
 }
 
-// Turn is the leave of one run to make calls, one at a time.
+// Turn lets one run make calls, one at a time.
 type Turn struct {
 	gate *gate
 	done bool
@@ -148,7 +152,7 @@ func (g *gate) enter(relation Relation, priority int) (turn *Turn) {
 	return turn
 }
 
-// change makes a change, and calls back those whose turn has come by it.
+// change makes a change, and calls back the relations whose turn has come by it.
 func (g *gate) change(change func(now time.Time)) {
 	g.mu.Lock()
 	now := g.now()
@@ -169,7 +173,7 @@ func (g *gate) change(change func(now time.Time)) {
 }
 
 // hold ends the turns that were held for long enough, and holds turns for the first on the list, as many as may begin.
-// One that comes too late finds its place again.
+// A relation that comes too late finds its place again.
 func (g *gate) hold(now time.Time) {
 	for _, p := range slices.Clone(g.held) {
 		if !p.until.IsZero() && !p.until.After(now) {
@@ -189,8 +193,8 @@ func (g *gate) hold(now time.Time) {
 	}
 }
 
-// overtake lets a relation that is here take the turn that is held for one of lower rank, which is not here yet. So one
-// that came too late does not come too late again and again.
+// overtake gives a relation that asks now the turn that is held for one of lower rank, which has not come yet. So a relation
+// that came too late is not too late again and again.
 func (g *gate) overtake(p *place) {
 	if p.held || len(g.held) == 0 {
 		return
@@ -202,7 +206,7 @@ func (g *gate) overtake(p *place) {
 	}
 }
 
-// withdraw ends what a place has: its turn, or its standing on the list.
+// withdraw takes the turn from a place that has one, and else its position on the list.
 func (g *gate) withdraw(p *place) {
 	g.waiting = without(g.waiting, p)
 	if p.held {
@@ -214,7 +218,7 @@ func (g *gate) withdraw(p *place) {
 	}
 }
 
-// end ends a turn. The token is there again when the turn was without a call, as far as the number of the others tells.
+// end ends a turn. If more tokens are paid than turns are left, the turn has made no call, and its token is refunded.
 func (g *gate) end() {
 	g.turns--
 	if g.paid > g.turns {
@@ -234,7 +238,7 @@ func (g *gate) slotFree(priority int) bool {
 	return g.turns < g.slots
 }
 
-// wait is how long the API's wish, or the rate, keeps a run from beginning; not above zero when neither does.
+// wait is the time for which a pause, or the rate, keeps a run from beginning; zero or less when neither does.
 func (g *gate) wait(priority int, now time.Time) time.Duration {
 	wait := g.closedUntil.Sub(now)
 	if priority < Urgent {
@@ -243,7 +247,7 @@ func (g *gate) wait(priority int, now time.Time) time.Duration {
 	return wait
 }
 
-// setTimer sees to it that there is a change when time makes one: a held turn lapses, or the first on the list may begin.
+// setTimer has change called when the next held turn lapses, or when the first on the list may begin.
 func (g *gate) setTimer(now time.Time) {
 	if g.stopTimer != nil {
 		g.stopTimer()
@@ -271,7 +275,7 @@ func (g *gate) leave(relation Relation) {
 	})
 }
 
-// dismiss calls all back that are on the list: there is no more use in waiting here.
+// dismiss calls back all relations on the list, and drops all places: it makes no sense to wait here any longer.
 func (g *gate) dismiss() {
 	var dismissed []place
 	g.change(func(time.Time) {
@@ -288,7 +292,7 @@ func (g *gate) dismiss() {
 	}
 }
 
-// charge accounts for a call, or returns how long the API must not be called at all.
+// charge accounts for a call, or returns the time for which the API must not be called at all.
 func (g *gate) charge() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -304,15 +308,15 @@ func (g *gate) charge() time.Duration {
 	return 0
 }
 
-// closedFor is how long the API must not be called at all.
+// closedFor is the time for which the API must not be called at all.
 func (g *gate) closedFor() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return max(g.closedUntil.Sub(g.now()), 0)
 }
 
-// pause closes the gate for as long as the API asks for, or longer each time where it does not say. Those who were called
-// back and have not begun are called again after it.
+// pause closes the gate for as long as the API asks for. If the API does not say how long, each pause is longer than the last.
+// Relations that were called back and have not begun are called back again after it.
 func (g *gate) pause(asked time.Duration) {
 	g.change(func(now time.Time) {
 		if asked <= 0 {
@@ -329,12 +333,12 @@ func (g *gate) pause(asked time.Duration) {
 	})
 }
 
-// heed closes the gate when an answer asks to be left alone, also if it says more.
+// heed closes the gate when an answer asks for patience, also if the answer has another kind.
 func (g *gate) heed(err error) {
 	switch wait, kind := delos.RetryAfterOf(err), delos.KindOf(err); {
 	case err == nil:
 		g.calm()
-	case kind == delos.KindAwaitingCode: // The API was not asked.
+	case kind == delos.KindAwaitingCode: // No call was sent.
 	case wait > 0, kind == delos.KindRateLimited:
 		g.pause(wait)
 	}

@@ -19,7 +19,7 @@ const DocumentedHost = "stagep.tst-apidmndelss.com"
 func CheckHostGlobs(globs []string) error {
 	for _, glob := range globs {
 		if _, err := path.Match(glob, ""); err != nil || glob == "" || strings.ContainsAny(glob, "/ ") {
-			return fmt.Errorf("%q is no glob of a host, as in *.example.com or api.example.com:8443", glob)
+			return fmt.Errorf("%q is not a glob of hosts, such as *.example.com or api.example.com:8443", glob)
 		}
 	}
 	return nil
@@ -36,7 +36,7 @@ func OpenHostGlobs(globs []string) []string {
 	return open
 }
 
-// checkHost applies what only the operator's administrator knows: which hosts an APIConnection may lead to.
+// checkHost checks that --allowed-api-hosts allows a host.
 func checkHost(base *url.URL, options Options) error {
 	host := strings.TrimSuffix(base.Host, ":"+impliedPort(base.Scheme))
 	switch {
@@ -98,8 +98,8 @@ var metadataServices = []netip.Addr{
 	netip.MustParseAddr("192.0.0.192"),     // Oracle Cloud
 }
 
-// guard returns a check of the addresses that a connection's host turns out to have. It stands between a
-// tenant who may create an APIConnection and what the operator's machine can reach but the tenant should not.
+// guard returns a check of the addresses to which a connection's host resolves. It keeps a team that may create an
+// APIConnection from addresses that only the operator's machine should reach.
 func guard(of settings, options Options) func(address string) error {
 	target := &url.URL{Scheme: of.scheme, Host: of.host}
 	if proxied(target, options) || of.scheme == "https" && named(of.host, options.AllowedHosts) {
@@ -124,7 +124,7 @@ func guard(of settings, options Options) func(address string) error {
 	}
 }
 
-// translated are the addresses by which an IPv6 network reaches those of IPv4 (RFC 6052).
+// translated are the addresses with which an IPv6 network reaches IPv4 addresses (RFC 6052).
 var translated = netip.MustParsePrefix("64:ff9b::/96")
 
 // embedded returns the IPv4 address that an IPv6 address stands for, or the address itself.

@@ -27,17 +27,17 @@ type Pool struct {
 	judged   map[types.NamespacedName]verdict
 }
 
-// verdict is what the API said last of a connection's credentials.
+// verdict is the API's last answer to a connection's credentials.
 type verdict struct {
 	connection  types.UID
 	credentials delos.Credentials
 	accepted    bool
 }
 
-// waitingBuffer is how many connections may wait to be looked at, and how many may have news for those who wait for
-// them. One more than that is not lost: a session that closed itself stays closed, and its connection is looked at when it
-// is next probed; and those who wait for a session look by themselves now and then.
-const waitingBuffer = 1024
+// channelCapacity bounds the names in the channels of the pool. One more than that does no harm: a session that closed itself
+// stays closed, and its connection is looked at when it is next probed; and bindings that wait for a session look by themselves
+// now and then.
+const channelCapacity = 1024
 
 // NewPool returns an empty pool.
 func NewPool(options Options) *Pool {
@@ -47,23 +47,23 @@ func NewPool(options Options) *Pool {
 	return &Pool{
 		options:  options,
 		onTurn:   func(Relation, int) {},
-		troubled: make(chan event.TypedGenericEvent[types.NamespacedName], waitingBuffer),
-		opened:   make(chan event.TypedGenericEvent[types.NamespacedName], waitingBuffer),
+		troubled: make(chan event.TypedGenericEvent[types.NamespacedName], channelCapacity),
+		opened:   make(chan event.TypedGenericEvent[types.NamespacedName], channelCapacity),
 		sessions: map[types.NamespacedName]*Session{},
 		judged:   map[types.NamespacedName]verdict{},
 	}
 }
 
-// Troubled tells the names of connections whose session closed itself during a call: the credentials
+// Troubled receives the names of connections whose session closed itself during a call: the credentials
 // were refused, or an outage began.
 func (p *Pool) Troubled() <-chan event.TypedGenericEvent[types.NamespacedName] { return p.troubled }
 
-// Opened tells the names of connections that have an open session and had none before, or another one.
+// Opened receives the names of connections that have a new open session.
 func (p *Pool) Opened() <-chan event.TypedGenericEvent[types.NamespacedName] { return p.opened }
 
-// OnTurn registers what is done for a relation that was put on the list of a session (see Session.Enter) and is to enter again:
-// to queue it, ahead of others of its priority, since a turn may be held for it. It is called without a lock, and must not
-// take long. It is to be registered before the first session is used.
+// OnTurn sets the function that is called when the turn of a relation on a session's list has come (see Session.Enter). It has to queue
+// the relation, ahead of others of its priority, since the turn is held for it. It is called without a lock, and must not take long. Call
+// OnTurn before the first session is used.
 func (p *Pool) OnTurn(callBack func(relation Relation, priority int)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,9 +77,9 @@ func (p *Pool) callBack(relation Relation, priority int) {
 	callBack(relation, priority)
 }
 
-// Prepare returns the session for a connection and its Secret: the one that is there, or a new one
-// when the API, the credentials or the settings are others. A new session is not in the pool before
-// it is opened. The error is a *SettingsError.
+// Prepare returns the session for a connection and its Secret: the present one, or a new one if the API, the
+// credentials or the settings have changed. A new session is not in the pool before it is opened. The error is
+// a *SettingsError.
 func (p *Pool) Prepare(connection *v1alpha1.APIConnection, secret *corev1.Secret) (*Session, error) {
 	wanted, err := settingsOf(connection, secret, p.options)
 	if err != nil {
@@ -103,7 +103,7 @@ func (p *Pool) Prepare(connection *v1alpha1.APIConnection, secret *corev1.Secret
 	return newSession(p, name, connection.UID, wanted, api, gate), nil
 }
 
-// Open lets a session be used, in the place of the one that was used before.
+// Open lets a session be used, instead of the connection's former one.
 func (p *Pool) Open(session *Session) {
 	p.mu.Lock()
 	former := p.sessions[session.name]
@@ -124,7 +124,7 @@ func (p *Pool) Open(session *Session) {
 	}
 }
 
-// tell names a connection to those who listen, unless too many wait to be heard of.
+// tell sends the name of a connection, unless the channel is full.
 func tell(listeners chan<- event.TypedGenericEvent[types.NamespacedName], name types.NamespacedName) {
 	select {
 	case listeners <- event.TypedGenericEvent[types.NamespacedName]{Object: name}:
@@ -132,8 +132,8 @@ func tell(listeners chan<- event.TypedGenericEvent[types.NamespacedName], name t
 	}
 }
 
-// Close keeps a connection's session from being used until it is opened again. What is known of the
-// session is kept, so that no login is wasted.
+// Close keeps a connection's session from being used until it is opened again. The pool keeps the
+// session with its token, so that no login is wasted.
 func (p *Pool) Close(name types.NamespacedName) {
 	p.mu.Lock()
 	session := p.sessions[name]
@@ -175,8 +175,8 @@ func (p *Pool) Judged(session *Session, accepted bool) bool {
 	return p.judged[session.name] == verdict{session.uid, session.settings.credentials, accepted}
 }
 
-// Leave gives up the places that a relation has on the lists of all sessions, and the turns that are held for it. A run that
-// ends without asking for a turn leaves, or a turn is held for it in vain, for some seconds.
+// Leave gives up the places of a relation on the lists of all sessions, and the turns that are held for it. A run that ends
+// without having asked for a turn has to leave: otherwise a turn is held in vain, for some seconds.
 func (p *Pool) Leave(relation Relation) {
 	p.mu.Lock()
 	sessions := slices.Collect(maps.Values(p.sessions))
@@ -186,8 +186,8 @@ func (p *Pool) Leave(relation Relation) {
 	}
 }
 
-// Session returns the open session of a connection; nil when there is none, or when it is not known what the connection
-// says of its use.
+// Session returns the open session of a connection; nil when there is none, or when a field of the connection's spec cannot
+// be read.
 func (p *Pool) Session(connection *v1alpha1.APIConnection) *Session {
 	p.mu.Lock()
 	defer p.mu.Unlock()

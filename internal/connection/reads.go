@@ -3,19 +3,22 @@ package connection
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
-// reads groups the reads of one user. A caller gets a read that began after the asking, never one
-// that was under way, so that it shows every write that was made before. All who ask while one read is
-// under way share the next one.
+// gathers is the time for which a read waits for other callers for the same user. The bindings of one user are due at the same moment, and
+// their runs ask within some milliseconds.
+const gathers = 5 * time.Millisecond
+
+// reads groups the reads of one user. A caller gets a read that began after the caller asked, never one that was under way, so that it shows
+// every write that was made before. All callers that ask before a read begins share it.
 type reads struct {
 	read func(ctx context.Context, uuid string) (*delos.User, error)
 
 	mu sync.Mutex
-	// next holds, for each user with a read under way, the one that begins when it ends; nil when
-	// nobody waits for one.
+	// next has, for each user with a read that gathers or is under way, the read that begins next; nil when no caller waits for one.
 	next map[string]*sharedRead
 }
 
@@ -49,40 +52,38 @@ func (r *reads) user(ctx context.Context, uuid string) (*delos.User, error) {
 func (r *reads) join(ctx context.Context, uuid string) *sharedRead {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	waiting, underWay := r.next[uuid]
-	if waiting != nil {
-		return waiting
+	next, reading := r.next[uuid]
+	if next == nil {
+		next = &sharedRead{
+			read: func() (*delos.User, error) { return r.read(ctx, uuid) },
+			done: make(chan struct{}),
+		}
+		r.next[uuid] = next
 	}
-	shared := &sharedRead{
-		read: func() (*delos.User, error) { return r.read(ctx, uuid) },
-		done: make(chan struct{}),
+	if !reading {
+		go r.run(uuid)
 	}
-	if underWay {
-		r.next[uuid] = shared
-		return shared
-	}
-	r.next[uuid] = nil
-	go r.run(uuid, shared)
-	return shared
+	return next
 }
 
-// run reads until nobody waits for a further read of the user.
-func (r *reads) run(uuid string, shared *sharedRead) {
-	for shared != nil {
+// run reads until no caller waits for a further read of the user.
+func (r *reads) run(uuid string) {
+	time.Sleep(gathers)
+	for shared := r.begin(uuid); shared != nil; shared = r.begin(uuid) {
 		shared.user, shared.err = shared.read()
 		close(shared.done)
-		shared = r.advance(uuid)
 	}
 }
 
-func (r *reads) advance(uuid string) *sharedRead {
+// begin returns the read that begins now. A caller that asks from now on waits for the next one.
+func (r *reads) begin(uuid string) *sharedRead {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	following := r.next[uuid]
-	if following == nil {
+	begins := r.next[uuid]
+	if begins == nil {
 		delete(r.next, uuid)
 	} else {
 		r.next[uuid] = nil
 	}
-	return following
+	return begins
 }

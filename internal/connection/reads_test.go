@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -45,13 +46,20 @@ func (a *asker) String() string {
 	}
 }
 
-// ask asks for a user, and returns once the asker waits.
-func ask(ctx context.Context, of *reads, uuid string) *asker {
+// askSoon asks for a user.
+func askSoon(ctx context.Context, of *reads, uuid string) *asker {
 	a := &asker{}
 	go func() {
 		a.user, a.err = of.user(ctx, uuid)
 		a.done = true
 	}()
+	return a
+}
+
+// ask asks for a user, and returns once a read that gathers has begun.
+func ask(ctx context.Context, of *reads, uuid string) *asker {
+	a := askSoon(ctx, of, uuid)
+	time.Sleep(gathers)
 	synctest.Wait()
 	return a
 }
@@ -83,8 +91,8 @@ func expectAnswers(t *testing.T, when string, want []string, of ...*asker) {
 	}
 }
 
-// TestReadBeganAfterTheAsking is what makes a read a confirmation: a caller that asks after a write gets a read
-// that began after the write.
+// TestReadBeganAfterTheAsking: a read is a confirmation since a caller that asks after a write gets a read that began
+// after the write.
 func TestReadBeganAfterTheAsking(t *testing.T) {
 	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {
 		first := ask(t.Context(), of, "john")
@@ -120,6 +128,19 @@ func TestManyAskersShareARead(t *testing.T) {
 	})
 }
 
+// TestAskersOfOneMomentShareARead: the bindings of one user are due together, and none of them waits for two reads.
+func TestAskersOfOneMomentShareARead(t *testing.T) {
+	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {
+		var askers []*asker
+		for range 3 {
+			askers = append(askers, askSoon(t.Context(), of, "john"))
+			time.Sleep(gathers / 4)
+		}
+		api.end(nil)
+		expectAnswers(t, "after one read", []string{"john 1", "john 1", "john 1"}, askers...)
+	})
+}
+
 func TestReadsOfDifferentUsersDoNotWaitForEachOther(t *testing.T) {
 	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {
 		john, maria := ask(t.Context(), of, "john"), ask(t.Context(), of, "maria")
@@ -132,7 +153,7 @@ func TestReadsOfDifferentUsersDoNotWaitForEachOther(t *testing.T) {
 	})
 }
 
-func TestWhoeverHasGivenUpBeginsNoRead(t *testing.T) {
+func TestCallerThatHasGivenUpBeginsNoRead(t *testing.T) {
 	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {
 		ctx, giveUp := context.WithCancel(t.Context())
 		giveUp()
@@ -157,8 +178,8 @@ func TestErrorsOfAReadAreShared(t *testing.T) {
 	})
 }
 
-// TestWhoeverGivesUpTakesNobodyAlong: neither the one who began a read, nor one who waits for the next.
-func TestWhoeverGivesUpTakesNobodyAlong(t *testing.T) {
+// TestCallerThatGivesUpLeavesTheOthersWaiting: neither the caller that began a read, nor one that waits for the next, ends it for others.
+func TestCallerThatGivesUpLeavesTheOthersWaiting(t *testing.T) {
 	inBubble(t, func(t *testing.T, api *slowAPI, of *reads) {
 		ctx, cancel := context.WithCancel(t.Context())
 		began, waits, stays := ask(ctx, of, "john"), ask(ctx, of, "john"), ask(t.Context(), of, "john")

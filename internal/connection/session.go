@@ -11,8 +11,8 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
-// Session is the use of one API with one account. It keeps to the connection's rate, leaves an API alone
-// that asks for it, and closes itself when going on makes no sense. It is safe for concurrent use.
+// Session uses one API with one account. It keeps to the connection's rate, pauses when the API asks for patience,
+// and closes itself when further calls make no sense. It is safe for concurrent use.
 type Session struct {
 	pool     *Pool
 	name     types.NamespacedName
@@ -24,7 +24,7 @@ type Session struct {
 	breaker  breaker
 	metrics  *metrics.Connection
 
-	// checking is held by the run that finds out whether there is an outage; checked is when that was last tried.
+	// checking is held by the run that checks whether there is an outage; checked is the time of the last check.
 	checking sync.Mutex
 	checked  time.Time
 
@@ -33,7 +33,7 @@ type Session struct {
 	trouble error
 }
 
-// checkPeriod is how often calls that fail may cause a probe at most.
+// checkPeriod is the shortest time between two probes that failed calls cause.
 const checkPeriod = 10 * time.Second
 
 func newSession(pool *Pool, name types.NamespacedName, uid types.UID, wanted settings, api *delos.Client, gate *gate) *Session {
@@ -53,24 +53,24 @@ func newSession(pool *Pool, name types.NamespacedName, uid types.UID, wanted set
 // Host is the host and port of the API.
 func (s *Session) Host() string { return s.settings.host }
 
-// TokenExpiry returns when a token that was given expires, as far as it says so itself.
+// TokenExpiry returns the expiry of the Secret's token, if the token names it.
 func (s *Session) TokenExpiry() (at time.Time, known bool) {
 	return delos.TokenExpiry(s.settings.credentials.Token)
 }
 
-// HasToken reports whether the session uses a token that was given.
+// HasToken reports whether the session uses a token of the Secret, and no login.
 func (s *Session) HasToken() bool { return s.settings.credentials.Token != "" }
 
-// Timeout is how long one call may take.
+// Timeout of one call.
 func (s *Session) Timeout() time.Duration { return s.settings.timeout }
 
 // Account is an opaque name of the account that the session acts as; see settings.account.
 func (s *Session) Account() string { return s.settings.account() }
 
-// Enter gives the run of a relation its turn, which is to be done when the run is. It never waits: the turn is nil, and
-// entered false, while all slots are taken, the rate has no token, or the API asked to be left alone. The relation is on the
-// session's list then, once, and is called back when its turn has come (see Pool.OnTurn): the highest priority first, then
-// who came first. From Urgent on a run does not wait for the rate. To enter again with a higher priority raises it.
+// Enter gives the run of a relation its turn, which has to be done when the run is. It never waits: the turn is nil, and
+// entered false, while all slots are taken, the rate has no token, or the API asks for patience. The relation is then on the
+// session's list, once, and is called back when its turn has come (see Pool.OnTurn): the highest priority first, and of equals
+// the one that came first. From Urgent on, a run does not wait for the rate. Another Enter can raise the priority.
 func (s *Session) Enter(relation Relation, priority int) (turn *Turn, entered bool) {
 	turn = s.gate.enter(relation, priority)
 	if turn == nil {
@@ -79,11 +79,11 @@ func (s *Session) Enter(relation Relation, priority int) (turn *Turn, entered bo
 	return turn, turn != nil
 }
 
-// Paused returns for how long the API asked to be left alone.
+// Paused returns the rest of the pause that the API asked for.
 func (s *Session) Paused() time.Duration { return s.gate.closedFor() }
 
 // Probe proves that the session can be used: that the API answers and takes the credentials, also when they
-// were refused before. See delos.Client.Probe. An API that asked to be left alone is not probed either.
+// were refused before. See delos.Client.Probe. An API that asks for patience is not probed either.
 func (s *Session) Probe(ctx context.Context) error {
 	return s.probe(ctx, s.api.Probe)
 }
@@ -134,8 +134,8 @@ func (s *Session) TakeTrouble() error {
 	return trouble
 }
 
-// User reads a user, together with all others who ask for the same user; the read begins after the
-// call of this method. See delos.Client.User.
+// User reads a user, together with other callers for the same user. The read begins after the call of
+// this method. See delos.Client.User.
 func (s *Session) User(ctx context.Context, uuid string) (*delos.User, error) {
 	return s.reads.user(ctx, uuid)
 }
@@ -169,7 +169,7 @@ func (s *Session) Unrelate(ctx context.Context, uuid, cuid string) (requestID st
 // CountDrift counts a relation that was changed from outside, and that was corrected.
 func (s *Session) CountDrift() { s.metrics.Drift() }
 
-// call makes a call about a user unless the API asked to be left alone, and learns from what came of it.
+// call makes a call about a user unless the API asks for patience, and learns from the answer.
 func (s *Session) call(ctx context.Context, user string, send func() error) error {
 	if wait := s.gate.charge(); wait > 0 {
 		return &delos.Error{Kind: delos.KindRateLimited, RetryAfter: wait}
@@ -179,7 +179,7 @@ func (s *Session) call(ctx context.Context, user string, send func() error) erro
 	mayBeOutage := s.breaker.record(user, err)
 	switch kind := delos.KindOf(err); {
 	case kind == delos.KindLoginRefused, kind == delos.KindUnauthorized:
-		// That goes for all users: the client has probed it.
+		// The client has probed the session, so that this goes for all users.
 		s.close(err)
 	case mayBeOutage:
 		s.check(ctx)
@@ -187,8 +187,8 @@ func (s *Session) call(ctx context.Context, user string, send func() error) erro
 	return err
 }
 
-// check finds out by a probe whether calls fail because the API does, or the connection, and closes the session then.
-// One probe at a time does, and one now and then: others need not wait for it.
+// check probes the API. It closes the session if the API fails, or refuses the session. One probe at a time is enough, and
+// one in checkPeriod: other runs do not wait for it.
 func (s *Session) check(ctx context.Context) {
 	if !s.isOpen() || !s.checking.TryLock() {
 		return
@@ -218,8 +218,8 @@ func (s *Session) isOpen() bool {
 	return s.open
 }
 
-// close keeps the session from being used and tells the connection's reconciler why. A session that is closed
-// already has told it.
+// close keeps the session from being used, and wakes the connection's reconciler with the reason. A session that is
+// closed already has done so.
 func (s *Session) close(why error) {
 	s.pool.mu.Lock()
 	news := s.open

@@ -150,7 +150,7 @@ func TestOutageClosesTheSession(t *testing.T) {
 		"four users":                           {fault: delossim.Fault{Failure: badGateway}, users: 4, calls: 4},
 		"five users":                           {fault: delossim.Fault{Failure: badGateway}, users: 5, calls: 5, closed: true, probes: 1},
 		"one user again and again":             {fault: delossim.Fault{Failure: badGateway}, users: 1, calls: 50},
-		"many users, and the API is there":     {fault: delossim.Fault{Op: delossim.OpUser, Failure: badGateway}, users: 5000, calls: 5000, probes: 1},
+		"many users, and the API is there":     {fault: delossim.Fault{Op: delossim.OpUser, Failure: badGateway}, users: 100, calls: 100, probes: 1},
 		"no answer about one user":             {fault: delossim.Fault{Failure: delossim.HangAfterHeaders{Limit: time.Nanosecond}}, users: 1, calls: 5, closed: true, probes: 1},
 		"no answer about one user, but others": {fault: delossim.Fault{Op: delossim.OpUser, Failure: delossim.HangAfterHeaders{Limit: time.Nanosecond}}, users: 1, calls: 50, probes: 1},
 	} {

@@ -24,7 +24,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
-// What applies where an APIConnection says nothing.
+// The defaults of an APIConnection.
 const (
 	DefaultTimeout           = 10 * time.Second
 	DefaultInterval          = time.Hour
@@ -44,20 +44,19 @@ type Options struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Now is the clock by which sessions expire.
 	Now func() time.Time
-	// AfterFunc calls a function once a time has passed by that clock, and returns what keeps it from being called;
-	// time.AfterFunc when nil.
+	// AfterFunc calls a function once a time has passed by that clock; time.AfterFunc when nil.
 	AfterFunc AfterFunc
 	// Tracer makes a span of each request; nil for none. See delos.Config.
 	Tracer trace.Tracer
-	// Metrics count calls and what becomes of sessions.
+	// Metrics count calls, and show the state of sessions.
 	Metrics *metrics.Metrics
 }
 
-// AfterFunc is what time.AfterFunc does, for any clock.
+// AfterFunc is time.AfterFunc for any clock: stop keeps f from being called.
 type AfterFunc func(wait time.Duration, f func()) (stop func() bool)
 
-// SettingsError is what keeps an APIConnection from being used before anything is sent: a person
-// has to correct the object that the message names.
+// SettingsError says why an APIConnection cannot be used, before any call is sent: a person has to
+// correct the object that the message names.
 type SettingsError struct {
 	// Reason is one of the reasons of an APIConnection's conditions.
 	Reason string
@@ -68,12 +67,12 @@ type SettingsError struct {
 // Error returns the message.
 func (e *SettingsError) Error() string { return e.Message }
 
-// Interval is how often the bindings of a connection are checked.
+// Interval is the time between two checks of the bindings of a connection.
 func Interval(spec v1alpha1.APIConnectionSpec) time.Duration {
 	return durationOr(spec.Interval, DefaultInterval)
 }
 
-// Timeout is how long one call through a connection may take.
+// Timeout of one call through a connection.
 func Timeout(spec v1alpha1.APIConnectionSpec) time.Duration {
 	return durationOr(spec.Timeout, DefaultTimeout)
 }
@@ -136,7 +135,8 @@ func (s settings) url() *url.URL {
 	return &url.URL{Scheme: s.scheme, Host: strings.TrimSuffix(s.host, ":"+impliedPort(s.scheme))}
 }
 
-// client returns a client for the settings, whose own probes pass the gate. The name of the connection is for its metrics.
+// client returns a client for the settings. Probes that the client sends by itself are charged to the gate. The name of the connection is for
+// its metrics.
 func (s settings) client(name string, gate *gate, options Options) (*delos.Client, error) {
 	config, err := s.config(options)
 	if err != nil {
@@ -150,7 +150,7 @@ func (s settings) client(name string, gate *gate, options Options) (*delos.Clien
 	return delos.New(config), nil
 }
 
-// config is what every client for the settings has.
+// config is the configuration of each client for the settings.
 func (s settings) config(options Options) (delos.Config, error) {
 	var authorities *x509.CertPool
 	if s.caBundle != "" {
@@ -173,8 +173,8 @@ func (s settings) config(options Options) (delos.Config, error) {
 	}, nil
 }
 
-// Configure returns what a client of an APIConnection with its Secret is made of, and how many calls it may make in a second
-// and at once after a quiet time: for a program that is not the operator, and has no Pool. The error is a *SettingsError.
+// Configure returns the configuration of a client for an APIConnection and its Secret, and the rate limit: calls a second, and calls
+// at once after a quiet time. It is for programs that have no Pool. The error is a *SettingsError.
 func Configure(connection *v1alpha1.APIConnection, secret *corev1.Secret, options Options) (config delos.Config, perSecond, burst int, err error) {
 	wanted, err := settingsOf(connection, secret, options)
 	if err != nil {
@@ -184,8 +184,8 @@ func Configure(connection *v1alpha1.APIConnection, secret *corev1.Secret, option
 	return config, wanted.perSecond, wanted.burst, err
 }
 
-// parseURL checks once more what the CRD's rules check, since the operator cannot know which version
-// of the CRD is installed, and what only the operator knows.
+// parseURL repeats the checks of the CRD's rules, since another version of the CRD may be installed, and adds
+// the checks that need the operator's flags.
 func parseURL(text string, options Options) (*url.URL, error) {
 	invalid := func(format string, args ...any) (*url.URL, error) {
 		return nil, &SettingsError{v1alpha1.ReasonInvalidSpec, fmt.Sprintf(format, args...)}
@@ -210,7 +210,7 @@ func parseURL(text string, options Options) (*url.URL, error) {
 	return &url.URL{Scheme: parsed.Scheme, Host: host}, nil
 }
 
-// parseDialect refuses a form that it does not know, since another version of the CRD may.
+// parseDialect refuses an unknown form, which a newer version of the CRD may allow.
 func parseDialect(given *v1alpha1.Dialect) (delos.Dialect, error) {
 	if given == nil {
 		return delos.Dialect{}, nil
@@ -238,8 +238,8 @@ func Host(spec v1alpha1.APIConnectionSpec) string {
 	return host
 }
 
-// splitURL reads a URL, and its host and port in the one form in which they are compared: no two forms
-// of them lead to the same API.
+// splitURL reads a URL, and its host and port in one canonical form, so that two URLs of the same API
+// have the same host.
 func splitURL(text string) (parsed *url.URL, hostAndPort string, err error) {
 	parsed, err = url.Parse(text)
 	if err != nil {

@@ -21,14 +21,14 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
-// The waits after a refused login: long enough that nobody's account is locked out by them.
+// The waits after a refused login are long, so that the retries do not lock the account out.
 const (
 	firstLoginRetry = 15 * time.Minute
 	lastLoginRetry  = time.Hour
 )
 
-// unreadableRetry is when a Secret is read again that may be watched and not read: that happens where one API server
-// learns of a right before another, and nothing tells when.
+// unreadableRetry is the wait before a Secret is read again that the operator may watch but not get. One API server may learn of a
+// right before another, and no event tells when.
 const unreadableRetry = 5 * time.Second
 
 // APIConnectionReconciler proves the credentials of APIConnections and opens their sessions.
@@ -37,17 +37,17 @@ type APIConnectionReconciler struct {
 	Kube client.Client
 	// Secrets watches the Secrets that connections name.
 	Secrets Secrets
-	// Identity is who the operator is, for those who give it rights.
+	// Identity is the operator's username, for the messages that ask for a right.
 	Identity Identity
-	// Pool gets the sessions.
+	// Pool keeps the sessions.
 	Pool *connection.Pool
-	// Events tells people what happened.
+	// Events records events.
 	Events events.EventRecorder
 	// Schedule says when connections are looked at again.
 	Schedule Schedule
 	// Shard tells which connections this process serves; nil for all.
 	Shard *Shard
-	// Policies tells whether the admission policies are enforced; nil to say nothing of it.
+	// Policies tells whether the admission policies are enforced; nil to leave that out of the status.
 	Policies *Policies
 	// Tracer makes a span of each run; nil when tracing is off.
 	Tracer trace.Tracer
@@ -87,7 +87,7 @@ func (r *APIConnectionReconciler) reconcile(ctx context.Context, request ctrl.Re
 	defer term.Leave()
 	// The cache may not tell yet that a login was refused.
 	found = r.Writes.latest(found)
-	// Before the Secret is read, or a change between the two would not be noticed.
+	// The watch begins before the read, or a change between the two would not be noticed.
 	follow(r.Secrets, found)
 	if unreadable := found.UnreadableFields.Under("spec"); len(unreadable) > 0 {
 		r.Pool.Close(request.NamespacedName)
@@ -104,7 +104,7 @@ func (r *APIConnectionReconciler) reconcile(ctx context.Context, request ctrl.Re
 		end = r.establish(ctx, found, secret)
 	}
 	if err := connection.CheckSelector(found); err != nil && end.ready == metav1.ConditionTrue {
-		// The session stays open, since what was given before can still be revoked. Nobody is allowed anything new.
+		// The session stays open, since access that was given before can still be revoked. No binding is allowed more.
 		end = &outcome{reason: v1alpha1.ReasonInvalidSpec, stalled: true, message: err.Error()}
 	}
 	if ctx.Err() != nil {
@@ -119,8 +119,8 @@ func (r *APIConnectionReconciler) leave(name types.NamespacedName) {
 	r.Pool.Drop(name)
 }
 
-// elsewhere says on a connection that this shard selects, and another shard's host keeps from being used, what to do. It is written onto the
-// version that was judged only: the other shard may serve a newer one.
+// elsewhere reports on a connection that this shard selects, but whose host another shard serves. It writes only onto the version that was
+// judged: the other shard may serve a newer one.
 func (r *APIConnectionReconciler) elsewhere(ctx context.Context, of *v1alpha1.APIConnection) (ctrl.Result, error) {
 	message, err := r.Shard.conflict(ctx, of)
 	if err != nil || message == "" {
@@ -159,7 +159,7 @@ func (r *APIConnectionReconciler) secret(ctx context.Context, of *v1alpha1.APICo
 			"Secret %s does not exist: create it with the keys login and password, or token, or correct spec.credentials.secretRef", name)}, nil
 	}
 	if err != nil && r.Pool.Session(of) == nil {
-		// Nothing works without it, and so it has to be said.
+		// Nothing works without a session, so the status has to say it.
 		return nil, &outcome{reason: v1alpha1.ReasonSecretUnreadable, message: fmt.Sprintf(
 			"Secret %s cannot be read: %v", name, err)}, nil
 	}
@@ -203,7 +203,7 @@ func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APICon
 	if wait := attempt.mayTryIn(); wait > 0 {
 		return &outcome{silent: true, wait: wait}
 	}
-	// What a call has just found out need not be tried again at once.
+	// A failure that a call met a moment ago need not be tried again at once.
 	if err = session.TakeTrouble(); err == nil || attempt.asked() {
 		err = session.Probe(ctx)
 	}
@@ -229,7 +229,7 @@ func (r *APIConnectionReconciler) prove(ctx context.Context, of *v1alpha1.APICon
 		"The Delos API at %s accepted the login of Secret %s", session.Host(), subject.secret)}
 }
 
-// finish writes the status, tells the news and says when to look again.
+// finish writes the status, records an event, and returns when to look again.
 func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alpha1.APIConnection, end outcome) (ctrl.Result, error) {
 	r.Policies.tell(is, r.Schedule)
 	if end.silent {
@@ -240,7 +240,7 @@ func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alph
 	}
 	end.log(ctx)
 	if !is.DeletionTimestamp.IsZero() {
-		end.message += ". Being deleted, it stays until no ClientBinding needs it to revoke access (status.bindings) and its Secrets are released (status.protectedSecrets)"
+		end.message += ". It is being deleted, and stays until no ClientBinding needs it to revoke access (status.bindings) and its Secrets are released (status.protectedSecrets)"
 	}
 	interval := connection.Interval(is.Spec)
 	wait := r.Schedule.conclude(conditioned{
@@ -263,8 +263,8 @@ func (r *APIConnectionReconciler) finish(ctx context.Context, before, is *v1alph
 	return ctrl.Result{RequeueAfter: wait}, nil
 }
 
-// patchStatus writes the parts of the status that are this reconciler's, also if the object changed meanwhile: a refused
-// login that is not remembered would be sent again.
+// patchStatus writes this reconciler's parts of the status, also if the object has changed meanwhile: a refused login that
+// is not on record would be sent again.
 func (r *APIConnectionReconciler) patchStatus(ctx context.Context, before, is *v1alpha1.APIConnection) error {
 	_, err := r.Writes.patchConnection(ctx, before, func(after *v1alpha1.APIConnection) {
 		others := after.Status
@@ -275,14 +275,14 @@ func (r *APIConnectionReconciler) patchStatus(ctx context.Context, before, is *v
 	return err
 }
 
-// attempt decides when a refused login may be tried again, from what the connection's status remembers.
+// attempt decides by the connection's status when a refused login may be tried again.
 type attempt struct {
 	now         time.Time
 	credentials string
 	connection  *v1alpha1.APIConnection
 }
 
-// versionOf names one state of a Secret without telling anything of its content.
+// versionOf names a version of a Secret, and reveals nothing of its content.
 func versionOf(secret *corev1.Secret) string {
 	return string(secret.UID) + "/" + secret.ResourceVersion
 }
@@ -290,7 +290,7 @@ func versionOf(secret *corev1.Secret) string {
 // asked reports whether a person asks for a run.
 func (a attempt) asked() bool { return a.connection.Status.RunRequested(a.connection.Annotations) }
 
-// mayTryIn returns how long credentials that were refused must not be tried again; 0 when they may.
+// mayTryIn returns the time in which refused credentials must not be tried again; 0 when they may be tried.
 func (a attempt) mayTryIn() time.Duration {
 	refused := a.connection.Status.RefusedLogin
 	if refused == nil || refused.CredentialsVersion != a.credentials || a.asked() ||
@@ -300,8 +300,8 @@ func (a attempt) mayTryIn() time.Duration {
 	return max(refused.Time.Add(loginRetry(refused.Attempts)).Sub(a.now), 0)
 }
 
-// carryOver names the Secret anew where it was written and its credentials are still those that the API refused, or
-// accepted: to protect or label a Secret is not to cause a login.
+// carryOver records a new version of the Secret if it still has the credentials that the API refused, or accepted: a finalizer or
+// a label on the Secret must not cause a login.
 func (a attempt) carryOver(refused, accepted bool) {
 	status := &a.connection.Status
 	if status.RefusedLogin != nil && refused {
@@ -337,7 +337,7 @@ func (a attempt) accepted() {
 	}
 }
 
-// expired ends the run for a token that says itself that it is of no use any more, before it is tried.
+// expired is the outcome for a token that names its expiry and is past it: it is not tried. It is nil for others.
 func (a attempt) expired(session *connection.Session, subject failureSubject) *outcome {
 	expires, known := session.TokenExpiry()
 	if !known {

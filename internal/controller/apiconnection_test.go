@@ -325,15 +325,40 @@ func TestOutageOfTheConnection(t *testing.T) {
 	expectEqual(t, "reason of the binding", "ConnectionNotReady", w.reason())
 	expectEqual(t, "calls so far", operations(nil), w.calls())
 
-	w.clock.Advance(2 * time.Second)
-	w.reconcileConnection()
-	expectEqual(t, "calls of a probe", operations{delossim.OpList}, w.calls())
+	var waits []time.Duration
+	wait := 2 * time.Second
+	for range 3 {
+		w.clock.Advance(wait)
+		wait = w.reconcileConnection()
+		waits = append(waits, wait)
+	}
+	expectEqual(t, "waits between the probes", []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second}, waits)
+	expectEqual(t, "calls of the probes", operations{delossim.OpList, delossim.OpList, delossim.OpList}, w.calls())
 	outage.Remove()
-	w.clock.Advance(2 * time.Second)
+	w.clock.Advance(wait)
 	w.reconcileConnection()
 	expectEqual(t, "reason after the outage", "LoggedIn", w.connectionReason())
 	w.reconcile()
 	expectEqual(t, "reason of the binding after the outage", "Bound", w.reason())
+}
+
+// TestOutageWritesNothingThatIsReady: neither the failures that find the outage out, nor the wait for its end.
+func TestOutageWritesNothingThatIsReady(t *testing.T) {
+	w := newWorld(t)
+	w.connect()
+	w.bind(nil)
+	w.reconcile()
+	before := w.binding()
+	w.clock.Advance(2 * time.Hour)
+	w.platform.Inject(delossim.Fault{Failure: delossim.HangAfterHeaders{Limit: time.Nanosecond}})
+	for range 5 {
+		w.reconcile()
+	}
+	w.reconcileConnection()
+	expectEqual(t, "reason of the connection", "APIUnavailable", w.connectionReason())
+	w.reconcile()
+	expectEqual(t, "reason", "Bound", w.reason())
+	expectEqual(t, "resource version", before.ResourceVersion, w.binding().ResourceVersion)
 }
 
 // TestRefusedLoginIsNotRepeatedForAnotherVersionOfTheSecret: to protect, label or annotate the Secret changes its
@@ -369,8 +394,8 @@ func TestCredentialsAreObservedOnce(t *testing.T) {
 	expectEqual(t, "observed", ref(at(0)), w.connection().Status.CredentialsObservedAt)
 }
 
-// TestRefusalIsRememberedWhateverElseIsWritten: a conflict must not lose it, or the login would be sent again.
-func TestRefusalIsRememberedWhateverElseIsWritten(t *testing.T) {
+// TestRefusalIsRememberedInSpiteOfAConflict: a conflict must not lose it, or the login would be sent again.
+func TestRefusalIsRememberedInSpiteOfAConflict(t *testing.T) {
 	w := newWorld(t)
 	w.createSecret(map[string]string{"login": login, "password": "wrong"})
 	w.createConnection(nil)

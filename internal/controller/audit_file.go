@@ -13,7 +13,7 @@ import (
 )
 
 // AuditFile is a file to which audit lines are appended, each a JSON object. It is opened for each line, so that it can be renamed at any
-// time: there is a new one then.
+// time: the next line makes a new one.
 type AuditFile struct {
 	path    string
 	encoder zapcore.Encoder
@@ -24,7 +24,7 @@ type AuditFile struct {
 	torn bool
 }
 
-// OpenAuditFile returns the file at a path. It is made, for its owner alone, if there is none. The error says why it cannot be written.
+// OpenAuditFile returns the file at a path, and makes it, for its owner alone, if it does not exist.
 func OpenAuditFile(path string, now func() time.Time) (*AuditFile, error) {
 	a := &AuditFile{path: path, now: now, encoder: zapcore.NewJSONEncoder(zapcore.EncoderConfig{TimeKey: "ts", EncodeTime: zapcore.RFC3339TimeEncoder})}
 	file, err := a.open()
@@ -37,14 +37,14 @@ func OpenAuditFile(path string, now func() time.Time) (*AuditFile, error) {
 func (a *AuditFile) open() (*os.File, error) {
 	// A pipe without a reader would hold up the operator for ever.
 	if there, err := os.Stat(a.path); err == nil && !there.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", a.path)
+		return nil, fmt.Errorf("%s is not a regular file", a.path)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	return os.OpenFile(a.path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 }
 
-// write appends a line, which is on disk when write returns. What it is about is given as keys and values.
+// write appends a line of these keys and values, which is on disk when write returns.
 func (a *AuditFile) write(keysAndValues []any) error {
 	var fields []zapcore.Field
 	for i := 0; i+1 < len(keysAndValues); i += 2 {

@@ -107,7 +107,7 @@ func TestAuditFileThatCannotBeOpened(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	for path, want := range map[string]string{
-		directory:                             directory + " is no regular file",
+		directory:                             directory + " is not a regular file",
 		filepath.Join(directory, "no", "log"): "open " + filepath.Join(directory, "no", "log") + ": no such file or directory",
 	} {
 		_, err := OpenAuditFile(path, clockwork.NewFakeClockAt(start).Now)

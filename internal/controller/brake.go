@@ -16,17 +16,17 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// Brake keeps to what connections allow of mass revocation. What it let through is recorded on the connection before
-// anything is revoked, so that neither a crash nor a restart lets more through.
+// Brake enforces spec.revocations of APIConnections. It records on the connection that it lets a revocation through before that
+// is made, so that neither a crash nor a restart lets more through.
 type Brake struct {
 	// Writes writes to the connections.
 	Writes *Writes
-	// Events tells people what became of approvals.
+	// Events records events about approvals.
 	Events events.EventRecorder
 }
 
 // Let counts a revocation and lets it through, or returns until when it has to wait: the zero time if only an approval
-// helps. The connection may be as the cache has it.
+// helps. The connection may come from the cache.
 func (b *Brake) Let(ctx context.Context, through *v1alpha1.APIConnection, now metav1.Time) (let bool, until time.Time, err error) {
 	err = b.record(ctx, through, now, func(l *ledger) { let, until = l.let() })
 	return let && err == nil, until, err
@@ -37,7 +37,7 @@ func (b *Brake) Acknowledge(ctx context.Context, on *v1alpha1.APIConnection, now
 	return b.record(ctx, on, now, func(*ledger) {})
 }
 
-// record takes an approval that was not taken yet, changes the ledger, writes it, and tells what came of the approval.
+// record takes an approval that was not taken yet, changes the ledger, writes it, and records an event about the approval.
 func (b *Brake) record(ctx context.Context, of *v1alpha1.APIConnection, now metav1.Time, change func(*ledger)) error {
 	count, news := int32(0), false
 	is, err := b.Writes.patchConnection(ctx, of, func(after *v1alpha1.APIConnection) {
@@ -54,7 +54,7 @@ func (b *Brake) record(ctx context.Context, of *v1alpha1.APIConnection, now meta
 		return err
 	case count == 0:
 		b.Events.Eventf(is, nil, corev1.EventTypeWarning, "ApprovalInvalid", "ApproveRevocations",
-			"The annotation %s approves nothing: it must begin with how many revocations are approved, as in 25@%s",
+			"The annotation %s approves nothing: it must begin with the number of revocations to approve, as in 25@%s",
 			v1alpha1.ApprovedRevocationsAnnotation, now.UTC().Format(time.RFC3339))
 	default:
 		b.Events.Eventf(is, nil, corev1.EventTypeNormal, "RevocationsApproved", "ApproveRevocations",
@@ -64,23 +64,23 @@ func (b *Brake) record(ctx context.Context, of *v1alpha1.APIConnection, now meta
 	return nil
 }
 
-// ledgerSteps is into how many parts the span of a brake is divided: so exactly it is kept to, on the safe side, and
-// so many entries it takes.
+// ledgerSteps is the number of steps into which the span of a brake is divided. The revocations within a step share an entry, which counts
+// for up to a step longer than the span.
 const ledgerSteps = 20
 
-// mostEntries is how many entries a ledger has at most, also when its span was made longer.
+// mostEntries bounds the entries of a ledger, also after its span was made longer.
 const mostEntries = 30
 
-// ledger is what a connection's status remembers of revocations, at one time.
+// ledger is the memory of revocations in a connection's status, at one time.
 type ledger struct {
 	connection *v1alpha1.APIConnection
 	limit      *v1alpha1.RevocationLimit
 	now        metav1.Time
-	// status is what is to be remembered.
+	// status is the memory to write.
 	status *v1alpha1.RevocationStatus
 }
 
-// newLedger reads the ledger of a connection that has a limit, and leaves out what no longer counts.
+// newLedger reads the ledger of a connection that has a limit, without the entries that no longer count.
 func newLedger(of *v1alpha1.APIConnection, now metav1.Time) *ledger {
 	l := &ledger{connection: of, limit: of.Spec.Revocations, now: now, status: of.Status.Revocations.DeepCopy()}
 	if l.status == nil {
@@ -98,7 +98,7 @@ func newLedger(of *v1alpha1.APIConnection, now metav1.Time) *ledger {
 
 func (l *ledger) step() time.Duration { return l.limit.Per.Duration / ledgerSteps }
 
-// leaves is when an entry no longer counts: a whole span after the last revocation that it may stand for.
+// leaves is the time from which an entry no longer counts: a whole span after the last revocation that it may contain.
 func (l *ledger) leaves(entry v1alpha1.RevocationCount) time.Time {
 	return entry.Since.Add(l.step() + l.limit.Per.Duration)
 }
@@ -137,7 +137,7 @@ func (l *ledger) count() {
 	l.status.Recent = recent
 }
 
-// take takes an approval that was not taken yet, and returns how many revocations it approves: none when it cannot be
+// take takes an approval that was not taken yet, and returns the number of revocations that it approves: 0 if it cannot be
 // read.
 func (l *ledger) take() (count int32, news bool) {
 	value := cut(l.connection.Annotations[v1alpha1.ApprovedRevocationsAnnotation], 256)

@@ -333,7 +333,7 @@ func TestApprovalThatCannotBeRead(t *testing.T) {
 			w.reconcileUsage()
 
 			expectEqual(t, "left", 1, w.reconcileDeleted(1))
-			expectEqual(t, "event", "Warning ApprovalInvalid The annotation access.delos.financial/approvedRevocations approves nothing: it must begin with how many revocations are approved, as in 25@2026-03-01T12:00:00Z", w.events()[0])
+			expectEqual(t, "event", "Warning ApprovalInvalid The annotation access.delos.financial/approvedRevocations approves nothing: it must begin with the number of revocations to approve, as in 25@2026-03-01T12:00:00Z", w.events()[0])
 		})
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
-// Census tells the metrics what objects there are. Every replica does, by the statuses in its cache.
+// Census lists the objects for the metrics, by the statuses in the cache. Each replica has one.
 type Census struct {
 	// Kube reads from the manager's cache.
 	Kube client.Reader
@@ -30,7 +30,7 @@ const (
 	stateReady       = "Ready"
 	stateReconciling = "Reconciling"
 	stateStalled     = "Stalled"
-	// stateWaiting is not Ready, and not tried again for that: suspended, or a dry run.
+	// stateWaiting is not Ready, and needs no retry: suspended, or a dry run.
 	stateWaiting = "Waiting"
 	// stateNew has no condition yet.
 	stateNew = "New"
@@ -38,10 +38,10 @@ const (
 	reasonNone = "None"
 )
 
-// readLimit is how long a scrape waits for a cache that has not filled: without a limit, nobody would be told of that.
+// readLimit bounds the wait of a scrape for a cache that has not filled: otherwise the scrape would lack the metric that reports this.
 const readLimit = 100 * time.Millisecond
 
-// Objects returns what is in the cache. As long as that cannot be read there is nothing to tell.
+// Objects returns the objects in the cache; none while it cannot be read.
 func (c Census) Objects(ctx context.Context) metrics.Objects {
 	ctx, cancel := context.WithTimeout(ctx, readLimit)
 	defer cancel()
@@ -75,7 +75,7 @@ func each[Item, Counted any](items []Item, count func(*Item) Counted) iter.Seq[C
 	}
 }
 
-// label is the connection of a binding in the metrics. A name that a binding makes up is none: there would be as many series as names.
+// label is the connection of a binding in the metrics. A name in connectionRef has to exist: otherwise bindings could make any number of series.
 func (c Census) label(binding *v1alpha1.ClientBinding, names map[types.NamespacedName]string) string {
 	if claimed, is := claimedConnection(binding); is {
 		if name, exists := names[claimed]; exists {
@@ -113,7 +113,7 @@ func countedBinding(binding *v1alpha1.ClientBinding, now time.Time) metrics.Bind
 			status.Access != "" && status.Access != declaredBy(binding)
 		return counted
 	}
-	// An expired object without a claim has lost its status, or was made after its time: it says that there is access.
+	// An expired object without a claim has lost its status, or was created after its time. It is not Ready if there is access.
 	undeclared := hasExpired && ready != nil && ready.Reason == v1alpha1.ReasonExpired && ready.Status == metav1.ConditionFalse
 	if status.Claim == nil && !undeclared {
 		return counted
@@ -144,7 +144,7 @@ func stateOf(conditions []metav1.Condition, ready *metav1.Condition) (state, rea
 	}
 }
 
-// endOf is when the access of a binding that is deleted or expired was to end: the earlier of the two.
+// endOf is the time at which the access of a deleted or expired binding was to end: the earlier of the two.
 func endOf(binding *v1alpha1.ClientBinding) time.Time {
 	var end time.Time
 	for _, at := range []time.Time{

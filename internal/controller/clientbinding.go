@@ -28,12 +28,11 @@ import (
 const FieldManager = "clientbinding-operator"
 
 const (
-	// conflictRetry is when a run that met a newer version of an object is repeated: once the cache has had time to learn
-	// of that version.
+	// conflictRetry is the wait after a run has met a newer version of an object: time for the cache to learn of that version.
 	conflictRetry = time.Second
-	// soonest keeps a wait from being none: an object without a wait is not looked at again.
+	// soonest is the shortest wait: with a wait of 0 an object would not be looked at again.
 	soonest = 100 * time.Millisecond
-	// mostSteps is how many steps a run takes at most for each member, and as many on top. The explorer shows that no run takes
+	// mostSteps bounds the steps of a run: so many for each member, and as many on top. The explorer shows that no run takes
 	// as many.
 	mostSteps = 20
 )
@@ -46,15 +45,15 @@ type ClientBindingReconciler struct {
 	Connections Connections
 	// Pool has the sessions of the connections.
 	Pool *connection.Pool
-	// Events tells people what happened.
+	// Events records events.
 	Events events.EventRecorder
 	// Schedule says when objects are looked at again.
 	Schedule Schedule
-	// Brake lets revocations through where a connection bounds them.
+	// Brake enforces the limits on revocations.
 	Brake *Brake
 	// Writes remembers what this process wrote.
 	Writes *Writes
-	// Metrics count what was let go without a look.
+	// Metrics count the members that were let go unread, and the audit lines that failed.
 	Metrics *metrics.Metrics
 	// Audit takes the audit lines; nil where they go to the log.
 	Audit *AuditFile
@@ -70,23 +69,23 @@ type ClientBindingReconciler struct {
 	memory memory
 }
 
-// memory is what this process remembers of relations, beside what is on record.
+// memory has the facts about relations that only this process knows.
 type memory struct {
 	mu        sync.Mutex
 	relations map[connection.Relation]*remembered
 }
 
-// remembered is what this process remembers of one relation.
+// remembered is the memory of one relation.
 type remembered struct {
-	// calls is what it knows of each call on record.
+	// calls are the calls on record.
 	calls map[callID]knownCall
-	// absent is since when reads through an account found no such user, without one that found the user.
+	// absent has for each account since when its reads have found no such user.
 	absent map[string]time.Time
-	// waits is since when a member cannot be handed over, or without a claim cannot be read.
+	// waits has since when a member could not be handed over, or, without a claim, could not be read.
 	waits map[types.UID]time.Time
-	// confirmed is when members were confirmed last, of those whose status has an older time.
+	// confirmed has the last confirmation of a member whose status has an older one.
 	confirmed map[types.UID]metav1.Time
-	// unconfirmed: it sent a call, and has not confirmed the relation since.
+	// unconfirmed: this process sent a call, and has not confirmed the relation since.
 	unconfirmed bool
 }
 
@@ -109,7 +108,7 @@ func (m *memory) of(key connection.Relation) *remembered {
 	return m.relations[key]
 }
 
-// tidy forgets a relation of which there is nothing to remember.
+// tidy forgets a relation without members, and one without anything to remember.
 func (m *memory) tidy(key connection.Relation, members int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -133,8 +132,8 @@ func (m *memory) forget(at func(host string) bool) {
 // +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections,verbs=list;watch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
-// Reconcile brings one relation a step further: it gathers the facts, and takes the steps that relation.Decide asks for
-// until that has nothing more to ask.
+// Reconcile makes one run of a relation: it gathers the facts, and takes the steps that relation.Decide asks for, until the
+// report.
 func (r *ClientBindingReconciler) Reconcile(ctx context.Context, key connection.Relation) (ctrl.Result, error) {
 	if r.Tracer == nil {
 		return r.reconcile(ctx, key)
@@ -163,6 +162,14 @@ func (r *ClientBindingReconciler) reconcile(ctx context.Context, key connection.
 	}
 	for range mostSteps * (len(run.members) + 1) {
 		decision := relation.Decide(run.facts)
+		if decision.Step.Writes() {
+			if ctx.Err() != nil {
+				return ctrl.Result{}, ctx.Err()
+			}
+			// A run that has begun to write goes on to its report when the process is told to end. Without its answer on record, a call would
+			// keep the next process waiting until it has settled.
+			ctx = context.WithoutCancel(ctx)
+		}
 		switch decision.Step {
 		case relation.StepRead:
 			err = run.read(ctx, decision.Member)
@@ -188,13 +195,13 @@ func (r *ClientBindingReconciler) reconcile(ctx context.Context, key connection.
 type run struct {
 	*ClientBindingReconciler
 	key connection.Relation
-	// term is that in which this process leads the host.
+	// term is the one in which this process leads the host.
 	term    *leading.Term
 	now     metav1.Time
 	members []*member
 	facts   relation.Facts
 	known   *remembered
-	// turns are those that the run has; refused that it did not get one, and is called back.
+	// turns are the turns that the run has. refused: it did not get one, and is called back.
 	turns   map[*connection.Session]*connection.Turn
 	refused bool
 	// lagging: the cache does not show yet what this process wrote.
@@ -212,7 +219,7 @@ func (r *run) end() {
 	r.memory.tidy(r.key, len(r.members))
 }
 
-// errNotLeading ends a run: another process may have gone on in the meantime.
+// errNotLeading ends a run: another process may lead by now.
 var errNotLeading = errors.New("this process may not lead any more")
 
 // lead ends the run unless this process leads.
@@ -223,7 +230,7 @@ func (r *run) lead() error {
 	return nil
 }
 
-// retryConflict repeats a run that met a newer version of an object, or its end.
+// retryConflict repeats a run that met a newer version of an object, and one that may not lead. A run whose object is gone is over.
 func retryConflict(err error) (ctrl.Result, error) {
 	if apierrors.IsConflict(err) || errors.Is(err, errNotLeading) {
 		return ctrl.Result{RequeueAfter: conflictRetry}, nil

@@ -16,7 +16,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
 
-// The steps that a run takes between two decisions. Each notes in the facts what came of it.
+// The steps that a run takes between two decisions. Each notes its result in the facts.
 
 // turn takes the run's turn on the connection of a member; false when there is none now. The run is then called back.
 func (r *run) turn(i int) bool {
@@ -41,7 +41,7 @@ func (r *run) read(ctx context.Context, i int) error {
 	}
 	user, err := r.members[i].session.User(ctx, r.key.UserUUID)
 	if ctx.Err() != nil {
-		// That the operator is shutting down is no failure of the object.
+		// The operator shuts down, which is no failure of the object.
 		return ctx.Err()
 	}
 	reading, err := r.readingOf(user, err)
@@ -61,7 +61,7 @@ func (r *run) read(ctx context.Context, i int) error {
 	return nil
 }
 
-// readingOf says what an answer of Get user shows of the relation.
+// readingOf turns an answer of Get user into a reading of the relation.
 func (r *run) readingOf(user *delos.User, err error) (relation.Reading, error) {
 	var failure *delos.Error
 	switch {
@@ -83,7 +83,7 @@ func (r *run) readingOf(user *delos.User, err error) (relation.Reading, error) {
 	return reading, err
 }
 
-// witnesses is how many other users are read at most to find one that the account sees.
+// witnesses bounds the number of other users that are read to find one that the account sees.
 const witnesses = 3
 
 // readWitness reads another user whom the account of a member has confirmed.
@@ -123,7 +123,7 @@ func (r *run) readWitness(ctx context.Context, i int) error {
 	return nil
 }
 
-// askBrake asks the connection's limit on revocations, which counts this one if it lets it through.
+// askBrake asks the brake, which counts the revocation if it lets it through.
 func (r *run) askBrake(ctx context.Context, i int) error {
 	if !r.turn(i) {
 		return nil
@@ -142,8 +142,8 @@ func (r *run) askBrake(ctx context.Context, i int) error {
 	return nil
 }
 
-// record sets the finalizer and records the claim, with the call that is about to be sent. Even if the operator ends, the
-// deletion of the object will revoke. The turn is held before, so that nothing slow lies between the record and the call.
+// record sets the finalizer and records the claim, with the call that is about to be sent. From then on the deletion of the object
+// revokes, even if the operator ends. The turn is taken before, so that nothing slow lies between the record and the call.
 func (r *run) record(ctx context.Context, i int, makes relation.Access) error {
 	if makes != relation.Unknown && !r.turn(i) {
 		return nil
@@ -158,14 +158,14 @@ func (r *run) record(ctx context.Context, i int, makes relation.Access) error {
 	if makes == relation.Unknown {
 		r.facts.NoteRecorded(i, relation.Call{})
 		if m.was().Claim == nil {
-			// It is adopted as it is, and the report says so.
+			// The relation is adopted, and the report writes that.
 			r.noteClaim(i)
 		}
 		return nil
 	}
 	timeout := m.session.Timeout()
 	settle := settlesAfter(timeout)
-	// Another call of this second has the same name in memory.
+	// An earlier call within this second has the same callID.
 	delete(r.known.calls, idOf(m.cached.UID, v1alpha1.Call{Access: nameOf(makes), SentTime: r.now}))
 	r.facts.NoteRecorded(i, relation.Call{Makes: makes, Left: timeout + settle, Sent: r.now.Time, Timeout: timeout, Settle: settle})
 	r.noteClaim(i)
@@ -196,7 +196,7 @@ func (r *run) noteClaim(i int) {
 		if shown := facts.Reading.Access; shown > relation.None {
 			status.Claim.Origin = v1alpha1.OriginAdopted
 			if status.ObservedExpiry != nil {
-				// For the access that was there the end is news.
+				// The access was there before, and its end is new.
 				status.ObservedExpiry.DeclaredTime = &r.now
 			}
 		}
@@ -222,9 +222,6 @@ func (r *run) send(ctx context.Context, i int, makes relation.Access) error {
 	answer := answerOf(err, makes)
 	r.facts.NoteSent(i, answer, showsWithin)
 	r.noteAnswer(i, makes, answer)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
 	m.refusal = err
 	for _, other := range r.members {
 		if other.session == m.session && other.refusal == nil {
@@ -242,8 +239,8 @@ func (r *run) send(ctx context.Context, i int, makes relation.Access) error {
 	return nil
 }
 
-// answerOf says what came of a call. Only the platform's own words are an answer: what stands before it may fail although
-// the call arrived.
+// answerOf tells which answer a call got. Only the platform's own words are an answer: a proxy before it may fail although the
+// call arrived.
 func answerOf(err error, makes relation.Access) relation.Answer {
 	operation := delos.OperationRelate
 	if makes == relation.None {
@@ -278,8 +275,8 @@ func saysNothing(failure *delos.Error) bool {
 	}
 }
 
-// answerOfRemoval says what came of a removal that failed. What an answer with the status of a success is about may not be clear, but
-// there is one, and Get user tells.
+// answerOfRemoval tells which answer a removal got that failed. A 2xx may not be clear, but it is an answer, and Get user shows its
+// effect.
 func answerOfRemoval(failure *delos.Error) relation.Answer {
 	switch {
 	case failure.Refused() && failure.Succeeded():
@@ -295,8 +292,8 @@ func answerOfRemoval(failure *delos.Error) relation.Answer {
 	}
 }
 
-// noteWritten tells what an accepted call was for: an edit, a drift, or the removal of what the platform does not overwrite. The
-// status says of a new grant all that there is to say.
+// noteWritten notes an event that tells the purpose of an accepted call: an edit, drift, or the removal of a relation that the platform
+// does not overwrite. A new grant needs none beside the status.
 func (r *run) noteWritten(m *member, makes relation.Access) {
 	user, cuid := r.key.UserUUID, r.key.CUID
 	before, now := accessText(m.shown), accessText(nameOf(makes))
@@ -329,17 +326,17 @@ func (r *run) noteCorrection(m *member) {
 }
 
 // The platform may be changed by others who want another relation than the one that is declared: a second cluster, a script, a person.
-// Two that correct each other for ever change a user's access back and forth, so the operator stops giving it.
+// If they and the operator correct each other for ever, a user's access changes back and forth. So the operator stops giving it.
 const (
-	// mostCorrections is how many corrections within a period are a contest.
+	// mostCorrections is the number of corrections within a period that makes a contest.
 	mostCorrections = 5
-	// contestIntervals and shortestContest are the length of that period: so many intervals, and at least as long.
+	// contestIntervals is the length of the period, in intervals of the connection; shortestContest is its shortest length.
 	contestIntervals = 10
 	shortestContest  = time.Hour
 )
 
-// contestOver reports whether the corrections of late count no more: a person asks for another look, or there were too few
-// of them within the period.
+// contestOver reports whether earlier corrections no longer count: a person asks for another look, or there were too few within the
+// period.
 func (r *run) contestOver(m *member) bool {
 	contest := m.was().Contest
 	if contest == nil {
@@ -368,7 +365,7 @@ func (r *run) patchStatus(ctx context.Context, m *member) error {
 
 // patchFinalizer adds or removes the finalizer, and only on the version of the object that was read.
 func (r *run) patchFinalizer(ctx context.Context, m *member, change func(client.Object, string) bool) error {
-	// The status as it is so far is not part of this write, but its answer would overwrite it.
+	// This write does not send the status that the run has so far, but its answer would overwrite it.
 	status := m.edit().Status.DeepCopy()
 	target := m.before.DeepCopy()
 	if !change(target, v1alpha1.RevokeFinalizer) {

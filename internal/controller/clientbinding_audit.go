@@ -13,7 +13,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
-// What a write was for, in the audit lines.
+// The actions in audit lines.
 const (
 	auditGrant   = "grant"
 	auditPromote = "promote"
@@ -23,8 +23,8 @@ const (
 	auditRelease = "release"
 )
 
-// What is to be sent, and what came of it. Only what the API answered to this very request counts as accepted or
-// refused: a failing API may have done what it was asked.
+// The outcomes in audit lines. Only an answer of the API to this very call counts as accepted or refused: an API that fails
+// may have carried the call out.
 const (
 	auditIntended = "intended"
 	auditAccepted = "accepted"
@@ -59,7 +59,7 @@ func (r *run) sendUnrelate(ctx context.Context, m *member) error {
 	})
 }
 
-// auditRecord is what one audit line says of a write.
+// auditRecord is the part of an audit line that is about a write.
 type auditRecord struct {
 	action        string
 	before, after v1alpha1.Access
@@ -68,8 +68,8 @@ type auditRecord struct {
 	requestID     string
 }
 
-// audited sends a write. One audit line says before it what is to be sent, and another what came of it, with the same
-// id: where the second is missing, the operator has died in between.
+// audited sends a write between two audit lines with the same id: one with the intention, and one with the outcome. If the
+// second is missing, the operator has died in between.
 func (r *run) audited(ctx context.Context, m *member, record auditRecord, operation delos.Operation, send func(context.Context) error) error {
 	record.requestID, record.outcome = rand.Text(), auditIntended
 	r.writeAudit(ctx, m, record)
@@ -91,8 +91,9 @@ func (r *run) audited(ctx context.Context, m *member, record auditRecord, operat
 	return err
 }
 
-// writeAudit writes one audit line, to the audit file if there is one. What the file does not take is written to the log, as an error: no
-// access changes without a line, and none is kept because a disk is full. docs/operations.md documents the keys, which are not to change.
+// writeAudit writes one audit line, to the audit file if there is one. A line that the file does not take goes to the log, as an error: no
+// access changes without a line, and a full disk keeps no access from being revoked. docs/operations.md documents the keys, which must not
+// change.
 func (r *run) writeAudit(ctx context.Context, m *member, record auditRecord) {
 	binding := m.is()
 	host, connection := "", m.name.String()

@@ -12,19 +12,19 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
 
-// showsWithin is how long an accepted call may take to show in Get user before it is sent again.
+// showsWithin is the time that an accepted call may take to show in Get user before it is sent again.
 const showsWithin = 30 * time.Second
 
-// longestCall is the longest timeout of a connection. It stands for a length that cannot be read.
+// longestCall is the longest timeout of a connection. It stands in for one that cannot be read.
 const longestCall = 2 * time.Minute
 
-// knownCall is what a process knows of a call on record.
+// knownCall has the facts about a call on record that only this process knows.
 type knownCall struct {
-	// since is from when it counts the length of the call, by its own clock.
+	// since is the time from which the length of the call counts, by this process's clock.
 	since time.Time
 	// answer of the platform to a call that this process sent. It may not be on record: the object may have been changed meanwhile.
 	answer relation.Answer
-	// overtakesNone: it is known of an accepted call that no other one was accepted shortly before.
+	// overtakesNone: the call was accepted, and no other one shortly before it.
 	overtakesNone bool
 }
 
@@ -40,12 +40,11 @@ func idOf(binding types.UID, call v1alpha1.Call) callID {
 	return callID{binding, call.Access, call.SentTime.Unix(), call.AcceptedTime != nil}
 }
 
-// settlesAfter is for how long after its deadline a call may still arrive or not show. A process that stands before the platform may hold a call
-// for as long as the operator waits for an answer.
+// settlesAfter is the time after its deadline in which a call may still arrive, or may not show yet. A proxy before the platform may hold a
+// call for as long as the operator waits for an answer.
 func settlesAfter(timeout time.Duration) time.Duration { return max(timeout, showsWithin) }
 
-// callsOf are the calls on a binding's record. How much of its length is left of each counts from when this process first
-// knew of it.
+// callsOf returns the calls on a binding's record. The length of each counts from the time at which this process first knew of it.
 func (r *run) callsOf(binding *v1alpha1.ClientBinding, known map[callID]knownCall) []relation.Call {
 	now := r.Schedule.Now()
 	var calls []relation.Call
@@ -69,7 +68,7 @@ func (r *run) callsOf(binding *v1alpha1.ClientBinding, known map[callID]knownCal
 	}
 	calls = lastAccepted(calls)
 	if len(binding.UnreadableFields.Under("status.claim.inFlight")) > 0 {
-		// Any call may be meant.
+		// The record may be of any call.
 		for _, access := range []relation.Access{relation.None, relation.Owner} {
 			id := callID{binding: binding.UID, access: nameOf(access), sent: -1}
 			known[id] = r.knownSince(id, now)
@@ -81,8 +80,8 @@ func (r *run) callsOf(binding *v1alpha1.ClientBinding, known map[callID]knownCal
 	return calls
 }
 
-// lastAccepted leaves out what was accepted before the last accepted call. The record may still have it, since the object was changed before
-// the status could say otherwise.
+// lastAccepted leaves out the calls that were accepted before the last accepted one. The record may still have them, if an edit of the
+// object kept the status from being written.
 func lastAccepted(calls []relation.Call) []relation.Call {
 	last := time.Duration(math.MinInt64)
 	for _, call := range calls {
@@ -93,7 +92,7 @@ func lastAccepted(calls []relation.Call) []relation.Call {
 	return slices.DeleteFunc(calls, func(call relation.Call) bool { return call.Accepted && call.Left < last })
 }
 
-// knownSince is what this process knows of a call; it counts from now if it sees it for the first time.
+// knownSince returns the facts that this process knows of a call, which counts from now if it is new.
 func (r *run) knownSince(id callID, now time.Time) knownCall {
 	if known, is := r.known.calls[id]; is {
 		return known
@@ -101,8 +100,8 @@ func (r *run) knownSince(id callID, now time.Time) knownCall {
 	return knownCall{since: now}
 }
 
-// noteAnswer remembers what came of a call that was on record. A call may arrive for as long as its record says from then on: how long
-// it took until it was made does not count. The answer says nothing of an earlier call for which the record stands, too.
+// noteAnswer remembers the answer to the call on record. The length of the call counts from now, and not from its record, since it was
+// sent later. The answer says nothing about an earlier call for which the record stands, too.
 func (r *run) noteAnswer(i int, makes relation.Access, answer relation.Answer) {
 	m := &r.facts.Members[i]
 	known := knownCall{since: r.Schedule.Now()}
@@ -113,7 +112,7 @@ func (r *run) noteAnswer(i int, makes relation.Access, answer relation.Answer) {
 	r.known.calls[idOf(r.members[i].cached.UID, v1alpha1.Call{Access: nameOf(makes), SentTime: r.now})] = known
 }
 
-// lengthOf is how long a call may take effect: an accepted one from when it was accepted, and another from when it was recorded.
+// lengthOf is the time in which a call may take effect: from its acceptance if it was accepted, else from its record.
 func lengthOf(call relation.Call) time.Duration {
 	if call.Accepted {
 		return call.Settle
@@ -142,14 +141,14 @@ func (r *run) noteCalls(m *member, calls []relation.Call) {
 			recorded.AcceptedTime = former[i].AcceptedTime
 		}
 		claim.InFlight = append(claim.InFlight, recorded)
-		// One that overtakes may have the name of one that was accepted in the same second, and overtook none.
+		// A call that overtakes may have the callID of one that was accepted in the same second, and overtook none.
 		if id := idOf(m.cached.UID, recorded); r.known.calls[id].since.IsZero() || call.Overtakes && r.known.calls[id].overtakesNone {
 			r.known.calls[id] = knownCall{since: r.Schedule.Now().Add(call.Left - lengthOf(call)), overtakesNone: !call.Overtakes}
 		}
 	}
 }
 
-// accessOf is the access that a name of the API stands for. One that is not known stands for the most.
+// accessOf is the access that a name in our API stands for. An unknown name stands for Owner.
 func accessOf(name v1alpha1.Access) relation.Access {
 	switch name {
 	case v1alpha1.AccessNone:
@@ -161,7 +160,7 @@ func accessOf(name v1alpha1.Access) relation.Access {
 	}
 }
 
-// nameOf is the name of an access in the API; empty when it is unknown.
+// nameOf is the name of an access in our API; empty when it is unknown.
 func nameOf(access relation.Access) v1alpha1.Access {
 	switch access {
 	case relation.None:

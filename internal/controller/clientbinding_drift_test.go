@@ -143,8 +143,8 @@ func TestClockThatIsSetBack(t *testing.T) {
 	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
 }
 
-// TestStarvedBindingIsNotVouchedFor: others use up the rate, so that a binding is not looked at for long.
-func TestStarvedBindingIsNotVouchedFor(t *testing.T) {
+// TestStarvedBindingDoesNotStayReady: others use up the rate, so that a binding is not looked at for long.
+func TestStarvedBindingDoesNotStayReady(t *testing.T) {
 	w := newWorld(t)
 	w.createSecret(map[string]string{"login": login, "password": password})
 	w.createConnection(func(c *v1alpha1.APIConnection) {
@@ -166,8 +166,8 @@ func TestStarvedBindingIsNotVouchedFor(t *testing.T) {
 	expectEqual(t, "reason", "Unverified", w.reason())
 }
 
-// TestConfirmationsAreWrittenNowAndThen: a drift check that finds nothing writes its time only when half of what the former one is vouched for is
-// over. The process knows better, and another one that begins goes by what is written.
+// TestConfirmationsAreWrittenNowAndThen: a drift check that finds nothing writes its time only when the written one is older than an interval and a
+// tenth. The process remembers the check, and another process that begins goes by the written time.
 func TestConfirmationsAreWrittenNowAndThen(t *testing.T) {
 	w := newWorld(t)
 	w.connect()

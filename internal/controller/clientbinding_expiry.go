@@ -9,8 +9,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// expired reports whether a binding's access has come to its end. What has expired stays so. A time that cannot be read counts, since it was
-// recorded.
+// expired reports whether a binding has expired, which it stays. An expiredTime that cannot be read counts, since it was recorded.
 func expired(binding *v1alpha1.ClientBinding, now time.Time) bool {
 	expires := binding.Spec.ExpiresAt
 	return binding.Status.ExpiredTime != nil || len(binding.UnreadableFields.Under("status.expiredTime")) > 0 || expires != nil && !now.Before(expires.Time)
@@ -33,8 +32,8 @@ func noteExpiry(binding *v1alpha1.ClientBinding, now metav1.Time) {
 	}
 }
 
-// brakes reports whether the connection's limit on revocations has a say in a member's revocation. What it let through once it
-// is not asked again, and it does not hold an expiry that was declared in time, also when the object is deleted.
+// brakes reports whether a member's revocation needs the brake's consent. A revocation that it let through before does not need it again.
+// Nor does an expiry that was declared in time, also when the object is deleted.
 func (r *run) brakes(m *member) bool {
 	limit, claim := m.through.Spec.Revocations, m.was().Claim
 	if limit == nil || claim.RevocationPermittedTime != nil {
@@ -43,20 +42,20 @@ func (r *run) brakes(m *member) bool {
 	return !expired(m.cached, r.now.Time) || r.hastened(m, limit.Per.Duration)
 }
 
-// hastened reports whether the end of the access was brought forward, to less than a notice after the operator saw that.
+// hastened reports whether an edit brought the end of the access forward, to less than a notice after the operator saw the edit.
 func (r *run) hastened(m *member, notice time.Duration) bool {
 	seen := m.observedExpiry(r.now)
 	return seen == nil || seen.DeclaredTime != nil && seen.ExpiresAt.Sub(seen.DeclaredTime.Time) < notice
 }
 
-// observedExpiry is the end of a member's access as it is known with what is declared now.
+// observedExpiry is the observed expiry of a member, updated by the present spec.
 func (m *member) observedExpiry(now metav1.Time) *v1alpha1.ObservedExpiry {
 	binding := &v1alpha1.ClientBinding{Spec: m.cached.Spec, Status: v1alpha1.ClientBindingStatus{Claim: m.was().Claim, ObservedExpiry: m.was().ObservedExpiry.DeepCopy()}}
 	noteExpiry(binding, now)
 	return binding.Status.ObservedExpiry
 }
 
-// ended says when the access of an expired binding ended.
+// ended tells when the access of an expired binding ended.
 func ended(binding *v1alpha1.ClientBinding) string {
 	at := binding.Status.ExpiredTime
 	if expires := binding.Spec.ExpiresAt; expires != nil {

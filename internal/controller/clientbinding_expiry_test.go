@@ -107,7 +107,7 @@ func TestAccessThatOutlivesItsRecord(t *testing.T) {
 	})
 	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
 
-	renewal := w.rivalIn(w.namespace, "renewal", nil)
+	renewal := w.bindIn(w.namespace, "renewal", nil)
 	w.clock.Advance(10 * time.Minute)
 	w.reconcile()
 	expectEqual(t, "reason once it is declared", "Expired", w.reason())
@@ -183,7 +183,7 @@ func TestNewObjectRenewsAnExpiredOne(t *testing.T) {
 	w.bind(until(time.Minute))
 	w.reconcile()
 	w.clock.Advance(time.Minute)
-	renewal := w.rivalIn(w.namespace, "renewal", nil)
+	renewal := w.bindIn(w.namespace, "renewal", nil)
 	renewal.reconcile()
 	expectEqual(t, "reason of the new one", "Bound", renewal.ready().Reason)
 	w.calls()

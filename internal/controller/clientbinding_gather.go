@@ -20,31 +20,31 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
 
-// member is one binding of the relation during a run, beside what relation.Facts has of it. It has the index that it has there.
+// member is one binding of the relation during a run, with the data that relation.Member does not have. Both have the same index.
 type member struct {
 	now metav1.Time
-	// cached is the binding as the cache has it, which is not changed. binding is the one that the run changes, and before the one
-	// that the last write left behind; both are nil until something changes.
+	// cached is the binding in the cache, which is not changed. binding is the copy that the run changes, and before is that copy as of
+	// the last write; both are nil until something changes.
 	cached, binding, before *v1alpha1.ClientBinding
-	// name is that of the connection through which it acts, and through the connection; nil when it has none.
+	// name and through are the connection through which it acts; through is nil if that does not exist.
 	name    types.NamespacedName
 	through *v1alpha1.APIConnection
 	session *connection.Session
-	// denial is why the connection does not allow what it declares.
+	// denial says why the connection does not allow the declared access.
 	denial string
-	// user is what Get user showed last in this run, and failure why it did not; refusal is why the last call failed.
+	// user is the last answer of Get user in this run, and failure its error; refusal is the error of the last call that changes access.
 	user             *delos.User
 	failure, refusal error
 	// shown is the access before the run's call.
 	shown v1alpha1.Access
 	// accepted: the platform accepted a call of it in this run.
 	accepted bool
-	// heldUntil is when the brake lets it through; zero if only an approval helps.
+	// heldUntil is the time at which the brake lets it through; zero if only an approval helps.
 	heldUntil time.Time
 	news      []news
 }
 
-// is the binding as it is so far.
+// is returns the binding with the changes of the run so far.
 func (m *member) is() *v1alpha1.ClientBinding { return cmp.Or(m.binding, m.cached) }
 
 // edit returns the binding to change.
@@ -56,10 +56,10 @@ func (m *member) edit() *v1alpha1.ClientBinding {
 	return m.binding
 }
 
-// was is the status with which the run began.
+// was returns the status with which the run began.
 func (m *member) was() *v1alpha1.ClientBindingStatus { return &m.cached.Status }
 
-// gather reads all that is known of a relation, from the cache.
+// gather begins a run with the facts about a relation, from the cache.
 func (r *ClientBindingReconciler) gather(ctx context.Context, key connection.Relation) (*run, error) {
 	begun := &run{
 		ClientBindingReconciler: r,
@@ -86,7 +86,7 @@ func (r *ClientBindingReconciler) gather(ctx context.Context, key connection.Rel
 	slices.SortFunc(begun.members, func(a, b *member) int { return compareAge(a.cached, b.cached) })
 	calls := map[callID]knownCall{}
 	for _, m := range begun.members {
-		if r.Writes.missing(m.cached) {
+		if r.Writes.lacks(m.cached) {
 			begun.lagging = true
 		}
 		facts, err := begun.factsOf(ctx, m, calls)
@@ -102,7 +102,7 @@ func (r *ClientBindingReconciler) gather(ctx context.Context, key connection.Rel
 	return begun, nil
 }
 
-// compareAge puts the older of two bindings first. All that compare the same bindings agree on it.
+// compareAge puts the older of two bindings first. The order is total, so that all processes agree on it.
 func compareAge(a, b *v1alpha1.ClientBinding) int {
 	return cmp.Or(
 		a.CreationTimestamp.Compare(b.CreationTimestamp.Time),
@@ -124,7 +124,7 @@ func (r *ClientBindingReconciler) hostOf(ctx context.Context, binding *v1alpha1.
 	return connection.Host(found.Spec), nil
 }
 
-// factsOf is what relation.Decide has to know of a member.
+// factsOf returns the facts about a member, for relation.Decide.
 func (r *run) factsOf(ctx context.Context, m *member, calls map[callID]knownCall) (relation.Member, error) {
 	binding := m.cached
 	status, claim, spec := &binding.Status, binding.Status.Claim, binding.Spec
@@ -161,8 +161,7 @@ func (r *run) factsOf(ctx context.Context, m *member, calls map[callID]knownCall
 	return facts, nil
 }
 
-// fieldsUnreadable reports which fields of a binding do not decode: those that say what it declares, and those that say what it
-// answers for.
+// fieldsUnreadable reports whether fields do not decode that say what a binding declares, or what it answers for.
 func fieldsUnreadable(binding *v1alpha1.ClientBinding, ending bool) (spec, claim bool) {
 	paths := []string{"status.claim.origin", "status.claim.connection"}
 	if binding.Status.Claim == nil {
@@ -180,8 +179,7 @@ func under(binding *v1alpha1.ClientBinding, paths ...string) (fields v1alpha1.Un
 	return fields
 }
 
-// link finds the connection through which a member acts, and its state. What a connection allows does not
-// matter for the revocation of what was given through it.
+// link finds the connection through which a member acts, and its state. spec.allowed does not matter for a revocation.
 func (r *run) link(ctx context.Context, m *member, facts *relation.Member) error {
 	ending := facts.Leaving || facts.Expired
 	removing := ending && facts.Claimed
@@ -228,8 +226,8 @@ func (r *run) locate(ctx context.Context, m *member, facts *relation.Member, rem
 	return nil
 }
 
-// permit asks whether the connection of a member allows what that declares. One in another namespace that does not exist is not told
-// from one that does not allow it.
+// permit notes whether the connection of a member allows the declared access. A connection in another namespace that does not exist
+// looks like one that does not allow it.
 func (r *run) permit(ctx context.Context, m *member, facts *relation.Member) (err error) {
 	switch {
 	case m.through != nil:
@@ -243,7 +241,7 @@ func (r *run) permit(ctx context.Context, m *member, facts *relation.Member) (er
 	return err
 }
 
-// indexOf numbers the connections of the run.
+// indexOf numbers the connections of the run, by the first member that uses each.
 func (r *run) indexOf(m *member) int {
 	for i, other := range r.members {
 		if other == m || other.name == m.name && (other.through == nil) == (m.through == nil) {
@@ -271,8 +269,8 @@ func (r *run) useSession(m *member, facts *relation.Member) {
 	}
 }
 
-// rests reports whether there is nothing to look at yet: what was confirmed stays so until its interval is over, also across
-// restarts, unless a person asks. An expired binding whose access was seen gone rests for good.
+// rests reports whether a member is confirmed and not due, also across restarts, unless a person asks for a look. An expired
+// binding whose access was seen gone rests for good.
 func (r *run) rests(m *member, facts relation.Member) (rests bool, dueIn time.Duration) {
 	status, at := m.was(), r.confirmedAt(m)
 	if !confirmed(m.cached) || at.After(r.now.Time) || status.RunRequested(m.cached.Annotations) {
@@ -289,7 +287,7 @@ func (r *run) rests(m *member, facts relation.Member) (rests bool, dueIn time.Du
 	return dueIn > 0 && expired == facts.Expired && (expired || !r.confirmedLater(m)), dueIn
 }
 
-// confirmedLater reports whether another member was the holder since a member was confirmed.
+// confirmedLater reports whether another member has been the holder since a member was confirmed.
 func (r *run) confirmedLater(m *member) bool {
 	return slices.ContainsFunc(r.members, func(other *member) bool {
 		at := r.confirmedAt(other)
@@ -297,8 +295,8 @@ func (r *run) confirmedLater(m *member) bool {
 	})
 }
 
-// confirmedAt is when a member was last confirmed; nil if its status has no such time. The status may be older: a confirmation that
-// changes nothing else is not written each time.
+// confirmedAt is the time at which a member was last confirmed; nil if its status has no such time. The time in the status may be
+// older: a confirmation that changes nothing else is not written each time.
 func (r *run) confirmedAt(m *member) *metav1.Time {
 	at := m.was().LastConfirmedTime
 	if later, is := r.known.confirmed[m.cached.UID]; is && at.Before(&later) && at != nil {

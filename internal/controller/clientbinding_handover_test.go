@@ -27,9 +27,9 @@ func (i *interrupted) List(ctx context.Context, list client.ObjectList, options 
 	return err
 }
 
-// TestHeirThatCannotTakeOver shows that nobody can hold up the end of a user's access: not at all with a
-// connection that does not work, and not for long with one of which that is not known.
-func TestHeirThatCannotTakeOver(t *testing.T) {
+// TestHolderThatCannotTakeOver shows that no binding can hold up the end of a user's access: not at all with a
+// connection that does not work, and not for long with a connection that was not checked yet.
+func TestHolderThatCannotTakeOver(t *testing.T) {
 	for name, end := range map[string]func(*world){
 		"deletion": func(w *world) { w.delete() },
 		"expiry":   func(w *world) { w.clock.Advance(time.Hour) },
@@ -42,11 +42,11 @@ func TestHeirThatCannotTakeOver(t *testing.T) {
 				b.Spec.IsOwner = true
 			})
 			w.reconcile()
-			heir := w.rivalIn(w.anotherNamespace(), "second", nil) // Nobody has looked at its connection.
+			holder := w.bindIn(w.anotherNamespace(), "second", nil) // Nobody has looked at its connection.
 			end(w)
 			w.reconcile()
-			heir.reconcile()
-			expectEqual(t, "relations while the heir may still come", map[string]bool{acme: true}, w.platform.Relations(john))
+			holder.reconcile()
+			expectEqual(t, "relations while the holder may still come", map[string]bool{acme: true}, w.platform.Relations(john))
 			w.clock.Advance(10 * time.Minute)
 
 			w.reconcile()
@@ -56,13 +56,13 @@ func TestHeirThatCannotTakeOver(t *testing.T) {
 	}
 }
 
-func TestHeirWhoseConnectionDoesNotWork(t *testing.T) {
+func TestHolderWhoseConnectionDoesNotWork(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(until(time.Hour))
 	w.reconcile()
 	namespace := w.anotherNamespace()
-	w.rivalIn(namespace, "second", nil)
+	w.bindIn(namespace, "second", nil)
 	connections := &APIConnectionReconciler{Kube: w.kube, Writes: w.writes, Secrets: unwatched{w.kube}, Pool: w.pool, Events: w.recorder, Schedule: w.schedule()}
 	if _, err := connections.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Namespace: namespace, Name: "default"}}); err != nil {
 		t.Fatal(err)
@@ -75,12 +75,12 @@ func TestHeirWhoseConnectionDoesNotWork(t *testing.T) {
 	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
 }
 
-// TestHandoverToOneThatWasReadyBefore shows that an heir counts only once it has looked at what the other one left.
+// TestHandoverToOneThatWasReadyBefore shows that a holder counts only once it has looked at what the other one left.
 func TestHandoverToOneThatWasReadyBefore(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner, b.Spec.Suspend = true, ref(true) })
-	second := w.rivalIn(w.namespace, "second", nil)
+	second := w.bindIn(w.namespace, "second", nil)
 	second.reconcile()
 	binding := w.binding()
 	w.edit(binding, func() { binding.Spec.Suspend = nil })
@@ -94,13 +94,13 @@ func TestHandoverToOneThatWasReadyBefore(t *testing.T) {
 	w.reconcile()
 
 	expectEqual(t, "gone", true, w.gone())
-	expectEqual(t, "reason of the heir", "Bound", second.ready().Reason)
+	expectEqual(t, "reason of the holder", "Bound", second.ready().Reason)
 	expectEqual(t, "relations", map[string]bool{acme: false}, w.platform.Relations(john))
 }
 
-// TestHolderLooksAgainAfterARivalWrote: the holder's connection is made anew, and meanwhile another binding was
+// TestHolderLooksAgainAfterAnotherMemberWrote: the holder's connection is made anew, and meanwhile another binding was
 // first in line.
-func TestHolderLooksAgainAfterARivalWrote(t *testing.T) {
+func TestHolderLooksAgainAfterAnotherMemberWrote(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.createConnection(func(c *v1alpha1.APIConnection) { c.Name = "other" })
@@ -110,7 +110,7 @@ func TestHolderLooksAgainAfterARivalWrote(t *testing.T) {
 	}
 	w.bind(nil)
 	w.reconcile()
-	second := w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) {
+	second := w.bindIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) {
 		b.Spec.IsOwner, b.Spec.ConnectionRef = true, &v1alpha1.ConnectionReference{Name: "other"}
 	})
 	w.loseConnection()
@@ -136,10 +136,10 @@ func TestSuccessorThatComesDuringTheRemoval(t *testing.T) {
 	w.reconcile()
 	w.delete()
 	w.clock.Advance(time.Second)
-	var renamed *rival
+	var renamed *otherBinding
 	plain := w.kube
 	w.kube = &interrupted{Client: plain, then: func() {
-		renamed = w.rivalIn(w.namespace, "renamed", nil)
+		renamed = w.bindIn(w.namespace, "renamed", nil)
 		renamed.reconcile()
 	}}
 	w.reconcile()
@@ -164,11 +164,11 @@ func TestHandoverWaitsForAGrantUnderWay(t *testing.T) {
 	w.platform.Inject(delossim.Fault{Op: opRelate, Times: 1, Failure: delossim.Reset{}})
 	w.bind(nil)
 	w.reconcile()
-	second := w.rivalIn(w.namespace, "second", nil)
+	second := w.bindIn(w.namespace, "second", nil)
 	w.delete()
 	w.clock.Advance(time.Second)
 	second.reconcile()
-	expectEqual(t, "reason of the heir", "Bound", second.ready().Reason)
+	expectEqual(t, "reason of the holder", "Bound", second.ready().Reason)
 	w.clock.Advance(time.Second)
 
 	wait := w.reconcile()

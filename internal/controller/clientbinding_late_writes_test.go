@@ -2,10 +2,12 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -192,7 +194,7 @@ func TestReadThatIsOlderThanAnothersChange(t *testing.T) {
 			w := newWorld(t)
 			w.connect()
 			// Older, but it enforces nothing.
-			other := w.rivalIn(w.namespace, "another", func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
+			other := w.bindIn(w.namespace, "another", func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
 			w.bind(nil)
 			w.reconcile()
 			w.clock.Advance(time.Minute)
@@ -374,4 +376,56 @@ func TestAConfirmedRelationTakesNoMemory(t *testing.T) {
 	w.reconcile()
 
 	expectEqual(t, "remembered relations", 0, len(w.bindings().memory.relations))
+}
+
+// TestProcessIsToldToEnd: a run that has begun to write goes on to its report, so that the next process has no call to wait for. Another
+// writes nothing.
+func TestProcessIsToldToEnd(t *testing.T) {
+	grant, revocation := (*world).reconcileUsage, func(w *world) { w.reconcile(); w.delete(); w.calls() }
+	for name, test := range map[string]struct {
+		before func(*world)
+		// early: it is told so before the run begins, and not once its call is on record.
+		early  bool
+		calls  operations
+		ends   error
+		reason string
+	}{
+		"during a grant":      {before: grant, calls: operations{opUser, opRelate, opUser}, reason: "Bound"},
+		"during a revocation": {before: revocation, calls: operations{opUnrelate, opUser}, reason: "gone"},
+		"before a grant":      {before: grant, early: true, ends: context.Canceled, reason: "none"},
+		"before a revocation": {before: revocation, early: true, ends: context.Canceled, reason: "Bound"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			w.bind(nil)
+			test.before(w)
+			ctx, end := context.WithCancel(t.Context())
+			defer end()
+			if test.early {
+				end()
+			}
+			w.kube = indexedClient{interceptor.NewClient(clusterKube, interceptor.Funcs{
+				SubResourcePatch: func(ctx context.Context, kube client.Client, of string, object client.Object, patch client.Patch, options ...client.SubResourcePatchOption) error {
+					defer end()
+					return kube.SubResource(of).Patch(ctx, object, patch, options...)
+				},
+			}), &w.connections}
+
+			_, err := w.bindings().Reconcile(ctx, connection.Relation{Host: w.host(), UserUUID: john, CUID: acme})
+
+			if !errors.Is(err, test.ends) {
+				t.Errorf("error %v, want %v", err, test.ends)
+			}
+			expectEqual(t, "calls", test.calls, w.calls())
+			reason := "gone"
+			if binding := w.find(); binding != nil {
+				reason = "none"
+				if ready := meta.FindStatusCondition(binding.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+					reason = ready.Reason
+				}
+			}
+			expectEqual(t, "reason", test.reason, reason)
+		})
+	}
 }

@@ -31,7 +31,7 @@ type manyOfOne struct {
 func newManyOfOne(through *v1alpha1.APIConnection, holder *v1alpha1.ClientBinding) *manyOfOne {
 	many := &manyOfOne{through: through, bindings: []v1alpha1.ClientBinding{*holder}}
 	for i := range 1999 {
-		name := fmt.Sprintf("rival-%04d", i)
+		name := fmt.Sprintf("other-%04d", i)
 		many.bindings = append(many.bindings, v1alpha1.ClientBinding{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: holder.Namespace, Name: name, UID: types.UID(name), ResourceVersion: "1", Generation: 1,

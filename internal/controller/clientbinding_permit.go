@@ -15,8 +15,8 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 )
 
-// An APIConnection says who may use it, and that holds at every look: also when it is narrowed, or a namespace gets
-// other labels, long after a grant. It bounds grants, corrections and what may be read, never revocations.
+// spec.allowed of an APIConnection is checked at every look, so that it holds also when it is narrowed, or when a namespace gets
+// other labels, long after a grant. It bounds grants, corrections and reads, never revocations.
 
 // +kubebuilder:rbac:groups="",resources=namespaces,verbs=list;watch
 
@@ -38,8 +38,8 @@ func (r *ClientBindingReconciler) denialOf(ctx context.Context, binding *v1alpha
 	}
 }
 
-// unserved says that a connection does not serve a binding's namespace. Of one in another namespace it says no more
-// than that: whether it exists, and whom it serves, is not for all to know.
+// unserved says that a connection does not serve a binding's namespace. It does not reveal whether a connection in another
+// namespace exists, and which namespaces it serves.
 func (r *ClientBindingReconciler) unserved(binding *v1alpha1.ClientBinding, name types.NamespacedName) string {
 	if name.Namespace == binding.Namespace {
 		return fmt.Sprintf("APIConnection %s does not allow its own namespace (spec.allowed.namespaces): "+
@@ -49,13 +49,13 @@ func (r *ClientBindingReconciler) unserved(binding *v1alpha1.ClientBinding, name
 		"ask those who manage namespace %s, or delete this ClientBinding", name, binding.Namespace, name.Namespace)
 }
 
-// judge asks whether a connection allows what a binding declares.
+// judge returns what a connection does not allow of a binding; "" if it allows all.
 func judge(ctx context.Context, kube client.Reader, binding *v1alpha1.ClientBinding, through *v1alpha1.APIConnection) (connection.Denial, error) {
 	use := connection.Use{Namespace: binding.Namespace, CUID: binding.Spec.CUID, Owner: binding.Spec.IsOwner}
 	if connection.NeedsLabels(through) {
 		labels, err := labelsOf(ctx, kube, binding.Namespace)
 		if apierrors.IsForbidden(err) {
-			// An operator with rights in single namespaces only, and not this one.
+			// With --namespaces the operator may have no right to the Namespace itself.
 			ctrl.LoggerFrom(ctx).Info("spec.allowed.namespaces.selector matches nothing, since labels cannot be read",
 				"connection", client.ObjectKeyFromObject(through).String(), "error", err.Error())
 			return connection.NamespaceDenied, nil

@@ -14,15 +14,15 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// In these tests the world's namespace is that of a platform team, whose connection others are to use or not. A tenant
-// is a binding in a namespace of its own.
+// In these tests the world's namespace belongs to a platform team, and other teams may use its connection or not. Each of
+// these has a binding in a namespace of its own.
 
-// tenant makes a namespace of the division "bank", which sorts before the world's, and in it a binding of John and Acme through the world's connection.
-func (w *world) tenant(change func(*v1alpha1.ClientBinding)) *rival {
+// bindTeam makes a namespace of the division "bank", which sorts before the world's, and in it a binding of John and Acme through the world's connection.
+func (w *world) bindTeam(change func(*v1alpha1.ClientBinding)) *otherBinding {
 	w.t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "aa-tenant-", Labels: map[string]string{"division": "bank"}}}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "aa-team-", Labels: map[string]string{"division": "bank"}}}
 	w.create(namespace)
-	return w.rivalIn(namespace.Name, "john", func(b *v1alpha1.ClientBinding) {
+	return w.bindIn(namespace.Name, "john", func(b *v1alpha1.ClientBinding) {
 		b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "default", Namespace: w.namespace}
 		if change != nil {
 			change(b)
@@ -37,8 +37,8 @@ func (w *world) share(allowed *v1alpha1.Allowed) {
 	w.edit(connection, func() { connection.Spec.Allowed = allowed })
 }
 
-// look reconciles a tenant and returns its whole status and when it is looked at again.
-func (r *rival) look() (v1alpha1.ClientBindingStatus, time.Duration) {
+// look reconciles a team's binding and returns its whole status and when it is looked at again.
+func (r *otherBinding) look() (v1alpha1.ClientBindingStatus, time.Duration) {
 	r.t.Helper()
 	r.reconcileUsageOf(ctrl.Request{NamespacedName: r.connections.Declared(r.get())})
 	result, err := r.lookWith(r.t.Context(), r.key)
@@ -74,8 +74,8 @@ func owner(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true }
 
 func suspended(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) }
 
-// closed is what a tenant is told of a connection that does not serve its namespace, or that there is not.
-func (r *rival) closed() string {
+// closed is the message to a team about a connection that does not serve its namespace, or does not exist.
+func (r *otherBinding) closed() string {
 	return "There is no APIConnection " + r.namespace + "/default that allows ClientBindings of namespace " + r.key.Namespace +
 		": ask those who manage namespace " + r.namespace + ", or delete this ClientBinding"
 }
@@ -90,14 +90,14 @@ func (w *world) deniesOwners() string {
 
 // TestPermit shows that nothing is read or granted, and no finalizer set, for whom a connection does not allow.
 func TestPermit(t *testing.T) {
-	closed := (*rival).closed
-	cuid := func(r *rival) string { return r.deniesClient() }
-	owners := func(r *rival) string { return r.deniesOwners() }
+	closed := (*otherBinding).closed
+	cuid := func(r *otherBinding) string { return r.deniesClient() }
+	owners := func(r *otherBinding) string { return r.deniesOwners() }
 	for _, test := range []struct {
 		reason  string
 		allowed *v1alpha1.Allowed
 		binding func(*v1alpha1.ClientBinding)
-		want    func(*rival) string // nil when it is bound
+		want    func(*otherBinding) string // nil when it is bound
 	}{
 		{"nothing is said", nil, nil, closed},
 		{"Same", &v1alpha1.Allowed{Namespaces: &v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesSame}}, nil, closed},
@@ -117,7 +117,7 @@ func TestPermit(t *testing.T) {
 			w.connect()
 			w.share(test.allowed)
 			w.platform.SetRelation(john, globex, true)
-			binding := w.tenant(test.binding)
+			binding := w.bindTeam(test.binding)
 
 			got, _ := binding.look()
 
@@ -136,7 +136,7 @@ func TestPermit(t *testing.T) {
 	}
 }
 
-// TestConnectionsOfOthersAreNotDisclosed compares all that a tenant sees of a connection that is not there with what
+// TestConnectionsOfOthersAreNotDisclosed compares all that a team sees of a connection that is not there with what
 // it sees of one that is, and that does not serve its namespace.
 func TestConnectionsOfOthersAreNotDisclosed(t *testing.T) {
 	type view struct {
@@ -145,7 +145,7 @@ func TestConnectionsOfOthersAreNotDisclosed(t *testing.T) {
 		Wait   time.Duration
 	}
 	w := newWorld(t)
-	binding := w.tenant(nil)
+	binding := w.bindTeam(nil)
 	see := func() view {
 		fresh := binding.get()
 		if err := w.kube.Delete(t.Context(), fresh); err != nil {
@@ -178,46 +178,48 @@ func TestConnectionsOfOthersAreNotDisclosed(t *testing.T) {
 func TestNoLongerAllowed(t *testing.T) {
 	const stays = ". The access that it gave is neither checked nor corrected, and is revoked when it is deleted or expires"
 	for name, test := range map[string]struct {
-		narrow func(*rival)
-		want   func(*rival) string
+		narrow func(*otherBinding)
+		want   func(*otherBinding) string
 	}{
-		"no other namespaces": {func(r *rival) { r.share(nil) }, (*rival).closed},
+		"no other namespaces": {func(r *otherBinding) { r.share(nil) }, (*otherBinding).closed},
 		"other labels are asked for": {
-			func(r *rival) { r.share(&v1alpha1.Allowed{Namespaces: division("sales")}) }, (*rival).closed,
+			func(r *otherBinding) { r.share(&v1alpha1.Allowed{Namespaces: division("sales")}) }, (*otherBinding).closed,
 		},
-		"labels are asked for that there cannot be": {func(r *rival) {
+		"labels are asked for that there cannot be": {func(r *otherBinding) {
 			r.share(&v1alpha1.Allowed{Namespaces: division("the bank")})
 			r.reconcileConnection()
-		}, (*rival).closed},
-		"the namespace loses its label": {func(r *rival) {
+		}, (*otherBinding).closed},
+		"the namespace loses its label": {func(r *otherBinding) {
 			namespace := &corev1.Namespace{}
 			if err := r.kube.Get(r.t.Context(), client.ObjectKey{Name: r.key.Namespace}, namespace); err != nil {
 				r.t.Fatal(err)
 			}
 			r.edit(namespace, func() { delete(namespace.Labels, "division") })
-		}, (*rival).closed},
+		}, (*otherBinding).closed},
 		"other clients": {
-			func(r *rival) { r.share(&v1alpha1.Allowed{Namespaces: allNamespaces(), CUIDs: []string{"other"}}) },
-			func(r *rival) string { return r.deniesClient() },
+			func(r *otherBinding) {
+				r.share(&v1alpha1.Allowed{Namespaces: allNamespaces(), CUIDs: []string{"other"}})
+			},
+			func(r *otherBinding) string { return r.deniesClient() },
 		},
 		"no owners": {
-			func(r *rival) { r.share(&v1alpha1.Allowed{Namespaces: allNamespaces(), Owner: ref(false)}) },
-			func(r *rival) string { return r.deniesOwners() },
+			func(r *otherBinding) { r.share(&v1alpha1.Allowed{Namespaces: allNamespaces(), Owner: ref(false)}) },
+			func(r *otherBinding) string { return r.deniesOwners() },
 		},
 	} {
-		for ending, end := range map[string]func(*rival){
-			"deleted": func(r *rival) {
+		for ending, end := range map[string]func(*otherBinding){
+			"deleted": func(r *otherBinding) {
 				if err := r.kube.Delete(r.t.Context(), r.get()); err != nil {
 					r.t.Fatal(err)
 				}
 			},
-			"expired": func(r *rival) { r.clock.Advance(2 * time.Hour) },
+			"expired": func(r *otherBinding) { r.clock.Advance(2 * time.Hour) },
 		} {
 			t.Run(name+", "+ending, func(t *testing.T) {
 				w := newWorld(t)
 				w.connect()
 				w.share(&v1alpha1.Allowed{Namespaces: division("bank")})
-				binding := w.tenant(func(b *v1alpha1.ClientBinding) { owner(b); until(time.Hour)(b) })
+				binding := w.bindTeam(func(b *v1alpha1.ClientBinding) { owner(b); until(time.Hour)(b) })
 				before, _ := binding.look()
 				test.narrow(binding)
 				w.platform.SetRelation(john, acme, false) // Another system changes it.
@@ -302,7 +304,7 @@ func TestDefaultConnectionAsksWhoMayUseIt(t *testing.T) {
 			w.connect()
 			w.share(test.allowed)
 			w.connections.Default = types.NamespacedName{Namespace: w.namespace, Name: "default"}
-			binding := w.tenant(func(b *v1alpha1.ClientBinding) { b.Spec.ConnectionRef = nil })
+			binding := w.bindTeam(func(b *v1alpha1.ClientBinding) { b.Spec.ConnectionRef = nil })
 
 			binding.reconcile()
 
@@ -311,7 +313,7 @@ func TestDefaultConnectionAsksWhoMayUseIt(t *testing.T) {
 	}
 }
 
-// TestSecretsOfOthersAreNotUsed shows that a tenant's own connection reaches Secrets of its own namespace only, by
+// TestSecretsOfOthersAreNotUsed shows that a team's own connection reaches Secrets of its own namespace only, by
 // any name.
 func TestSecretsOfOthersAreNotUsed(t *testing.T) {
 	w := newWorld(t)
@@ -335,7 +337,7 @@ func TestConnectionOfOthersThatLeadsElsewhere(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.share(&v1alpha1.Allowed{Namespaces: allNamespaces()})
-	binding := w.tenant(nil)
+	binding := w.bindTeam(nil)
 	binding.reconcile()
 	w.loseConnection()
 	w.createConnection(func(c *v1alpha1.APIConnection) { c.Spec.URL = "https://elsewhere.example" })
@@ -349,6 +351,6 @@ func TestConnectionOfOthersThatLeadsElsewhere(t *testing.T) {
 
 	expectEqual(t, "reason while it is deleted", "RevocationBlocked", binding.ready().Reason)
 	if message := binding.ready().Message; strings.Contains(message, "elsewhere") {
-		t.Errorf("the tenant is told: %s", message)
+		t.Errorf("the team is told: %s", message)
 	}
 }

@@ -136,7 +136,7 @@ func TestLateRemoval(t *testing.T) {
 			w.platform.Inject(delossim.Fault{Op: opUnrelate, Times: 1, Failure: delossim.Reset{}})
 			w.delete()
 			w.reconcile()
-			second := w.rivalIn(w.namespace, "second", nil)
+			second := w.bindIn(w.namespace, "second", nil)
 			for range 3 {
 				w.clock.Advance(13 * time.Second)
 				second.reconcile()
@@ -155,8 +155,8 @@ func TestLateRemoval(t *testing.T) {
 	}
 }
 
-// TestReadOnlyHeir: to have read the relation does not make a binding one that could revoke it.
-func TestReadOnlyHeir(t *testing.T) {
+// TestReadOnlyHolder: to have read the relation does not make a binding one that could revoke it.
+func TestReadOnlyHolder(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(nil)
@@ -170,11 +170,11 @@ func TestReadOnlyHeir(t *testing.T) {
 
 	expectEqual(t, "gone", true, w.gone())
 	expectEqual(t, "relations", map[string]bool{}, w.platform.Relations(john))
-	expectEqual(t, "reason of the heir", "Forbidden", second.ready().Reason)
+	expectEqual(t, "reason of the holder", "Forbidden", second.ready().Reason)
 }
 
-// TestHeirOfAnotherAccount: one that may revoke proves it by a call.
-func TestHeirOfAnotherAccount(t *testing.T) {
+// TestHolderOfAnotherAccount: one that may revoke proves it by a call.
+func TestHolderOfAnotherAccount(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(nil)
@@ -189,30 +189,30 @@ func TestHeirOfAnotherAccount(t *testing.T) {
 
 	expectEqual(t, "calls", operations{opUser, opRelate, opUser}, w.calls())
 	expectEqual(t, "gone", true, w.gone())
-	expectEqual(t, "reason of the heir", "Bound", second.ready().Reason)
+	expectEqual(t, "reason of the holder", "Bound", second.ready().Reason)
 }
 
 // throughAccount makes a second binding of the relation, in another namespace, through a connection with another account.
-func (w *world) throughAccount(login string) *rival {
+func (w *world) throughAccount(login string) *otherBinding {
 	w.t.Helper()
 	first := w.namespace
 	w.namespace = w.anotherNamespace()
 	w.createSecret(map[string]string{"login": login, "password": password})
 	w.reconcileConnection()
-	second := w.rivalIn(w.namespace, "second", nil)
+	second := w.bindIn(w.namespace, "second", nil)
 	w.reconcileUsage()
 	w.reconcileUsage()
 	w.namespace = first
 	return second
 }
 
-// TestHandoverUnderLag: an heir that was in conflict is not kept waiting for what an object that stalled waits.
+// TestHandoverUnderLag: a holder that was in conflict is not kept waiting for what an object that stalled waits.
 func TestHandoverUnderLag(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
 	w.reconcile()
-	second := w.rivalIn(w.namespace, "second", nil)
+	second := w.bindIn(w.namespace, "second", nil)
 	second.reconcile()
 	expectEqual(t, "reason before", "Conflict", second.ready().Reason)
 	w.platform.Adjust(func(s *delossim.Settings) { s.Lag = 700 * time.Millisecond })
@@ -223,8 +223,8 @@ func TestHandoverUnderLag(t *testing.T) {
 	w.reconcile()
 
 	expectEqual(t, "gone", true, w.gone())
-	expectEqual(t, "conditions of the heir", 1, len(second.get().Status.Conditions))
-	expectEqual(t, "reason of the heir", "Bound", second.ready().Reason)
+	expectEqual(t, "conditions of the holder", 1, len(second.get().Status.Conditions))
+	expectEqual(t, "reason of the holder", "Bound", second.ready().Reason)
 }
 
 // TestFutureTimes: what a clock that was ahead has left in the status holds nothing up.
@@ -275,10 +275,10 @@ func TestBlindAccount(t *testing.T) {
 			back: func(w *world) { w.platform.AddAccount(delossim.Account{Login: login, Password: password}) },
 			says: `The account of APIConnection NS/default sees neither user "user_abc123def" nor another one that it has seen before: give it the right to see users again`,
 		},
-		"another tenant's account": {
+		"another team's account": {
 			turn: func(w *world) {
-				w.platform.AddAccount(delossim.Account{Login: "tenant", Password: password, SeesNobody: true})
-				w.rotate("tenant")
+				w.platform.AddAccount(delossim.Account{Login: "team", Password: password, SeesNobody: true})
+				w.rotate("team")
 			},
 			back: func(w *world) { w.rotate(login) },
 			says: `The account of APIConnection NS/default does not see user "user_abc123def", but it is another one than the account that saw the relation: ` +
@@ -405,7 +405,7 @@ func TestBoundThatAnotherOneOverruled(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
-	second := w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
+	second := w.bindIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
 	second.reconcile()
 	bound := second.get().Status
 	w.clock.Advance(time.Minute)
@@ -432,13 +432,13 @@ func TestBoundThatAnotherOneOverruled(t *testing.T) {
 	expectEqual(t, "reason of the younger one", "APIUnavailable", second.ready().Reason)
 }
 
-// TestNothingIsHandedOverToAnHeirThatWasConfirmedBefore: that a confirmation is new to the status by its time alone keeps it from no write
+// TestNothingIsHandedOverToAHolderThatWasConfirmedBefore: that a confirmation is new to the status by its time alone keeps it from no write
 // on which a handover relies.
-func TestNothingIsHandedOverToAnHeirThatWasConfirmedBefore(t *testing.T) {
+func TestNothingIsHandedOverToAHolderThatWasConfirmedBefore(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
-	second := w.rivalIn(w.namespace, "second", nil)
+	second := w.bindIn(w.namespace, "second", nil)
 	second.reconcile()
 	w.clock.Advance(time.Minute)
 	binding := w.binding()
@@ -461,13 +461,13 @@ func TestNothingIsHandedOverToAnHeirThatWasConfirmedBefore(t *testing.T) {
 	expectEqual(t, "gone with it", true, apierrors.IsNotFound(err))
 }
 
-// TestNothingIsHandedOverWithoutTheHeirsStatus: the heir may have been edited or deleted, which only its write shows.
-func TestNothingIsHandedOverWithoutTheHeirsStatus(t *testing.T) {
+// TestNothingIsHandedOverWithoutTheHoldersStatus: the holder may have been edited or deleted, which only its write shows.
+func TestNothingIsHandedOverWithoutTheHoldersStatus(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(nil)
 	w.reconcile()
-	second := w.rivalIn(w.namespace, "second", nil)
+	second := w.bindIn(w.namespace, "second", nil)
 	second.reconcile()
 	w.delete()
 	plain := w.kube
@@ -480,7 +480,7 @@ func TestNothingIsHandedOverWithoutTheHeirsStatus(t *testing.T) {
 	w.reconcile()
 
 	expectEqual(t, "gone", true, w.gone())
-	expectEqual(t, "reason of the heir", "Bound", second.ready().Reason)
+	expectEqual(t, "reason of the holder", "Bound", second.ready().Reason)
 }
 
 // statusRefused is a Kubernetes client that meets a newer version whenever it writes the status of one object.

@@ -21,11 +21,10 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/relation"
 )
 
-// report writes what the run came to: first the status of the member that holds the relation, then those of others, and at last
-// it lets go those that leave. What could not be written of one member stops neither the others nor the queue; but nothing is handed over
-// to a member whose status could not be written.
+// report writes the outcomes of a run: first the status of the member that is Bound, then the other statuses, and last it lets members
+// go. A failed write stops neither the others nor the queue; but nothing is handed over to a member whose status could not be written.
 func (r *run) report(ctx context.Context, outcomes []relation.Outcome) (ctrl.Result, error) {
-	next := look{}
+	next := nextLook{}
 	unwritten := map[int]bool{}
 	order := [3][]int{}
 	for i, outcome := range outcomes {
@@ -65,7 +64,7 @@ func (r *run) report(ctx context.Context, outcomes []relation.Outcome) (ctrl.Res
 			next.at(r.next(i, wait))
 		}
 	}
-	if settled(outcomes) && len(unwritten) == 0 {
+	if atRest(outcomes) && len(unwritten) == 0 {
 		r.known.unconfirmed = false
 		if !slices.ContainsFunc(r.members, (*member).recordsCalls) {
 			clear(r.known.calls)
@@ -80,31 +79,31 @@ func (m *member) recordsCalls() bool {
 	return claim != nil && len(claim.InFlight) > 0 || len(m.cached.UnreadableFields.Under("status.claim")) > 0
 }
 
-// settled reports whether the relation was seen, after all calls, as it is to be: as the holder declares, or gone with nothing left to do.
-func settled(outcomes []relation.Outcome) bool {
+// atRest reports whether the relation was seen in its final state after all calls: as the holder declares, or gone with nothing left to do.
+func atRest(outcomes []relation.Outcome) bool {
 	has := func(fits func(relation.Outcome) bool) bool { return slices.ContainsFunc(outcomes, fits) }
 	return has(func(o relation.Outcome) bool { return o.Why == relation.AsDeclared }) ||
 		has(func(o relation.Outcome) bool { return o.Why == relation.Revoked }) &&
 			!has(func(o relation.Outcome) bool { return o.State != relation.Gone && o.State != relation.Bound })
 }
 
-// look is when the relation is looked at again, and with which priority.
-type look struct {
+// nextLook is the wait until the next look at the relation, and its priority.
+type nextLook struct {
 	wait     time.Duration
 	priority int
 }
 
-func (l *look) at(wait time.Duration, priority int) {
+func (l *nextLook) at(wait time.Duration, priority int) {
 	if wait > 0 && (l.wait == 0 || wait < l.wait) {
 		l.wait, l.priority = wait, priority
 	}
 }
 
-func (l *look) result() ctrl.Result {
+func (l *nextLook) result() ctrl.Result {
 	return ctrl.Result{RequeueAfter: l.wait, Priority: &l.priority}
 }
 
-// next is when a member is looked at again: after its wait, and when it expires.
+// next returns the wait until the next look at a member, and its priority: the member's own wait, or the time until it expires.
 func (r *run) next(i int, wait time.Duration) (time.Duration, int) {
 	binding := r.members[i].is()
 	priority := priorityOf(binding, r.now.Time)
@@ -117,7 +116,7 @@ func (r *run) next(i int, wait time.Duration) (time.Duration, int) {
 	return wait, priority
 }
 
-// reportMember writes what the run came to for one member, and returns when to look again.
+// reportMember writes the outcome of one member, and returns the wait until the next look.
 func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome) (time.Duration, error) {
 	m, facts := r.members[i], &r.facts.Members[i]
 	r.noteWait(i, outcome)
@@ -128,7 +127,7 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 	if end.silent {
 		return end.wait, nil
 	}
-	if m.says(end) && !m.was().RunRequested(m.cached.Annotations) {
+	if m.saysAlready(end) && !m.was().RunRequested(m.cached.Annotations) {
 		return 0, nil
 	}
 	ctx = ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithValues("binding", client.ObjectKeyFromObject(m.cached).String()))
@@ -165,9 +164,9 @@ func (r *run) reportMember(ctx context.Context, i int, outcome relation.Outcome)
 	return wait, nil
 }
 
-// onlyConfirmedAgain reports whether nothing but the time of the confirmation is new in a member's status, and the time that is there will
-// do: at the next look it is not older than two intervals, and a tenth. What relies on the confirmation needs the write, which shows whether the member is still as
-// the cache has it: a handover, and that a call of this process was confirmed.
+// onlyConfirmedAgain reports whether a status need not be written: only the time of the confirmation is new in it, and the written time will
+// not be older than two intervals and a tenth at the next look. A handover, and the confirmation of a call of this process, need the write:
+// it fails if the member is no longer as the cache has it.
 func (r *run) onlyConfirmedAgain(m *member) bool {
 	reliedOn := r.known.unconfirmed || slices.ContainsFunc(r.facts.Members, func(other relation.Member) bool {
 		return other.Claimed && (other.Leaving || other.Expired)
@@ -181,8 +180,8 @@ func (r *run) onlyConfirmedAgain(m *member) bool {
 	return equality.Semantic.DeepEqual(m.before.Status, same)
 }
 
-// noteWait remembers since when a member waits for the holder to take its relation over, or without a claim for what is there to
-// be read. That it has no turn changes nothing.
+// noteWait remembers since when a member waits for the holder to take its relation over, or, without a claim, for a read. A wait for a
+// turn changes nothing.
 func (r *run) noteWait(i int, outcome relation.Outcome) {
 	uid, waits, claimed := r.members[i].cached.UID, r.known.waits, r.facts.Members[i].Claimed
 	switch {
@@ -195,19 +194,19 @@ func (r *run) noteWait(i int, outcome relation.Outcome) {
 	}
 }
 
-// conclude sets the conditions of a member, unless it keeps the Ready that it has, and returns when to look again.
+// conclude sets the conditions of a member, unless it keeps its Ready, and returns the wait until the next look.
 func (r *run) conclude(i int, end *outcome) time.Duration {
 	m, facts := r.members[i], &r.facts.Members[i]
 	removing := facts.Claimed && (facts.Leaving || facts.Expired)
 	if removing && end.ready != metav1.ConditionTrue {
 		*end = blocked(*end)
 		if end.woken && end.wait == 0 {
-			// Access that is to end does not depend on being woken.
+			// A revocation is retried, even if an event should wake it.
 			end.wait = r.Schedule.Jitter(lastRetry)
 		}
 	}
 	end.accepted = m.accepted
-	if r.vouched(i, end) {
+	if r.keepsReady(i, end) {
 		return end.wait
 	}
 	wait := r.Schedule.conclude(conditionedOf(m.binding), *end, interval(m.through))
@@ -225,7 +224,7 @@ func conditionedOf(binding *v1alpha1.ClientBinding) conditioned {
 	return conditioned{&binding.Status.Conditions, &binding.Status.ObservedGeneration, binding.Generation}
 }
 
-// noteFacts puts into a member's status what was read, and what the operator remembers of it.
+// noteFacts puts the reading of a member, and the operator's memory of it, into its status.
 func (r *run) noteFacts(i int, outcome relation.Outcome) {
 	m, facts := r.members[i], &r.facts.Members[i]
 	status := &m.binding.Status
@@ -243,12 +242,12 @@ func (r *run) noteFacts(i int, outcome relation.Outcome) {
 	r.noteCalls(m, outcome.Calls)
 	protected := m.through != nil && controllerutil.ContainsFinalizer(m.through, v1alpha1.InUseFinalizer)
 	if facts.Reading.State == relation.Shown && protected && !facts.Leaving && !facts.Expired {
-		// Another connection of the same API has just shown the user: it is the one to revoke through from now on.
+		// The connection may be another one of the same API. It has shown the user, and is the one to revoke through from now on.
 		status.Claim.Connection.Namespace, status.Claim.Connection.Name = m.name.Namespace, m.name.Name
 	}
 }
 
-// noteReading puts into a member's status what was read.
+// noteReading puts the reading of a member into its status.
 func (r *run) noteReading(i int) {
 	m, facts := r.members[i], &r.facts.Members[i]
 	status := &m.binding.Status
@@ -298,9 +297,9 @@ func cut(text string, length int) string {
 	return string(runes[:min(len(runes), length)])
 }
 
-// says reports whether a member says already what an outcome would have it say, and that nothing else is to be written: many members of one
-// relation wait for the same holder.
-func (m *member) says(end outcome) bool {
+// saysAlready reports whether an outcome changes nothing in a member's status. It spares work: many members of one relation wait for the
+// same holder.
+func (m *member) saysAlready(end outcome) bool {
 	if m.binding != nil || !end.woken || !end.stalled {
 		return false
 	}
@@ -313,9 +312,9 @@ func (m *member) says(end outcome) bool {
 	return true
 }
 
-// vouched reports whether a member keeps the Ready that it has: it was confirmed in this generation, nothing else was read
-// since, no call makes another access, and that not for too long. The outcome gets its next try.
-func (r *run) vouched(i int, end *outcome) bool {
+// keepsReady reports whether a member keeps its Ready although it could not be read: it was confirmed in this generation, not too long
+// ago, nothing else was read since, and no call makes another access. The outcome then gets the wait until the next try.
+func (r *run) keepsReady(i int, end *outcome) bool {
 	m, facts := r.members[i], &r.facts.Members[i]
 	unverified := r.unverified(m)
 	if !end.unread || facts.Reading.State == relation.Shown || r.doubtful(i) || facts.Leaving || facts.Expired || m.was().LastConfirmedTime == nil ||
@@ -341,8 +340,8 @@ func (r *run) vouched(i int, end *outcome) bool {
 	return true
 }
 
-// doubtful reports whether what a member was confirmed to have may not be so any more: by a call that is on record, by one that this
-// process has sent and not confirmed, or since another member was the holder.
+// doubtful reports whether a member's confirmation may be outdated: by a call on record, by a call that this process has sent and not
+// confirmed, or since another member has been the holder.
 func (r *run) doubtful(i int) bool {
 	return r.facts.Doubtful(i) || r.known.unconfirmed || r.confirmedLater(r.members[i])
 }
@@ -353,13 +352,13 @@ func (r *run) unverified(m *member) bool {
 	return ready != nil && ready.Reason == v1alpha1.ReasonUnverified && ready.ObservedGeneration == m.cached.Generation
 }
 
-// overdue reports whether what was confirmed is no longer vouched for.
+// overdue reports whether a member's confirmation is too old for Ready to stay True.
 func (r *run) overdue(m *member) bool {
 	at := r.confirmedAt(m)
 	return at != nil && !r.now.Time.Before(at.Add(unverifiedAfter*interval(m.through)))
 }
 
-// untilDue is how long it takes until a member is to be looked at again.
+// untilDue is the time until a member is due for a look.
 func (r *run) untilDue(m *member) time.Duration {
 	at := m.binding.Status.LastConfirmedTime
 	if at == nil || !meta.IsStatusConditionTrue(m.binding.Status.Conditions, v1alpha1.ConditionReady) {
@@ -368,8 +367,8 @@ func (r *run) untilDue(m *member) time.Duration {
 	return due(r.key.UserUUID, *at, interval(m.through)).Sub(r.Schedule.Now())
 }
 
-// letGo takes the finalizer off a deleted member, and tells why. A member that another finalizer keeps says first why it is no longer
-// looked at.
+// letGo takes the finalizer off a deleted member, and records an event that says why. If another finalizer keeps the object, its status
+// says before why the operator no longer looks at it.
 func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error {
 	m := r.members[i]
 	note := r.proof(i, outcome)
@@ -380,7 +379,7 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 	}
 	m.note(kind, string(eventOf(outcome.Why)), "Revoke", "%s", note)
 	if len(m.edit().Finalizers) > 1 {
-		end := releasing
+		end := lettingGo
 		end.message = note + ". Another finalizer keeps the object"
 		r.noteFacts(i, outcome)
 		r.Schedule.conclude(conditionedOf(m.binding), end, interval(m.through))
@@ -395,7 +394,7 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 		r.writeAudit(ctx, m, auditRecord{action: auditRelease, outcome: auditLeft})
 	}
 	if err := r.patchFinalizer(ctx, m, controllerutil.RemoveFinalizer); err != nil {
-		// It may have been let go before, and that was told then.
+		// It may have been let go before, with an event of its own.
 		return client.IgnoreNotFound(err)
 	}
 	ctrl.LoggerFrom(ctx).Info("let go", "binding", client.ObjectKeyFromObject(m.cached).String(), "reason", string(eventOf(outcome.Why)), "message", note)
@@ -411,7 +410,7 @@ func (r *run) letGo(ctx context.Context, i int, outcome relation.Outcome) error 
 	return nil
 }
 
-// news is something that happened, told as an event once the status that says so is written.
+// news is an event that is recorded once the status is written.
 type news struct {
 	kind, reason, action, note string
 }
@@ -420,7 +419,7 @@ func (m *member) note(kind, reason, action, format string, args ...any) {
 	m.news = append(m.news, news{kind, reason, action, fmt.Sprintf(format, args...)})
 }
 
-// tell records the events of a member: what was done, and else a change of the reason why the object is ready or not.
+// tell records the events of a member. If it has none, a change of the reason of Ready is one.
 func (r *run) tell(m *member, message string) {
 	for _, n := range m.news {
 		r.Events.Eventf(m.binding, nil, n.kind, n.reason, n.action, "%s", n.note)
@@ -431,8 +430,8 @@ func (r *run) tell(m *member, message string) {
 	m.news = nil
 }
 
-// announce records an event when the reason or the status of Ready changed. The status says how an object began, so that is announced
-// only if it is a warning: an event is one more write for each object that is created.
+// announce records an event when the reason or the status of Ready changed. The first reason of an object makes an event only if it is a
+// warning, since an event is one more write for each object that is created.
 func announce(recorder events.EventRecorder, object client.Object, was, is []metav1.Condition, message string) {
 	former, ready := meta.FindStatusCondition(was, v1alpha1.ConditionReady), meta.FindStatusCondition(is, v1alpha1.ConditionReady)
 	if ready == nil || former != nil && former.Reason == ready.Reason && former.Status == ready.Status {
@@ -441,7 +440,7 @@ func announce(recorder events.EventRecorder, object client.Object, was, is []met
 	kind := corev1.EventTypeWarning
 	switch ready.Reason {
 	case v1alpha1.ReasonConnectionNotReady:
-		// What is created together with its connection waits for it for a moment, and that is no news.
+		// A binding that is created together with its connection waits for it for a moment, which is normal.
 		if former == nil {
 			return
 		}

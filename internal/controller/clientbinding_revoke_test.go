@@ -247,7 +247,7 @@ func TestFinalizerWithoutClaim(t *testing.T) {
 			events: []string{"Normal NothingToRevoke Nothing was granted or adopted under this object, so nothing was revoked"},
 		},
 		"another one holds the relation": {
-			change: suspend, arrange: func(w *world) { w.rivalIn(w.namespace, "second", nil).reconcile() }, gone: true,
+			change: suspend, arrange: func(w *world) { w.bindIn(w.namespace, "second", nil).reconcile() }, gone: true,
 			events: []string{`Normal HandedOver Nothing was revoked under this object: ClientBinding "second" declares the relation of user "user_abc123def" and client "cust_789xyz"`},
 		},
 		"a user who was deleted, and would be restored with it": {

@@ -262,7 +262,7 @@ func TestLook(t *testing.T) {
 				return v1alpha1.ClientBindingStatus{
 					ObservedGeneration: -1,
 					Conditions: failing("UnexpectedAnswer", `The Delos API gave an answer that it should not give: check the url of APIConnection `+
-						w.namespace+`/default and what stands between (HTTP 200): the answer is about another user than was asked for. Tried again within a minute`, 0),
+						w.namespace+`/default and the proxies before the API (HTTP 200): the answer is about another user than was asked for. Tried again within a minute`, 0),
 				}
 			},
 			related: map[string]bool{},

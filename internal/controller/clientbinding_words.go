@@ -16,17 +16,17 @@ import (
 )
 
 const (
-	// longPause is how long the API has to ask for patience until its bindings say that they wait.
+	// longPause is the length from which on a pause that the API asks for shows in the bindings' statuses.
 	longPause = 10 * time.Second
-	// startingRetry is when a binding looks again for the session of a connection that was ready when the operator last
+	// startingRetry is the wait before a binding looks again for the session of a connection that was ready when the operator last
 	// ran.
 	startingRetry = time.Second
 )
 
-// releasing is the outcome of a member that is let go.
-var releasing = outcome{reason: v1alpha1.ReasonRevoking, settled: true}
+// lettingGo is the outcome of a member that is let go.
+var lettingGo = outcome{reason: v1alpha1.ReasonRevoking, noRetry: true}
 
-// outcomeOf puts into words what a run came to for a member: the reason, the message, and what is done next.
+// outcomeOf puts the outcome of a member into words: the reason, the message, and the next try.
 func (r *run) outcomeOf(i int, o relation.Outcome) outcome {
 	m := r.members[i]
 	var end outcome
@@ -64,7 +64,7 @@ func (r *run) outcomeOf(i int, o relation.Outcome) outcome {
 func (r *run) failed(m *member, failure error) outcome {
 	end := outcomeOf(failure, failureSubject{user: r.key.UserUUID, cuid: r.key.CUID, connection: m.name.String()})
 	if end.woken && m.through != nil && r.Pool.Session(m.through) != nil {
-		// The session that the run had is of no use, but what would wake the binding has happened: there is one since.
+		// A new session has opened during the run, so it will not wake the binding.
 		end.wait = soonest
 	}
 	return end
@@ -119,8 +119,8 @@ func (r *run) unlinked(m *member, o relation.Outcome) outcome {
 		if ready := readyOf(m.cached); ready == nil || ready.Reason != v1alpha1.ReasonNotAllowed {
 			return outcome{silent: true, wait: startingRetry}
 		}
-		// That it is no longer said to be refused is what tells the reconciler that protects connections.
-		notReady.unread, notReady.wait, notReady.message = false, startingRetry, fmt.Sprintf("Waits until APIConnection %s is sure to stay", m.name)
+		// The new reason wakes the reconciler that protects connections.
+		notReady.unread, notReady.wait, notReady.message = false, startingRetry, fmt.Sprintf("Waits until APIConnection %s has the finalizer that keeps it while it is needed", m.name)
 	case relation.NoTurnYet:
 		return r.waitsForTurn(m)
 	case relation.CallFailed, relation.RemovalRefused:
@@ -142,7 +142,7 @@ func (r *run) elsewhere(m *member) outcome {
 		m.was().Claim.Connection.Host, m.name, leads)}
 }
 
-// starting says that a member's connection has no session yet, if that is worth saying.
+// starting says that a member's connection has no session yet. It is silent unless that lasts.
 func (r *run) starting(m *member, notReady outcome) outcome {
 	ending := !m.cached.DeletionTimestamp.IsZero() || expired(m.cached, r.now.Time)
 	switch {
@@ -164,7 +164,7 @@ func readyOfConnection(through *v1alpha1.APIConnection) string {
 	return ""
 }
 
-// waitsForTurn says that a member has no turn, if that is worth saying. It is called back.
+// waitsForTurn says that a member has no turn, and is called back. It is silent unless that lasts.
 func (r *run) waitsForTurn(m *member) outcome {
 	end := outcome{reason: v1alpha1.ReasonRateLimited, unread: true, woken: true, wait: lastRetry}
 	switch paused := m.session.Paused(); {
@@ -178,7 +178,7 @@ func (r *run) waitsForTurn(m *member) outcome {
 	return end
 }
 
-// unreadable says which fields do not decode. What they say is not known, and is not guessed.
+// unreadable says which fields do not decode. Their content is not guessed.
 func (r *run) unreadable(m *member) outcome {
 	ending := !m.cached.DeletionTimestamp.IsZero() || expired(m.cached, r.now.Time)
 	spec, claim := under(m.cached, "spec"), under(m.cached, "status.claim.origin", "status.claim.connection")
@@ -218,12 +218,12 @@ func (r *run) notAllowed(m *member) outcome {
 	if m.was().Claim != nil {
 		message += ". The access that it gave is neither checked nor corrected, and is revoked when it is deleted or expires"
 	}
-	// How often a connection of others is checked shows in nothing.
+	// The interval of another team's connection must not show in the retries.
 	m.through = nil
 	return outcome{reason: v1alpha1.ReasonNotAllowed, stalled: true, woken: true, message: message}
 }
 
-// held says what the operator would do, if it were not suspended or a dry run.
+// held says what the operator would do without the suspension or the dry run.
 func (r *run) held(m *member) outcome {
 	verb := "grant"
 	if m.user != nil {
@@ -236,14 +236,14 @@ func (r *run) held(m *member) outcome {
 	}
 	declared := accessText(declaredBy(m.cached))
 	if ptr.Deref(m.cached.Spec.Suspend, false) {
-		return outcome{reason: v1alpha1.ReasonSuspended, settled: true, message: fmt.Sprintf(
+		return outcome{reason: v1alpha1.ReasonSuspended, noRetry: true, message: fmt.Sprintf(
 			"Suspended. %s; without spec.suspend the operator would %s %s", r.shown(m), verb, declared)}
 	}
-	return outcome{reason: v1alpha1.ReasonDryRun, settled: true, message: fmt.Sprintf(
+	return outcome{reason: v1alpha1.ReasonDryRun, noRetry: true, message: fmt.Sprintf(
 		"Dry run. %s; without --dry-run the operator would %s %s", r.shown(m), verb, declared)}
 }
 
-// confirming says why what was sent does not count as confirmed yet.
+// confirming says why the declared access is not confirmed yet.
 func (r *run) confirming(m *member, o relation.Outcome) string {
 	switch o.Why {
 	case relation.CallMayArrive:
@@ -298,7 +298,7 @@ func (r *run) revoking(m *member, o relation.Outcome) outcome {
 		if o.Why == relation.LetGoHeldBack {
 			would = "let this ClientBinding go"
 		}
-		return outcome{reason: v1alpha1.ReasonDryRun, settled: true, message: "Dry run. Without --dry-run the operator would " + would}
+		return outcome{reason: v1alpha1.ReasonDryRun, noRetry: true, message: "Dry run. Without --dry-run the operator would " + would}
 	case relation.AbsenceUnnamed, relation.AbsenceSeenByOther, relation.AbsenceSeenByBlind, relation.AbsenceAwaited, relation.AbsenceOdd, relation.AbsenceNotWhole:
 		end.reason, end.message = v1alpha1.ReasonRevocationBlocked, r.unproven(m, o)
 	default:
@@ -325,10 +325,10 @@ func (r *run) brakeHeld(m *member) outcome {
 	return end
 }
 
-// wayOut is what a person can do who knows better than Get user shows.
+// wayOut is for a person who knows more than Get user shows.
 const wayOut = ". If the access is gone or is to stay, set deletionPolicy: Orphan and delete this ClientBinding"
 
-// unproven says why what was read does not prove that there is no relation.
+// unproven says why the answer of Get user does not prove that there is no relation.
 func (r *run) unproven(m *member, o relation.Outcome) string {
 	user := r.key.UserUUID
 	switch o.Why {
@@ -342,7 +342,7 @@ func (r *run) unproven(m *member, o relation.Outcome) string {
 			"give it the right to see users again", m.name, user) + wayOut
 	case relation.AbsenceAwaited:
 		return fmt.Sprintf("The Delos API knows no user %q. The account of APIConnection %s has confirmed no other user who could show that it sees users at all, "+
-			"so this has to be read for %s", user, m.name, r.Schedule.StallAfter) + wayOut
+			"so this answer has to last for %s", user, m.name, r.Schedule.StallAfter) + wayOut
 	case relation.AbsenceNotWhole:
 		return fmt.Sprintf("Get user shows user %q without a whole list of clients, which does not prove that the access is gone", user) + wayOut
 	default:
@@ -357,7 +357,7 @@ func (r *run) gone(m *member, o relation.Outcome) outcome {
 		return outcome{reason: v1alpha1.ReasonExpired, stalled: true, message: ended(m.is()) + ". " + r.shown(m) +
 			", which this object did not give and does not revoke: remove it in the Delos platform, or declare it with another ClientBinding"}
 	}
-	end := outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonExpired, settled: true, final: true}
+	end := outcome{ready: metav1.ConditionTrue, reason: v1alpha1.ReasonExpired, noRetry: true, final: true}
 	proof := ""
 	switch o.Why {
 	case relation.ExpiredElsewhere:
@@ -413,7 +413,7 @@ func (r *run) proof(i int, o relation.Outcome) string {
 // eventReason is the reason of an event.
 type eventReason string
 
-// eventOf is the reason of the event that tells that a member was let go.
+// eventOf is the reason of the event about a member that was let go.
 func eventOf(why relation.Why) eventReason {
 	switch why {
 	case relation.HandedOver, relation.DeclaredByOther:
@@ -429,7 +429,7 @@ func eventOf(why relation.Why) eventReason {
 	}
 }
 
-// shown says in words what Get user showed.
+// shown puts the answer of Get user into words.
 func (r *run) shown(m *member) string {
 	access := m.is().Status.Access
 	if m.user != nil {
@@ -438,7 +438,7 @@ func (r *run) shown(m *member) string {
 	return fmt.Sprintf("Get user shows that user %q has %s to client %q", r.key.UserUUID, accessText(access), r.key.CUID)
 }
 
-// accessText says in words what a relation gives.
+// accessText puts an access into words.
 func accessText(access v1alpha1.Access) string {
 	switch access {
 	case v1alpha1.AccessOwner:
@@ -460,7 +460,7 @@ func declaredBy(binding *v1alpha1.ClientBinding) v1alpha1.Access {
 	return v1alpha1.AccessStandard
 }
 
-// named names another member to those who read this one. What is in other namespaces is not for them to know.
+// named names another member in a message of this one. It does not reveal names in other namespaces.
 func (r *run) named(m *member, other int) string {
 	binding := r.members[other].cached
 	if binding.Namespace != m.cached.Namespace {

@@ -13,9 +13,9 @@ import (
 
 // Connections tells which APIConnection a ClientBinding uses.
 type Connections struct {
-	// Default is that of bindings which name none; "default" in their own namespace when it is empty.
+	// Default is the connection of bindings that name none. When it is empty, that is "default" in their own namespace.
 	Default types.NamespacedName
-	// Namespaces are those that the operator serves, and may look into; all when there are none.
+	// Namespaces are the namespaces that the operator serves; all when there are none.
 	Namespaces []string
 }
 
@@ -24,7 +24,7 @@ func ParseNamespaces(text string) ([]string, error) {
 	names := strings.Split(text, ",")
 	for _, name := range names {
 		if len(validation.IsDNS1123Label(name)) > 0 {
-			return nil, fmt.Errorf("%q is no name of a namespace, as in team-a", name)
+			return nil, fmt.Errorf("%q is not the name of a namespace, such as team-a", name)
 		}
 	}
 	return names, nil
@@ -42,7 +42,7 @@ func ParseConnectionName(text string) (types.NamespacedName, error) {
 	}
 	namespace, name, _ := strings.Cut(text, "/")
 	if len(validation.IsDNS1123Label(namespace)) > 0 || len(validation.IsDNS1123Subdomain(name)) > 0 {
-		return types.NamespacedName{}, fmt.Errorf("%q is no namespace/name of an APIConnection, as in platform/delos", text)
+		return types.NamespacedName{}, fmt.Errorf("%q is not the namespace/name of an APIConnection, such as platform/delos", text)
 	}
 	return types.NamespacedName{Namespace: namespace, Name: name}, nil
 }
@@ -62,7 +62,7 @@ func (c Connections) Declared(binding *v1alpha1.ClientBinding) types.NamespacedN
 }
 
 // Of are all connections that a binding may need: the declared one, and the one through which its relation was
-// made. These differ only after the default became another one.
+// made. These differ only after a change of the default.
 func (c Connections) Of(binding *v1alpha1.ClientBinding) []types.NamespacedName {
 	names := []types.NamespacedName{c.Declared(binding)}
 	if claimed, is := claimedConnection(binding); is && claimed != names[0] {
@@ -71,9 +71,9 @@ func (c Connections) Of(binding *v1alpha1.ClientBinding) []types.NamespacedName 
 	return names
 }
 
-// candidates are the connections that may serve a run, the first that leads to the relation's API. A grant goes
-// through the declared one. A revocation goes through the one that made the relation, and through the declared one
-// if that is gone: what was granted can be taken away as long as any of them leads there.
+// candidates are the connections that a run may use, in order of preference. A grant goes through the declared one. A revocation goes
+// through the one that made the relation, and through the declared one if that is gone: access can be revoked as long as one of them
+// leads to the relation's API.
 func (c Connections) candidates(binding *v1alpha1.ClientBinding, removing bool) []types.NamespacedName {
 	names := c.Of(binding)
 	if !removing {

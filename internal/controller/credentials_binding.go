@@ -15,11 +15,11 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// The RoleBinding that gives the operator its rights to the Secrets of a namespace is kept as the Secrets are. When a
-// namespace is deleted its RoleBindings go at once, and without one the operator could neither read a Secret, to revoke
-// with it, nor release it: the namespace would hang. The rights to keep the RoleBinding come with it.
+// The RoleBinding that gives the operator its rights to the Secrets of a namespace gets a finalizer, as the Secrets do. When a
+// namespace is deleted, its RoleBindings go at once. Without one the operator could neither read a Secret, to revoke with it,
+// nor release it: the namespace would hang. The role gives the rights to keep its own RoleBinding.
 
-// keepRights has the RoleBinding of a namespace stay. There need be none: the rights may come from elsewhere.
+// keepRights sets the finalizer on the RoleBinding of a namespace, if there is one: the rights may come from elsewhere.
 func (r *UsageReconciler) keepRights(ctx context.Context, namespace string) error {
 	binding, verb := credentialsBinding(namespace), "get"
 	err := r.Live.Get(ctx, client.ObjectKeyFromObject(binding), binding)
@@ -34,7 +34,7 @@ func (r *UsageReconciler) keepRights(ctx context.Context, namespace string) erro
 	return client.IgnoreNotFound(err)
 }
 
-// releaseRights lets the RoleBinding go when no connection of the namespace has a Secret on record any more.
+// releaseRights releases the RoleBinding when no connection of the namespace has a Secret on record any more.
 func (r *UsageReconciler) releaseRights(ctx context.Context, namespace string) error {
 	connections := &v1alpha1.APIConnectionList{}
 	if err := r.Live.List(ctx, connections, client.InNamespace(namespace)); err != nil {

@@ -36,7 +36,7 @@ const (
 	told = 120
 )
 
-// relationsOf says whose relation the bindings of a walk declare, by their names: the first three are rivals. The client is always the same.
+// relationsOf has the user of each binding of a walk, by its name: the first three declare the same relation. The client is always the same.
 var relationsOf = map[string]string{"one": john, "two": john, "three": john, "other": maria}
 
 // walk is one random walk.

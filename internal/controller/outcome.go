@@ -16,125 +16,125 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
-// outcome is what a run came to for one object, in words. status.go alone turns it into conditions.
+// outcome is the result of a run for one object, in words. Only status.go turns it into conditions.
 type outcome struct {
 	// ready is the status of the condition Ready; False when empty.
 	ready metav1.ConditionStatus
 	// reason is one of the reasons of api/v1alpha1.
 	reason string
-	// message says what is and who can do what about it. How often it is tried again is added to it.
+	// message says what is wrong, and who can do what about it. status.go adds how often the operator tries again.
 	message string
-	// settled: there is nothing to retry. The object is looked at again when it is due.
-	settled bool
-	// final: there is nothing to look at again, either.
+	// noRetry: there is nothing to retry. The object is looked at again when it is due.
+	noRetry bool
+	// final: the object is not looked at again, either.
 	final bool
-	// stalled: only a person gets the object on, so it is said at once.
+	// stalled: only a person can help, so it is Stalled at once.
 	stalled bool
 	// unread: the state in the API is not known, rather than known to be wrong.
 	unread bool
-	// woken: what the object waits for wakes it, so that it need not try by itself.
+	// woken: an event wakes the object when the cause is gone, so that it need not try by itself.
 	woken bool
 	// accepted: the API accepted a write during the run.
 	accepted bool
-	// hindrance is the reason why a revocation is blocked, which is the reason that people see; else empty.
+	// hindrance is the reason why a revocation is blocked: the reason of Reconciling or Stalled. Empty else.
 	hindrance string
-	// silent: nothing worth saying. The object is looked at again after the wait.
+	// silent: the conditions stay as they are. The object is looked at again after the wait.
 	silent bool
 	// cause is the failure, for the log: it has the request's id.
 	cause error
-	// wait is when to try again; 0 for the growing wait of an object that fails.
+	// wait is the time until the next try; 0 for the growing wait of an object that fails.
 	wait time.Duration
 }
 
-// failures is the one table from the kind of an API's failure to what is said and done about it.
-// A wait of its own has only what the API asked for; all else waits longer each time.
+// failures has the reason, the message and the handling of each kind of failure of the API. A failure has a fixed wait
+// only if the API asked for one; else the wait grows with each try.
 var failures = map[delos.Kind]struct {
 	reason string
-	// what is the message; it may name the user, the client and the connection.
-	what    func(failureSubject) string
+	// message may name the user, the client and the connection.
+	message func(failureSubject) string
 	stalled bool
 	unread  bool
 	woken   bool
 }{
 	delos.KindUserNotFound: {
 		reason: v1alpha1.ReasonUserNotFound,
-		what: func(s failureSubject) string {
+		message: func(s failureSubject) string {
 			return fmt.Sprintf("The Delos API knows no user %q: create the user there, or create a ClientBinding with the right userUUID and delete this one", s.user)
 		},
 	},
 	delos.KindClientNotFound: {
 		reason: v1alpha1.ReasonClientNotFound,
-		what: func(s failureSubject) string {
+		message: func(s failureSubject) string {
 			return fmt.Sprintf("The Delos API knows no client %q: create the client there, or create a ClientBinding with the right cuid and delete this one", s.cuid)
 		},
 	},
 	delos.KindAlreadyRelated: {
 		reason: v1alpha1.ReasonUnexpectedAnswer,
-		what: func(s failureSubject) string {
+		message: func(s failureSubject) string {
 			return fmt.Sprintf("The Delos API says that user %q is related to client %q already, but does not show it", s.user, s.cuid)
 		},
 	},
 	delos.KindUnauthorized: {
 		reason: v1alpha1.ReasonUnauthorized, unread: true,
-		what: func(s failureSubject) string {
+		message: func(s failureSubject) string {
 			return fmt.Sprintf("The Delos API does not accept the session of APIConnection %s, even after it was renewed", s.connection)
 		},
 	},
 	delos.KindLoginRefused: {
 		reason: v1alpha1.ReasonConnectionNotReady, unread: true, woken: true,
-		what: func(s failureSubject) string {
+		message: func(s failureSubject) string {
 			return fmt.Sprintf("Waits for APIConnection %s, whose credentials the Delos API refuses", s.connection)
 		},
 	},
 	delos.KindForbidden: {
 		reason: v1alpha1.ReasonForbidden, unread: true,
-		what: func(s failureSubject) string {
+		message: func(s failureSubject) string {
 			return fmt.Sprintf("The account of APIConnection %s may not do this in the Delos API: give it the right, or use another account", s.connection)
 		},
 	},
 	delos.KindInvalid: {
 		reason: v1alpha1.ReasonRejected, stalled: true,
-		what: func(failureSubject) string { return "The Delos API calls the request invalid" },
+		message: func(failureSubject) string { return "The Delos API calls the request invalid" },
 	},
 	delos.KindRefused: {
 		reason: v1alpha1.ReasonRejected, unread: true,
-		what: func(failureSubject) string {
+		message: func(failureSubject) string {
 			return "The Delos platform refuses this for a reason of its own, which has to be cured there"
 		},
 	},
 	delos.KindAwaitingCode: {
 		reason: v1alpha1.ReasonRateLimited, unread: true,
-		what: func(s failureSubject) string {
+		message: func(s failureSubject) string {
 			return fmt.Sprintf("The login of APIConnection %s waits for the account's next one-time code, since each is good for one login", s.connection)
 		},
 	},
 	delos.KindRateLimited: {
 		reason: v1alpha1.ReasonRateLimited, unread: true,
-		what: func(failureSubject) string { return "The Delos API asks for patience" },
+		message: func(failureSubject) string { return "The Delos API asks for patience" },
 	},
 	delos.KindUnavailable: {
 		reason: v1alpha1.ReasonAPIUnavailable, unread: true,
-		what: func(failureSubject) string { return "The Delos API fails" },
+		message: func(failureSubject) string { return "The Delos API fails" },
 	},
 	delos.KindUnreachable: {
 		reason: v1alpha1.ReasonAPIUnavailable, unread: true,
-		what: func(failureSubject) string { return "The Delos API gave no whole answer" },
+		message: func(failureSubject) string { return "The Delos API gave no whole answer" },
 	},
 	delos.KindTooLarge: {
 		reason: v1alpha1.ReasonUnexpectedAnswer, unread: true,
-		what: func(s failureSubject) string {
+		message: func(s failureSubject) string {
 			return fmt.Sprintf("The Delos API shows more of user %q than the operator reads: have the number of the user's clients reduced in the Delos platform", s.user)
 		},
 	},
 	delos.KindUnexpected: {
 		reason: v1alpha1.ReasonUnexpectedAnswer, unread: true,
-		what: func(s failureSubject) string {
-			return fmt.Sprintf("The Delos API gave an answer that it should not give: check the url of APIConnection %s and what stands between", s.connection)
+		message: func(s failureSubject) string {
+			return fmt.Sprintf("The Delos API gave an answer that it should not give: check the url of APIConnection %s and the proxies before the API", s.connection)
 		},
 	},
 }
 
-// failureSubject is what a failed call was about.
+// failureSubject is the subject of a failed call.
 type failureSubject struct {
 	user, cuid string
 	// connection and secret are namespace/name.
@@ -153,7 +153,7 @@ func outcomeOf(err error, subject failureSubject) outcome {
 	}
 	return outcome{
 		reason:  row.reason,
-		message: messageOf(failure, row.what(subject), subject),
+		message: messageOf(failure, row.message(subject), subject),
 		stalled: row.stalled,
 		unread:  row.unread,
 		woken:   row.woken,
@@ -163,9 +163,9 @@ func outcomeOf(err error, subject failureSubject) outcome {
 }
 
 // messageOf puts a failure into words. An id in another case is a mistake in the object more often than in the API.
-func messageOf(failure *delos.Error, what string, subject failureSubject) string {
+func messageOf(failure *delos.Error, text string, subject failureSubject) string {
 	if failure.OtherCase == "" {
-		return what + details(failure) + otherForm(failure, subject)
+		return text + details(failure) + otherForm(failure, subject)
 	}
 	field, asked := "cuid", subject.cuid
 	if strings.EqualFold(failure.OtherCase, subject.user) {
@@ -175,7 +175,7 @@ func messageOf(failure *delos.Error, what string, subject failureSubject) string
 		failure.OtherCase, field, asked)
 }
 
-// details adds the API's own words where the table's message does not already say it all.
+// details are the status and the API's own words, unless the table's message says it all.
 func details(failure *delos.Error) string {
 	switch failure.Kind {
 	case delos.KindUserNotFound, delos.KindClientNotFound, delos.KindLoginRefused:
@@ -199,7 +199,7 @@ var otherForms = map[delos.Form]string{
 	delos.FormFlatRelation:   `If the API takes {"customerId": …, "isOwner": …}, set spec.dialect.relationBody of APIConnection %s to Flat`,
 }
 
-// otherForm names the form of the request that the API may take instead, if that may be what is wrong.
+// otherForm names the form of the request that the API may take instead, if the form may be the cause.
 func otherForm(failure *delos.Error, subject failureSubject) string {
 	hint, suspected := otherForms[failure.OtherForm]
 	if !suspected {
@@ -208,7 +208,7 @@ func otherForm(failure *delos.Error, subject failureSubject) string {
 	return ". " + fmt.Sprintf(hint, subject.connection)
 }
 
-// connectionOutcomeOf says on the APIConnection what keeps it from being used.
+// connectionOutcomeOf is the outcome of an APIConnection that cannot be used.
 func connectionOutcomeOf(err error, subject failureSubject) outcome {
 	var settings *connection.SettingsError
 	if errors.As(err, &settings) {
@@ -227,7 +227,7 @@ func connectionOutcomeOf(err error, subject failureSubject) outcome {
 	return outcomeOf(err, subject)
 }
 
-// blocked says of a failure that it hinders a revocation.
+// blocked turns the outcome of a failure into that of a blocked revocation.
 func blocked(end outcome) outcome {
 	switch end.reason {
 	case v1alpha1.ReasonRevoking, v1alpha1.ReasonRevocationBlocked, v1alpha1.ReasonRevocationHeld, v1alpha1.ReasonDryRun:
@@ -235,18 +235,18 @@ func blocked(end outcome) outcome {
 	}
 	end.hindrance = end.reason
 	end.message = "The access could not be removed yet. " + end.message
-	end.reason, end.stalled, end.settled = v1alpha1.ReasonRevocationBlocked, false, false
+	end.reason, end.stalled, end.noRetry = v1alpha1.ReasonRevocationBlocked, false, false
 	return end
 }
 
-// log writes down what an API's failure was, with what the conditions leave out.
+// log logs a failure of the API, with details that the conditions leave out.
 func (o outcome) log(ctx context.Context) {
 	if o.cause != nil {
 		ctrl.LoggerFrom(ctx).Info("the Delos API did not do as asked", "reason", o.reason, "error", o.cause.Error())
 	}
 }
 
-// logChange writes down that the status or the reason of Ready changed.
+// logChange logs a change of the status or the reason of Ready.
 func logChange(ctx context.Context, was, is []metav1.Condition) {
 	former, ready := meta.FindStatusCondition(was, v1alpha1.ConditionReady), meta.FindStatusCondition(is, v1alpha1.ConditionReady)
 	before := ""

@@ -23,15 +23,15 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/metrics"
 )
 
-// policiesInterval is how often it is looked whether the admission policies are enforced: an answer is worth a few
-// reads of single objects in a minute, and a watch of them more rights.
+// policiesInterval is the time between two checks of the admission policies. The reads of single objects are cheap, and a
+// watch would need more rights.
 const policiesInterval = time.Minute
 
 // policyPrefix begins the names of the admission policies, and of their bindings, that are shipped in config/policy and
 // config/policy-requester.
 const policyPrefix = "clientbinding-operator-"
 
-// Those that are looked at. The mutating policy that puts finalizers back is not: nothing relies on it.
+// The policies that are checked. The mutating policy that puts finalizers back is not among them: nothing relies on it.
 var (
 	validatingPolicies = []string{"connections", "declares-nothing", "finalizers", "grants", "keeps-secrets", "orphans", "requester"}
 	mutatingPolicies   = []string{"requester"}
@@ -40,8 +40,7 @@ var (
 // stampPolicies need an API server that serves mutating policies. Where it does not, they cannot be installed.
 var stampPolicies = []string{"requester"}
 
-// Policies looks whether the shipped admission policies are enforced. What they ask is a matter of their expressions,
-// which are settings, and is not looked at.
+// Policies checks whether the shipped admission policies are enforced. It does not check their expressions, which are settings.
 type Policies struct {
 	// Reader reads from the API server: the role allows no list and no watch.
 	Reader client.Reader
@@ -52,7 +51,7 @@ type Policies struct {
 	found []metrics.Policy
 }
 
-// NewPolicies returns what has not looked yet.
+// NewPolicies returns Policies that have not checked yet.
 func NewPolicies(reader client.Reader) *Policies {
 	return &Policies{Reader: reader, changed: make(chan event.TypedGenericEvent[struct{}], 1)}
 }
@@ -60,7 +59,7 @@ func NewPolicies(reader client.Reader) *Policies {
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get,resourceNames=clientbinding-operator-connections;clientbinding-operator-declares-nothing;clientbinding-operator-finalizers;clientbinding-operator-grants;clientbinding-operator-keeps-secrets;clientbinding-operator-orphans;clientbinding-operator-requester
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,verbs=get,resourceNames=clientbinding-operator-requester
 
-// Start looks again and again, until the context ends.
+// Start checks once in each interval, until the context ends.
 func (p *Policies) Start(ctx context.Context) error {
 	ticker := time.NewTicker(policiesInterval)
 	defer ticker.Stop()
@@ -74,11 +73,10 @@ func (p *Policies) Start(ctx context.Context) error {
 	}
 }
 
-// NeedLeaderElection reports that every replica looks: each serves metrics.
+// NeedLeaderElection reports false: every replica checks, since each serves metrics.
 func (*Policies) NeedLeaderElection() bool { return false }
 
-// Check looks once, and says in the log, and to the APIConnections, what is another than before. What the API server
-// fails to answer is asked at the next time.
+// Check checks once. A change is logged, and wakes the APIConnections. If the API server fails, the next check asks again.
 func (p *Policies) Check(ctx context.Context) {
 	found, err := p.look(ctx)
 	if err != nil {
@@ -99,11 +97,11 @@ func (p *Policies) Check(ctx context.Context) {
 	}
 	select {
 	case p.changed <- event.TypedGenericEvent[struct{}]{}:
-	default: // It is told already.
+	default: // A change that was not handled yet will do.
 	}
 }
 
-// Found is what became of the last look, for the metrics.
+// Found is the result of the last check, for the metrics.
 func (p *Policies) Found() []metrics.Policy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -139,7 +137,7 @@ func (p *Policies) look(ctx context.Context) ([]metrics.Policy, error) {
 	return found, nil
 }
 
-// unreadable turns the errors that are an answer into one.
+// unreadable turns an error that tells the state of a policy into that state.
 func unreadable(found metrics.Policy, err error) (metrics.Policy, error) {
 	switch {
 	case err == nil:
@@ -211,7 +209,7 @@ func weak(problem string) (metrics.Policy, error) {
 	return metrics.Policy{State: v1alpha1.ReasonPoliciesNotEnforced, Problem: problem}, nil
 }
 
-// narrowed reports whether objects are left out. A policy has rules of its own, and a binding is to have none.
+// narrowed reports whether a policy or its binding leaves out objects. A policy needs rules, and a binding must have none.
 func narrowed(match *admissionv1.MatchResources, byRules bool) bool {
 	if match == nil {
 		return false
@@ -223,8 +221,8 @@ func narrowed(match *admissionv1.MatchResources, byRules bool) bool {
 		byRules && len(match.ResourceRules) > 0
 }
 
-// verdict is what the last look came to, as a condition: the worst of what was found. Its type is empty before the first
-// look.
+// verdict is the result of the last check as a condition: the worst state of a policy. Its type is empty before the first
+// check.
 func (p *Policies) verdict() metav1.Condition {
 	found := p.Found()
 	if len(found) == 0 {
@@ -254,7 +252,7 @@ func (p *Policies) verdict() metav1.Condition {
 	return verdict
 }
 
-// tell writes the verdict among the conditions of a connection.
+// tell writes the verdict into the conditions of a connection.
 func (p *Policies) tell(connection *v1alpha1.APIConnection, schedule Schedule) {
 	if p == nil {
 		return
@@ -265,7 +263,7 @@ func (p *Policies) tell(connection *v1alpha1.APIConnection, schedule Schedule) {
 	}
 }
 
-// everyConnection are all APIConnections.
+// everyConnection returns a request for each APIConnection.
 func (r *APIConnectionReconciler) everyConnection(ctx context.Context, _ struct{}) []reconcile.Request {
 	connections := &v1alpha1.APIConnectionList{}
 	if err := r.Kube.List(ctx, connections, client.UnsafeDisableDeepCopy); err != nil {

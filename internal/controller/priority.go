@@ -17,8 +17,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 )
 
-// The order of work, as priorities of the work queue: what takes access away goes before all that gives it, and
-// what fails for long goes after all else.
+// The priorities of the work queue: revocations go before grants, and stalled objects go last.
 const (
 	priorityRevoke  = connection.Urgent
 	priorityChanged = 50
@@ -68,8 +67,8 @@ func (r *ClientBindingReconciler) byPriority(concerned func(context.Context, cli
 	}
 }
 
-// enqueue queues the relations of bindings, each with the priority of the binding. They are those at the API to which the bindings
-// lead now, and those at the API to which a connection led.
+// enqueue queues the relations of bindings, each with the priority of the binding: those at the API to which a binding leads now, and
+// those at the API to which the former connection led.
 func (r *ClientBindingReconciler) enqueue(ctx context.Context, bindings []*v1alpha1.ClientBinding, former *v1alpha1.APIConnection, into relationQueue) {
 	now := r.Schedule.Now()
 	for _, binding := range bindings {

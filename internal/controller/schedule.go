@@ -11,10 +11,9 @@ import (
 const (
 	firstRetry = 2 * time.Second
 	lastRetry  = time.Minute
-	// stalledRetry is how often an object that stalled is tried all the same.
+	// stalledRetry is the longest wait of a stalled object for its next try.
 	stalledRetry = 10 * time.Minute
-	// unverifiedAfter is after how many intervals without a look a confirmed state is no longer
-	// vouched for.
+	// unverifiedAfter is the number of intervals after which a confirmation is too old for Ready to stay True.
 	unverifiedAfter = 3
 )
 
@@ -22,13 +21,13 @@ const (
 type Schedule struct {
 	// Now is the clock.
 	Now func() time.Time
-	// StallAfter is how long a failure may pass for a passing one.
+	// StallAfter is the time that a failure may last before the object is Stalled.
 	StallAfter time.Duration
 	// Jitter spreads a wait, so that what fails together does not retry together.
 	Jitter func(time.Duration) time.Duration
 }
 
-// Jitter lengthens a wait by up to a tenth.
+// Jitter is a Schedule's Jitter: it lengthens a wait by up to a tenth.
 func Jitter(wait time.Duration) time.Duration {
 	return wait + rand.N(wait/10+1)
 }
@@ -41,8 +40,8 @@ func (s Schedule) retry(failingFor time.Duration) time.Duration {
 }
 
 // due returns when a confirmed object is to be looked at again. Each user has a time of its own within the interval, so the bindings of
-// one user are read together, those of many users are spread evenly, and a restart moves nothing. A tenth of the interval after the
-// confirmation is the earliest, and a whole one later the latest.
+// one user are read together, those of many users are spread evenly, and a restart moves nothing. The time is between a tenth of the
+// interval after the confirmation and a whole interval later.
 func due(user string, confirmed metav1.Time, interval time.Duration) time.Time {
 	const steps = 1_000_000
 	hash := fnv.New64a()

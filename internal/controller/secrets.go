@@ -27,8 +27,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/secretwatch"
 )
 
-// CredentialsRole is the ClusterRole, as it is shipped, that has the operator's rights to Secrets. It is bound in the
-// namespaces of connections.
+// CredentialsRole is the shipped ClusterRole with the operator's rights to Secrets. It is bound in the namespaces of connections.
 const CredentialsRole = "clientbinding-operator-credentials"
 
 // Secrets watches the Secrets that connections name; see [secretwatch.Watches].
@@ -39,7 +38,7 @@ type Secrets interface {
 	Get(ctx context.Context, key client.ObjectKey, into client.Object, options ...client.GetOption) error
 }
 
-// SecretChanges tell what became of the Secrets that are watched.
+// SecretChanges are the changes of the Secrets that are watched.
 type SecretChanges <-chan event.TypedGenericEvent[secretwatch.Change]
 
 // follow has the Secrets of a connection watched: the one that it names, and those that are to be released.
@@ -47,7 +46,7 @@ func follow(secrets Secrets, of *v1alpha1.APIConnection) {
 	secrets.Follow(client.ObjectKeyFromObject(of), secretsOf(of)...)
 }
 
-// secretsOf are the names of all Secrets that a connection has to do with.
+// secretsOf are the names of the Secret that a connection names, and of those that it has on record.
 func secretsOf(connection *v1alpha1.APIConnection) []string {
 	name := connection.Spec.Credentials.SecretRef.Name
 	if slices.Contains(connection.Status.ProtectedSecrets, name) {
@@ -69,7 +68,7 @@ func wokenBySecrets(changes SecretChanges, matters func(secretwatch.Change) bool
 // anyChange lets all changes of a Secret through.
 func anyChange(secretwatch.Change) bool { return true }
 
-// protectionChanged lets a Secret's coming and going through, and when it gains or loses its protection or is deleted.
+// protectionChanged lets the creation and deletion of a Secret through, and changes of its finalizer.
 func protectionChanged(change secretwatch.Change) bool {
 	if change.Was == nil || change.Is == nil {
 		return true
@@ -78,11 +77,11 @@ func protectionChanged(change secretwatch.Change) bool {
 		slices.Contains(change.Was.Finalizers, v1alpha1.InUseFinalizer) != slices.Contains(change.Is.Finalizers, v1alpha1.InUseFinalizer)
 }
 
-// Identity is who the operator is for the API server: the name of its user, as in
-// system:serviceaccount:clientbinding-system:clientbinding-operator; "" when that is not known.
+// Identity is the operator's username at the API server, as in
+// system:serviceaccount:clientbinding-system:clientbinding-operator; "" when it is not known.
 type Identity string
 
-// WhoAmI asks the API server who the operator is. Clusters that do not answer that only get a less exact message.
+// WhoAmI asks the API server for the operator's username. Without an answer, messages name it less exactly.
 func WhoAmI(ctx context.Context, config *rest.Config) Identity {
 	asking, err := authenticationclient.NewForConfig(config)
 	if err == nil {
@@ -98,13 +97,13 @@ func WhoAmI(ctx context.Context, config *rest.Config) Identity {
 	return ""
 }
 
-// identityLimit is how long the operator waits to learn who it is.
+// identityLimit bounds the wait for the operator's username.
 const identityLimit = 10 * time.Second
 
 // plain names need no quotes in a shell.
 var plain = regexp.MustCompile(`^[A-Za-z0-9@:._/-]+$`)
 
-// subject is the flag of kubectl that gives the operator a role.
+// subject is the flag of kubectl create rolebinding that names the operator.
 func (i Identity) subject() string {
 	switch account, is := strings.CutPrefix(string(i), "system:serviceaccount:"); {
 	case i == "":
@@ -136,7 +135,7 @@ func beingDeleted(ctx context.Context, kube client.Reader, namespace string) boo
 	return kube.Get(ctx, types.NamespacedName{Name: namespace}, found) == nil && !found.DeletionTimestamp.IsZero()
 }
 
-// refusal is why the operator may not do all that it has to with a Secret; nil when it may, or that is not known.
+// refusal is the error that the operator lacks a right to a Secret; nil when it has all rights, or when that is not known.
 func refusal(ctx context.Context, secrets Secrets, name types.NamespacedName) error {
 	err := secrets.Get(ctx, name, secretMetadata(name.Namespace, name.Name))
 	if apierrors.IsForbidden(err) {

@@ -26,7 +26,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/leading"
 )
 
-// Shard is what this process serves where several share the work: the API hosts that it leads, and there the APIConnections that its selector
+// Shard is the part of the work that this process serves: the API hosts that it leads, and of their APIConnections those that its selector
 // selects. A nil Shard serves all.
 type Shard struct {
 	// Selector selects APIConnections.
@@ -44,12 +44,12 @@ type Shard struct {
 	// hosts are those to which a connection leads, and selected the connections that the selector selects, as last seen.
 	hosts    map[string]bool
 	selected map[types.NamespacedName]bool
-	// changed are told of a host whose leader has changed, or to which connections begin or cease to lead.
+	// changed are called with a host whose leader has changed, or which gets its first connection or loses its last one.
 	changed []func(host string)
-	// forget forgets what is remembered of relations at hosts.
+	// forget drops the memory of relations at hosts.
 	forget func(at func(host string) bool)
 
-	// catchingUp is held while it is found out whether the cache is behind; caughtUpSince is when that last began with a cache that was not.
+	// catchingUp is held during a check whether the cache is behind; caughtUpSince is the start of the last check that found it was not.
 	catchingUp    sync.Mutex
 	caughtUpSince time.Time
 }
@@ -64,7 +64,7 @@ func NewShard(of *Shard, newLock func(host string) resourcelock.Interface) *Shar
 	return of
 }
 
-// ShardIdentity is by which a process of a shard is known to others that would lead a host.
+// ShardIdentity is the identity of a shard's process in the election for a host.
 func ShardIdentity(selector labels.Selector, host, process string) string {
 	return selector.String() + "; " + host + "; " + process
 }
@@ -87,7 +87,7 @@ func (s *Shard) Start(ctx context.Context) error {
 	return s.elections.Start(ctx)
 }
 
-// hostOfConnection is by which host a connection is served. One whose URL cannot be read has one to itself.
+// hostOfConnection is the host whose leader serves a connection. A connection whose URL cannot be read has a host to itself.
 func hostOfConnection(of *v1alpha1.APIConnection) string {
 	if host := connection.Host(of.Spec); host != "" {
 		return host
@@ -141,7 +141,7 @@ func (s *Shard) selects(through *v1alpha1.APIConnection) bool {
 	return s.selected[client.ObjectKeyFromObject(through)]
 }
 
-// electionOf is by which election a host is served.
+// electionOf names the election whose leader serves a host.
 func (s *Shard) electionOf(host string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +151,7 @@ func (s *Shard) electionOf(host string) string {
 	return noHost
 }
 
-// enter begins work at a host; it is not for this process unless serves.
+// enter begins work at a host; serves is false if another process serves it.
 func (s *Shard) enter(host string) (term *leading.Term, serves bool) {
 	if s == nil {
 		return nil, true
@@ -160,7 +160,7 @@ func (s *Shard) enter(host string) (term *leading.Term, serves bool) {
 	return term, term != nil
 }
 
-// enterConnection begins work with a connection; it is not for this process unless serves.
+// enterConnection begins work with a connection; serves is false if another process serves it.
 func (s *Shard) enterConnection(of *v1alpha1.APIConnection) (term *leading.Term, serves bool) {
 	if !s.selects(of) {
 		return nil, false
@@ -175,8 +175,8 @@ func (s *Shard) serves(host string) bool {
 	return serves
 }
 
-// conflict says why a connection that this shard selects is not used: another shard serves its host for the sake of other connections. It
-// is empty if that shard selects this one, too, or none any more, and so is about to give the host up.
+// conflict says why a connection that this shard selects is not used: another shard serves its host for other connections. It is empty if
+// that shard selects this connection, too. It is also empty if that shard selects none of the host any more, and is about to give it up.
 func (s *Shard) conflict(ctx context.Context, of *v1alpha1.APIConnection) (message string, err error) {
 	host := hostOfConnection(of)
 	text, leader := selectorOf(s.elections.Leader(host))
@@ -196,7 +196,7 @@ func (s *Shard) conflict(ctx context.Context, of *v1alpha1.APIConnection) (messa
 	return "", nil
 }
 
-// tell tells all that a host's leader has changed.
+// tell calls all listeners with a host whose leader has changed.
 func (s *Shard) tell(host string) {
 	s.mu.Lock()
 	changed := s.changed
@@ -206,7 +206,7 @@ func (s *Shard) tell(host string) {
 	}
 }
 
-// listen has a function called with each host whose leader has changed.
+// listen adds a listener, which is called with each host whose leader has changed.
 func (s *Shard) listen(changed func(host string)) {
 	if s == nil {
 		return
@@ -216,7 +216,7 @@ func (s *Shard) listen(changed func(host string)) {
 	s.changed = append(s.changed, changed)
 }
 
-// onForget says how what is remembered of relations is forgotten.
+// onForget sets the function that drops the memory of relations.
 func (s *Shard) onForget(forget func(at func(host string) bool)) {
 	if s != nil {
 		s.forget = forget
@@ -241,10 +241,10 @@ func (s *Shard) wokenByShard() source.TypedSource[reconcile.Request] {
 	})
 }
 
-// catchUpPeriod is how often the cache is compared with the API server until it is not behind.
+// catchUpPeriod is the time between two comparisons of the cache with the API server, until the cache is not behind.
 const catchUpPeriod = 100 * time.Millisecond
 
-// prepare waits until the cache has all that the former leader of a host wrote, and forgets what this process knew before.
+// prepare waits until the cache has all writes of a host's former leader, and drops this process's memory of the host's relations.
 func (s *Shard) prepare(ctx context.Context, host string) {
 	elected := s.Now()
 	err := wait.PollUntilContextCancel(ctx, catchUpPeriod, true, func(ctx context.Context) (bool, error) {
@@ -267,9 +267,9 @@ func (s *Shard) prepare(ctx context.Context, host string) {
 	}
 }
 
-// caughtUp returns why the cache may be behind the API server with a kind, a list of which is handed in.
+// caughtUp returns an error if the cache may be behind the API server with a kind. cached is an empty list of that kind.
 func (s *Shard) caughtUp(ctx context.Context, kind string, cached client.ObjectList) error {
-	// The cache is read last: what it had before proves less.
+	// The cache is read last, so that it has had more time to catch up.
 	live := map[types.UID]string{}
 	namespaces := s.Namespaces
 	if len(namespaces) == 0 {

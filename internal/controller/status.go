@@ -19,12 +19,12 @@ type conditioned struct {
 	generation int64
 }
 
-// conclude turns an outcome into conditions and returns when to look again; 0 leaves that to the
-// caller. It is the only place that sets a condition of how the object does.
+// conclude turns an outcome into conditions and returns the wait until the next look; 0 leaves that to the
+// caller. Only conclude sets Ready, Reconciling and Stalled.
 func (s Schedule) conclude(status conditioned, end outcome, interval time.Duration) time.Duration {
 	status.forgetOwnCause(end)
 	switch {
-	case end.settled || end.ready == metav1.ConditionTrue:
+	case end.noRetry || end.ready == metav1.ConditionTrue:
 		status.set(s, v1alpha1.ConditionReady, readyStatus(end), end.reason, end.message)
 		status.clear(v1alpha1.ConditionReconciling)
 		status.clear(v1alpha1.ConditionStalled)
@@ -66,14 +66,14 @@ func (s Schedule) conclude(status conditioned, end outcome, interval time.Durati
 	}
 }
 
-// forgetOwnCause has an object begin anew when what kept it from being tried is over.
+// forgetOwnCause clears Stalled if its cause kept the object from being tried, and is gone. The object's waits begin anew.
 func (c conditioned) forgetOwnCause(end outcome) {
 	if stalled := c.failing(v1alpha1.ConditionStalled); stalled != nil && ownCauses[stalled.Reason] && stalled.Reason != end.why() {
 		c.clear(v1alpha1.ConditionStalled)
 	}
 }
 
-// ownCauses are the reasons for which an object stalls without a call: when they are over, nothing has failed yet.
+// ownCauses are the reasons for which an object stalls without a call. Once they are gone, nothing has failed yet.
 var ownCauses = map[string]bool{
 	v1alpha1.ReasonConflict:          true,
 	v1alpha1.ReasonNotAllowed:        true,
@@ -82,10 +82,10 @@ var ownCauses = map[string]bool{
 	v1alpha1.ReasonContested:         true,
 }
 
-// stalledWait is how long an object that stalls waits for its next try: at most the longest wait. What the object came to
-// begins the waits anew, from short ones, if it is something else than before: another cause, or a write that the API
-// accepted. It stays stalled until it succeeds, so that one which alternates does not seem to get on, and begins anew
-// once in stalledRetry only; lastTransitionTime tells since when it waits.
+// stalledWait is the wait of a stalled object for its next try, at most longest. Another cause than before, or a write that the
+// API accepted, begins the waits anew with short ones. The object stays Stalled until it succeeds, so that one whose causes
+// alternate does not seem to get on. Its waits begin anew at most once in stalledRetry; lastTransitionTime tells since when
+// they last did.
 func (s Schedule) stalledWait(status conditioned, end outcome, longest time.Duration) time.Duration {
 	stalled := status.failing(v1alpha1.ConditionStalled)
 	former := stalled
@@ -106,7 +106,7 @@ func (s Schedule) stalledWait(status conditioned, end outcome, longest time.Dura
 	}
 }
 
-// why is the cause of what the run came to.
+// why is the cause of the outcome: the hindrance, else the reason.
 func (o outcome) why() string { return cmp.Or(o.hindrance, o.reason) }
 
 // stalls reports whether the object fails for so long, in the same generation, that it counts as

@@ -11,10 +11,10 @@ var readAnnotations = []string{
 	v1alpha1.RequestedAtAnnotation, v1alpha1.FluxRequestedAtAnnotation, v1alpha1.RequestedByAnnotation, v1alpha1.ApprovedRevocationsAnnotation,
 }
 
-// longestAnnotation is how much of a value is kept: more than is read of any.
+// longestAnnotation is the length at which a value is cut: no value is read beyond it.
 const longestAnnotation = 300
 
-// StripButLabels is Strip, and leaves the labels, by which shards choose APIConnections.
+// StripButLabels is Strip, but keeps the labels, by which shards select APIConnections.
 func StripButLabels(object any) (any, error) {
 	if metadata, err := meta.Accessor(object); err == nil {
 		defer metadata.SetLabels(metadata.GetLabels())
@@ -22,13 +22,13 @@ func StripButLabels(object any) (any, error) {
 	return Strip(object)
 }
 
-// Strip leaves of an object what the operator uses, before a cache keeps it: the rest is as long as its writers like. Of our
-// own kinds the annotations stay that are read, and no labels; of namespaces the labels, and no annotations. It is a
-// transform of the manager's cache. What is written is a patch of what the operator changed, and touches nothing else.
+// Strip is a transform of the manager's cache: it removes the parts of an object that the operator does not use, since they
+// may have any size. ClientBindings and APIConnections keep the annotations that are read, and no labels; Namespaces keep the
+// labels, and no annotations. Writes are not affected: a patch has only the fields that the operator changed.
 func Strip(object any) (any, error) {
 	metadata, err := meta.Accessor(object)
 	if err != nil {
-		return object, nil //nolint:nilerr // a tombstone, and no object
+		return object, nil //nolint:nilerr // a tombstone is no object
 	}
 	metadata.SetManagedFields(nil)
 	metadata.SetOwnerReferences(nil)

@@ -341,7 +341,7 @@ func (w *world) lookWith(ctx context.Context, name client.ObjectKey) (ctrl.Resul
 	return w.bindings().Reconcile(ctx, connection.Relation{Host: host, UserUUID: binding.Spec.UserUUID, CUID: binding.Spec.CUID})
 }
 
-// reconcileUsage protects the connection and its Secret, or lets them go.
+// reconcileUsage protects the connection and its Secret, or releases them.
 func (w *world) reconcileUsage() {
 	w.t.Helper()
 	w.reconcileUsageOf(w.request("default"))
@@ -379,7 +379,7 @@ func (w *world) reconcileConnectionAt(name client.ObjectKey) {
 	}
 }
 
-// operatorIdentity is who the operator is as it is shipped.
+// operatorIdentity is the username of the operator as it is shipped.
 const operatorIdentity Identity = "system:serviceaccount:clientbinding-system:clientbinding-operator"
 
 // unwatched reads Secrets when it is asked, where nothing runs that could watch them.
@@ -399,7 +399,7 @@ func (w *world) assertKStatus(object client.Object, conditions []metav1.Conditio
 	}
 }
 
-// kstatusProblem is how our conditions and that library disagree; empty when they do not.
+// kstatusProblem says how our conditions and that library disagree; empty when they agree.
 func kstatusProblem(object client.Object, conditions []metav1.Condition) string {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {

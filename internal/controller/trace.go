@@ -15,7 +15,7 @@ func beginSpan(ctx context.Context, tracer trace.Tracer, name string, attributes
 	return ctrl.LoggerInto(ctx, ctrl.LoggerFrom(ctx).WithValues("traceID", span.SpanContext().TraceID().String())), span
 }
 
-// endSpan ends the span of a run. What an error says is in the log.
+// endSpan ends the span of a run. The text of an error is in the log.
 func endSpan(span trace.Span, err error) {
 	if err != nil {
 		span.SetStatus(codes.Error, "")

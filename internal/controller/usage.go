@@ -22,19 +22,19 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/secretwatch"
 )
 
-// UsageReconciler keeps APIConnections and their Secrets from going while ClientBindings need them: without them
-// nothing can be revoked. It also counts who needs them. It must be the only one at work, one object at a time, since
-// connections share Secrets.
+// UsageReconciler sets a finalizer on APIConnections and their Secrets while ClientBindings need them: without them
+// nothing can be revoked. It also counts these ClientBindings. It works on one object at a time, since connections share
+// Secrets.
 type UsageReconciler struct {
 	// Kube reads connections and bindings from the manager's cache and writes to the API server.
 	Kube client.Client
 	// Connections tells which connections a binding may need.
 	Connections Connections
-	// Live reads from the API server what must not be read from a cache that may be old.
+	// Live reads from the API server, where the cache may be too old.
 	Live client.Reader
 	// Secrets watches the Secrets that connections name.
 	Secrets Secrets
-	// Identity is who the operator is, for those who give it rights.
+	// Identity is the operator's username, for the messages that ask for a right.
 	Identity Identity
 	// Writes remembers what this process wrote.
 	Writes *Writes
@@ -42,30 +42,30 @@ type UsageReconciler struct {
 	Shard *Shard
 	// Brake takes approvals of held revocations.
 	Brake *Brake
-	// Events tells people why something does not go.
+	// Events records why a deleted object stays.
 	Events events.EventRecorder
 	// Now is the clock.
 	Now func() time.Time
-	// DryRun has it only count.
+	// DryRun means that it only counts.
 	DryRun bool
 
-	// told are the objects of which was told that they stay for now.
+	// told are the objects with an event that says why they stay.
 	told map[types.UID]bool
-	// kept is when this process last saw to it that the RoleBinding of a namespace stays.
+	// kept has the time at which this process last set the finalizer on the RoleBinding of a namespace, or found it there.
 	kept map[string]time.Time
 }
 
 const (
-	// releaseRetry is when a Secret is looked at again that could not be released: nothing tells when the right comes.
+	// releaseRetry is the wait before another try to release a Secret: no event tells when the right to do so comes.
 	releaseRetry = 10 * time.Second
-	// keepPeriod is how often the RoleBinding of a namespace is looked at while connections need it. A write of the whole
-	// object may have dropped the finalizer, and RoleBindings are not watched.
+	// keepPeriod is the time between two looks at the RoleBinding of a namespace while connections need it. A write of the whole
+	// object may drop the finalizer, and RoleBindings are not watched.
 	keepPeriod = time.Minute
 )
 
 // +kubebuilder:rbac:groups=access.delos.financial,resources=apiconnections,verbs=patch
 
-// Reconcile protects one connection and its Secret, or lets them go.
+// Reconcile protects one connection and its Secret, or releases them.
 func (r *UsageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	found := &v1alpha1.APIConnection{}
 	if err := r.Kube.Get(ctx, request.NamespacedName, found); err != nil {
@@ -108,9 +108,9 @@ func (r *UsageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 	}
 }
 
-// demand is who needs a connection.
+// demand is the need for a connection.
 type demand struct {
-	// bindings is how many bindings do, and held how many of them the brake holds.
+	// bindings is the number of bindings that need it, and held the number of those whose revocation the brake holds.
 	bindings, held int32
 }
 
@@ -138,8 +138,8 @@ func (r *UsageReconciler) need(ctx context.Context, of *v1alpha1.APIConnection) 
 	return found, nil
 }
 
-// needs reports whether a binding has access to revoke through a connection, or may come to have. Whom the connection
-// does not allow cannot keep it from going.
+// needs reports whether a binding has access to revoke through a connection, or may get such access. A binding that the
+// connection does not allow cannot keep it from going.
 func (r *UsageReconciler) needs(ctx context.Context, binding *v1alpha1.ClientBinding, through *v1alpha1.APIConnection) (bool, error) {
 	name := client.ObjectKeyFromObject(through)
 	if claimed, is := claimedConnection(binding); is && claimed == name {
@@ -159,8 +159,8 @@ func (r *UsageReconciler) acknowledge(ctx context.Context, on *v1alpha1.APIConne
 	return r.Brake.Acknowledge(ctx, on, metav1.Time{Time: r.Now().UTC().Truncate(time.Second)})
 }
 
-// protect has the Secret stay, and then the connection: a connection that is protected says that both are. A Secret that
-// is not there, or that may not be protected, is said on the connection by its own reconciler.
+// protect sets the finalizer on the Secret, and then on the connection: a connection that has it says that both do. The
+// connection's own reconciler reports a Secret that is missing, or that the operator may not protect.
 func (r *UsageReconciler) protect(ctx context.Context, of *v1alpha1.APIConnection, who demand) error {
 	if who.bindings == 0 {
 		return nil
@@ -168,7 +168,7 @@ func (r *UsageReconciler) protect(ctx context.Context, of *v1alpha1.APIConnectio
 	secret := secretMetadata(of.Namespace, of.Spec.Credentials.SecretRef.Name)
 	err := r.Secrets.Get(ctx, client.ObjectKeyFromObject(secret), secret)
 	if errors.Is(err, secretwatch.ErrUnknown) || apierrors.IsForbidden(err) {
-		// That it is known, or may be protected, wakes the connection.
+		// The connection is woken once the Secret is known, or may be protected.
 		return nil
 	}
 	if client.IgnoreNotFound(err) != nil {
@@ -182,19 +182,19 @@ func (r *UsageReconciler) protect(ctx context.Context, of *v1alpha1.APIConnectio
 			if err := r.keepRights(ctx, of.Namespace); err != nil {
 				return err
 			}
-			r.keeps(of.Namespace)
+			r.noteKept(of.Namespace)
 		}
-		if err := r.hold(ctx, secret, who); err != nil {
+		if err := r.setFinalizer(ctx, secret, who); err != nil {
 			return err
 		}
 	}
-	return r.hold(ctx, of, who)
+	return r.setFinalizer(ctx, of, who)
 }
 
-// mostProtected is how many Secrets a connection remembers at most; the CRD has the same number.
+// mostProtected bounds the Secrets that a connection has on record; the CRD has the same number.
 const mostProtected = 16
 
-// remember records a Secret that is about to be protected, and before it is: it could not be found again.
+// remember records a Secret before it is protected: else it could not be found again.
 func (r *UsageReconciler) remember(ctx context.Context, of *v1alpha1.APIConnection, secret client.Object) error {
 	former := of.Status.ProtectedSecrets
 	if slices.Contains(former, secret.GetName()) || !secret.GetDeletionTimestamp().IsZero() && !controllerutil.ContainsFinalizer(secret, v1alpha1.InUseFinalizer) {
@@ -229,7 +229,7 @@ func (r *UsageReconciler) record(ctx context.Context, of *v1alpha1.APIConnection
 	return err
 }
 
-// patchStatus changes the status of a connection, which then is as it was written.
+// patchStatus writes a change of a connection's status, and updates the connection.
 func (r *UsageReconciler) patchStatus(ctx context.Context, of *v1alpha1.APIConnection, change func(*v1alpha1.APIConnectionStatus)) error {
 	is, err := r.Writes.patchConnection(ctx, of, func(after *v1alpha1.APIConnection) { change(&after.Status) })
 	if err == nil && is != of {
@@ -238,8 +238,8 @@ func (r *UsageReconciler) patchStatus(ctx context.Context, of *v1alpha1.APIConne
 	return err
 }
 
-// hold sets the finalizer on an object. One that is being deleted can get none, and stays if it has one.
-func (r *UsageReconciler) hold(ctx context.Context, object client.Object, who demand) error {
+// setFinalizer sets the finalizer on an object. An object that is being deleted cannot get it, but stays if it has it.
+func (r *UsageReconciler) setFinalizer(ctx context.Context, object client.Object, who demand) error {
 	if !object.GetDeletionTimestamp().IsZero() {
 		r.tell(object, who)
 		return nil
@@ -247,32 +247,32 @@ func (r *UsageReconciler) hold(ctx context.Context, object client.Object, who de
 	return r.patchFinalizer(ctx, object, controllerutil.AddFinalizer)
 }
 
-// tell tells once, on an object that is being deleted, why it stays.
+// tell records one event on an object that is being deleted, which says why it stays.
 func (r *UsageReconciler) tell(object client.Object, who demand) {
 	if r.told[object.GetUID()] {
 		return
 	}
-	r.remembered(object.GetUID())
+	r.noteTold(object.GetUID())
 	r.Events.Eventf(object, nil, corev1.EventTypeWarning, "InUse", "Delete",
 		"Stays until no ClientBinding needs it to revoke access; %d do", who.bindings)
 }
 
-func (r *UsageReconciler) keeps(namespace string) {
+func (r *UsageReconciler) noteKept(namespace string) {
 	if r.kept == nil {
 		r.kept = map[string]time.Time{}
 	}
 	r.kept[namespace] = r.Now()
 }
 
-func (r *UsageReconciler) remembered(what types.UID) {
+func (r *UsageReconciler) noteTold(object types.UID) {
 	if r.told == nil {
 		r.told = map[types.UID]bool{}
 	}
-	r.told[what] = true
+	r.told[object] = true
 }
 
-// release lets the Secrets go that nobody needs any more, then what gives the rights to them, and the connection. The
-// connection is the memory of both, and goes after them. What the cache shows may be old, so before anything is released the API server is asked.
+// release releases the Secrets that no binding needs any more, then the RoleBinding that gives the rights to them, then the
+// connection, which is the memory of both. The cache may be old, so each release asks the API server first.
 func (r *UsageReconciler) release(ctx context.Context, of *v1alpha1.APIConnection, who demand) error {
 	remembers := controllerutil.ContainsFinalizer(of, v1alpha1.InUseFinalizer) || len(of.Status.ProtectedSecrets) > 0
 	for _, name := range secretsOf(of) {
@@ -295,16 +295,16 @@ func (r *UsageReconciler) release(ctx context.Context, of *v1alpha1.APIConnectio
 	return r.patchFinalizer(ctx, of, controllerutil.RemoveFinalizer)
 }
 
-// errNotRecorded says that a Secret is still needed, and that the connection which needs it is about to have it on record.
+// errNotRecorded says that another connection needs a Secret, and is about to have it on record.
 var errNotRecorded = errors.New("the Secret is needed by a connection that does not have it on record yet")
 
-// releaseSecret lets a Secret go unless a connection needs it, and then forgets it. Another connection that needs it has
-// to have it on its own record before.
+// releaseSecret releases a Secret that no connection needs, and takes it off the record. If another connection needs it, that
+// one has to have it on its own record first.
 func (r *UsageReconciler) releaseSecret(ctx context.Context, of *v1alpha1.APIConnection, name string) error {
 	secret := secretMetadata(of.Namespace, name)
 	err := r.Secrets.Get(ctx, client.ObjectKeyFromObject(secret), secret)
 	if slices.Contains(of.Status.ProtectedSecrets, name) {
-		// A finalizer that was set a moment ago may not show yet, and the Secret would be forgotten with it.
+		// The watch may not show a finalizer yet that was set a moment ago, and the Secret would be forgotten with it.
 		err = r.Live.Get(ctx, client.ObjectKeyFromObject(secret), secret)
 	}
 	switch {
@@ -348,11 +348,11 @@ func (r *UsageReconciler) liveUsers(ctx context.Context, namespace, secret strin
 	return slices.DeleteFunc(connections.Items, func(c v1alpha1.APIConnection) bool { return c.Spec.Credentials.SecretRef.Name != secret }), nil
 }
 
-// livePage is how many bindings are read at a time.
+// livePage is the number of objects in one page of a list from the API server.
 const livePage = 500
 
-// liveNeed reports whether any binding needs one of the connections, by what the API server has and not the cache: after a
-// restart that may be behind, and what is released too early cannot revoke any more.
+// liveNeed reports whether any binding needs one of the connections. It asks the API server: after a restart the cache may be
+// behind, and a connection that is released too early cannot revoke any more.
 func (r *UsageReconciler) liveNeed(ctx context.Context, connections ...v1alpha1.APIConnection) (bool, error) {
 	if len(connections) == 0 {
 		return false, nil
@@ -364,7 +364,7 @@ func (r *UsageReconciler) liveNeed(ctx context.Context, connections ...v1alpha1.
 	for _, namespace := range namespaces {
 		next := ""
 		for more := true; more; more = next != "" {
-			// A new list for each page: what is decoded into a former one keeps the fields that the new objects lack.
+			// A new list for each page: objects that are decoded into a used list keep fields that they lack.
 			page := &v1alpha1.ClientBindingList{}
 			if err := r.Live.List(ctx, page, client.InNamespace(namespace), client.Limit(livePage), client.Continue(next)); err != nil {
 				return false, fmt.Errorf("listing the ClientBindings: %w", err)
@@ -382,24 +382,24 @@ func (r *UsageReconciler) liveNeed(ctx context.Context, connections ...v1alpha1.
 	return false, nil
 }
 
-// unreleased names a Secret among what was told.
+// unreleased is the key of a connection's Secret in told.
 func unreleased(of *v1alpha1.APIConnection, secret string) types.UID {
 	return of.UID + "/" + types.UID(secret)
 }
 
-// tellUnreleased tells once that a Secret keeps the finalizer, since the operator may not take it off.
+// tellUnreleased records one event that a Secret keeps the finalizer, since the operator may not take it off.
 func (r *UsageReconciler) tellUnreleased(ctx context.Context, of *v1alpha1.APIConnection, secret string) {
 	key := unreleased(of, secret)
 	if !slices.Contains(of.Status.ProtectedSecrets, secret) || r.told[key] {
 		return
 	}
-	r.remembered(key)
+	r.noteTold(key)
 	r.Events.Eventf(of, nil, corev1.EventTypeWarning, "SecretNotReleased", "Release",
 		"Secret %s keeps the finalizer %s, since the operator may not change it. %s",
 		secret, v1alpha1.InUseFinalizer, r.Identity.giveRights(ctx, r.Kube, of.Namespace))
 }
 
-// count writes to the status how many bindings need the connection, and how many wait for an approval.
+// count writes the demand for a connection into its status.
 func (r *UsageReconciler) count(ctx context.Context, of *v1alpha1.APIConnection, who demand) error {
 	return r.patchStatus(ctx, of, func(status *v1alpha1.APIConnectionStatus) {
 		status.Bindings, status.RevocationsHeld = &who.bindings, nil
@@ -426,7 +426,7 @@ func (r *UsageReconciler) patchFinalizer(ctx context.Context, object client.Obje
 	return nil
 }
 
-// secretMetadata is all of a Secret that protecting it takes.
+// secretMetadata is the part of a Secret that its protection needs.
 func secretMetadata(namespace, name string) *metav1.PartialObjectMetadata {
 	secret := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	secret.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Secret"))

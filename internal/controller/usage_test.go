@@ -19,7 +19,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
-// protection is which objects of a world's connection are kept from going.
+// protection tells which objects of a world's connection have the finalizer.
 type protection struct{ Connection, Secret string }
 
 const (
@@ -83,13 +83,13 @@ func TestWhoNeedsAConnectionHasItStay(t *testing.T) {
 			want: protection{unprotected, unprotected},
 		},
 		"a binding of others, whom it does not allow": {
-			arrange: func(w *world) { w.tenant(nil) },
+			arrange: func(w *world) { w.bindTeam(nil) },
 			want:    protection{unprotected, unprotected},
 		},
 		"a binding of others, whom it allows": {
 			arrange: func(w *world) {
 				w.share(&v1alpha1.Allowed{Namespaces: allNamespaces()})
-				w.tenant(nil)
+				w.bindTeam(nil)
 			},
 			want: protection{protected, protected}, bindings: 1,
 		},
@@ -187,7 +187,7 @@ func TestEverythingIsDeletedAtOnce(t *testing.T) {
 func TestNoAccessIsGivenThroughAConnectionThatLeaves(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
-	holder := w.rivalIn(w.namespace, "holder", func(b *v1alpha1.ClientBinding) { b.Spec.CUID = globex })
+	holder := w.bindIn(w.namespace, "holder", func(b *v1alpha1.ClientBinding) { b.Spec.CUID = globex })
 	holder.reconcile()
 	w.deleteAll(w.connection())
 	w.bind(nil)
@@ -415,7 +415,7 @@ func TestProtectionThatWasTakenAwayComesBack(t *testing.T) {
 func TestSuspendedBindingLooksThroughAConnectionThatLeaves(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
-	holder := w.rivalIn(w.namespace, "holder", func(b *v1alpha1.ClientBinding) { b.Spec.CUID = globex })
+	holder := w.bindIn(w.namespace, "holder", func(b *v1alpha1.ClientBinding) { b.Spec.CUID = globex })
 	holder.reconcile()
 	w.deleteAll(w.connection())
 	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })

@@ -27,7 +27,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/connection"
 )
 
-// The indexes of the manager's cache, by which a change finds who depends on it.
+// The indexes of the manager's cache find the bindings that depend on a change.
 const (
 	// connectionIndex finds ClientBindings by the namespace/name of the APIConnections that they may need.
 	connectionIndex = "connection"
@@ -54,8 +54,8 @@ func (c Connections) indexes() map[string]func(*v1alpha1.ClientBinding) []string
 	}
 }
 
-// SetupWithManager registers the reconciler and what wakes a relation: edits of its bindings, requests for a run, the
-// coming, going and change of their connections, a new session or a free turn of one, and the labels of their namespaces.
+// SetupWithManager registers the reconciler and the events that wake a relation: edits of its bindings, requests for a run,
+// changes of their connections, a new session or a free turn of a connection, and the labels of their namespaces.
 func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager, options controller.TypedOptions[connection.Relation]) error {
 	for field, values := range r.Connections.indexes() {
 		err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ClientBinding{}, field, func(object client.Object) []string {
@@ -82,7 +82,7 @@ func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 		})).
 		WatchesRawSource(source.TypedFunc[connection.Relation](func(_ context.Context, into relationQueue) error {
 			r.Pool.OnTurn(func(key connection.Relation, priority int) {
-				// The turn is held for a moment only, so it comes before its equals.
+				// The turn is held for a moment only, so the relation comes before others of its priority.
 				add(key, priority+1, into)
 			})
 			return nil
@@ -90,15 +90,15 @@ func (r *ClientBindingReconciler) SetupWithManager(ctx context.Context, mgr ctrl
 		WithOptions(options)
 	r.Shard.onForget(r.memory.forget)
 	bindings.WatchesRawSource(r.wokenByShard())
-	// The labels by which a connection may choose whom it serves. They can be watched in the whole cluster only; an
-	// operator that may look into some namespaces only reads them when they are needed.
+	// A connection may select namespaces by their labels. A watch of these needs rights in the whole cluster; with --namespaces
+	// they are read when they are needed.
 	if len(r.Connections.Namespaces) == 0 {
 		bindings.WatchesMetadata(&corev1.Namespace{}, r.byPriority(r.bindingsIn), builder.WithPredicates(predicate.LabelChangedPredicate{}))
 	}
 	return bindings.Complete(r)
 }
 
-// SetupWithManager registers the reconciler and what wakes it: edits of a connection or its Secret,
+// SetupWithManager registers the reconciler and the events that wake it: edits of a connection or its Secret,
 // requests for a run, and sessions that closed themselves during a call.
 func (r *APIConnectionReconciler) SetupWithManager(mgr ctrl.Manager, secretChanges SecretChanges, options controller.Options) error {
 	troubled := source.TypedChannel(r.Pool.Troubled(), handler.TypedEnqueueRequestsFromMapFunc(
@@ -116,8 +116,8 @@ func (r *APIConnectionReconciler) SetupWithManager(mgr ctrl.Manager, secretChang
 		Complete(r)
 }
 
-// SetupWithManager registers the reconciler and what wakes it: a connection, the bindings that come to need it or no
-// longer do, and its Secret.
+// SetupWithManager registers the reconciler and the events that wake it: changes of a connection, of a binding's need for it,
+// and of its Secret.
 func (r *UsageReconciler) SetupWithManager(mgr ctrl.Manager, secretChanges SecretChanges) error {
 	return ctrl.NewControllerManagedBy(mgr).Named("usage").
 		Watches(&v1alpha1.APIConnection{}, &handler.EnqueueRequestForObject{}, builder.WithPredicates(predicate.Or(usageChanged(), shardChanged()))).
@@ -128,11 +128,11 @@ func (r *UsageReconciler) SetupWithManager(mgr ctrl.Manager, secretChanges Secre
 		Complete(r)
 }
 
-// countPeriod is how often the bindings that need a connection are counted at most.
+// countPeriod is the shortest time between two counts of the bindings that need a connection.
 const countPeriod = time.Second
 
-// byNeed queues the connections that a binding may need. The bindings of one that is protected are only counted, and many that come at once
-// are counted together: each count is a write, and goes through all of them.
+// byNeed queues the connections that a binding may need. A protected connection only needs a new count. Many bindings are counted together:
+// each count goes through all of them, and is a write.
 func (r *UsageReconciler) byNeed() handler.EventHandler {
 	queue := func(ctx context.Context, into workqueue.TypedRateLimitingInterface[reconcile.Request], objects ...client.Object) {
 		for _, object := range objects {
@@ -158,14 +158,14 @@ func (r *UsageReconciler) byNeed() handler.EventHandler {
 	}
 }
 
-// onlyCounts reports whether a connection is protected and is to stay.
+// onlyCounts reports whether a connection only needs a new count: it is protected, and is not being deleted.
 func (r *UsageReconciler) onlyCounts(ctx context.Context, name types.NamespacedName) bool {
 	found := &v1alpha1.APIConnection{}
 	err := r.Kube.Get(ctx, name, found)
 	return err == nil && found.DeletionTimestamp.IsZero() && controllerutil.ContainsFinalizer(found, v1alpha1.InUseFinalizer)
 }
 
-// connectionsOf are the connections that a binding may need, of those that the operator may look at.
+// connectionsOf are the connections that a binding may need, in the namespaces that the operator serves.
 func (r *UsageReconciler) connectionsOf(_ context.Context, object client.Object) []reconcile.Request {
 	var requests []reconcile.Request
 	for _, name := range r.Connections.Of(object.(*v1alpha1.ClientBinding)) {
@@ -210,7 +210,7 @@ func (r *ClientBindingReconciler) wokenByShard() source.TypedSource[connection.R
 	})
 }
 
-// waitingFor finds the bindings that a new session of a connection may help: what is not ready, and what is to end.
+// waitingFor finds the bindings that a new session of a connection may help: those that are not Ready, and those that are to end.
 func (r *ClientBindingReconciler) waitingFor(ctx context.Context, connection types.NamespacedName) []*v1alpha1.ClientBinding {
 	now := r.Schedule.Now()
 	return slices.DeleteFunc(r.bindingsThrough(ctx, connection), func(binding *v1alpha1.ClientBinding) bool {
@@ -246,9 +246,9 @@ func pointers(bindings *v1alpha1.ClientBindingList) []*v1alpha1.ClientBinding {
 	return concerned
 }
 
-// edited lets through what a person or a tool changed, and not what the operator writes: the spec and
-// the deletion (both change the generation), requests for a run, and a finalizer that was taken away. From what has
-// expired the operator takes it away itself, and would be woken to look at what its cache does not show as done yet.
+// edited lets through the changes of people and tools, and not the writes of the operator: the spec and the deletion (both
+// change the generation), requests for a run, and a finalizer that was taken away. The operator itself takes it from an expired
+// binding. That must not wake it, since the cache may not show the other writes of that run yet.
 func edited() predicate.Predicate {
 	requestsOf := func(object client.Object) map[string]string {
 		annotations := maps.Clone(object.GetAnnotations())
@@ -271,8 +271,8 @@ func hasExpired(object client.Object) bool {
 	return ok && binding.Status.ExpiredTime != nil
 }
 
-// usabilityChanged lets a connection's appearance and disappearance through, its edits, and changes of
-// whether and why it is ready, of whether it is protected, and of what revocations were approved.
+// usabilityChanged lets through the creation and deletion of a connection, its edits, and changes of its Ready and the reason for it,
+// of its protection, and of the approved revocations.
 func usabilityChanged() predicate.Predicate {
 	type usability struct {
 		generation    int64
@@ -296,8 +296,8 @@ func usabilityChanged() predicate.Predicate {
 	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
 }
 
-// usageChanged lets through what decides who needs a connection: its coming and going, its edits, its protection and that
-// of its Secrets, and an approval.
+// usageChanged lets through the creation and deletion of a connection, its edits, an approval, and changes of its protection and of
+// that of its Secrets.
 func usageChanged() predicate.Predicate {
 	return updated(func(was, is client.Object) bool {
 		approved := v1alpha1.ApprovedRevocationsAnnotation
@@ -308,8 +308,8 @@ func usageChanged() predicate.Predicate {
 	})
 }
 
-// shardChanged lets through what decides which shard serves a connection: its labels, which the cache has only where there are shards; and
-// that another shard said that this one does not serve it.
+// shardChanged lets through changes of the shard that serves a connection: of its labels, which only the cache of a shard has, and to the
+// reason OtherShard, which another shard has written.
 func shardChanged() predicate.Predicate {
 	said := func(object client.Object) bool {
 		ready := meta.FindStatusCondition(object.(*v1alpha1.APIConnection).Status.Conditions, v1alpha1.ConditionReady)
@@ -320,7 +320,7 @@ func shardChanged() predicate.Predicate {
 	})
 }
 
-// needChanged lets through what decides whether a binding needs its connection, and whether the brake holds it.
+// needChanged lets through changes of a binding's need for its connection, and of whether the brake holds it.
 func needChanged() predicate.Predicate {
 	type need struct {
 		claimed                types.NamespacedName
@@ -342,7 +342,7 @@ func needChanged() predicate.Predicate {
 	return updated(func(was, is client.Object) bool { return of(was) != of(is) })
 }
 
-// updated lets through what comes and goes, and the updates that matter.
+// updated lets through creations and deletions, and the updates that matter.
 func updated(matters func(was, is client.Object) bool) predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(update event.UpdateEvent) bool {
 		return matters(update.ObjectOld, update.ObjectNew)

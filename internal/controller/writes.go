@@ -27,7 +27,7 @@ type Writes struct {
 	// connections are APIConnections after the last write. There are few of them, and several reconcilers write parts of their
 	// status.
 	connections map[types.UID]*v1alpha1.APIConnection
-	// patching is held by the one that writes the status of a connection.
+	// patching is held during a write of a connection's status.
 	patching sync.Mutex
 }
 
@@ -49,8 +49,8 @@ func (w *Writes) wrote(object client.Object) {
 	}
 }
 
-// missing reports whether a ClientBinding is older than what was written to it last.
-func (w *Writes) missing(binding *v1alpha1.ClientBinding) bool {
+// lacks reports whether a version of a ClientBinding is older than the last write.
+func (w *Writes) lacks(binding *v1alpha1.ClientBinding) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	written, remembered := w.versions[binding.UID]
@@ -84,11 +84,11 @@ func (w *Writes) forget(binding types.UID) {
 	delete(w.versions, binding)
 }
 
-// mostConflicts is how often a status is written anew since the object has changed in the meantime.
+// mostConflicts bounds the repetitions of a write whose object has changed in the meantime.
 const mostConflicts = 3
 
-// patchConnection writes the status of a connection, and only onto the version of which it was made. A change may be made
-// again, on a newer version, so that nothing which has to be remembered is lost. It returns the connection after that.
+// patchConnection makes a change of a connection's status, and writes it only onto the version that it was made of. After a
+// conflict it makes the change again, on the newer version, so that no memory is lost. It returns the written connection.
 func (w *Writes) patchConnection(ctx context.Context, of *v1alpha1.APIConnection, change func(*v1alpha1.APIConnection)) (*v1alpha1.APIConnection, error) {
 	w.patching.Lock()
 	defer w.patching.Unlock()

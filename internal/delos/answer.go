@@ -19,8 +19,8 @@ type answer struct {
 	requestID string
 	status    int
 	header    http.Header
-	// body is the answer's, without a byte order mark. That of a Get user which succeeded is not kept; shown is
-	// what it shows, nil when it shows no user.
+	// body of the answer, without a byte order mark. A Get user that succeeded has no body here, but shown: its content,
+	// nil if that is no user.
 	body     []byte
 	shown    *shown
 	tooLarge bool
@@ -72,8 +72,8 @@ func (a *answer) errorText() (text string, reported bool) {
 var documented = []struct {
 	text string
 	kind Kind
-	// id returns the id that the API names behind the text; nil where it names none. To a call that is
-	// about no such id the text means nothing.
+	// id returns the id that the API names behind the text; nil where it names none. For a call that is
+	// about no such id, the text means nothing.
 	id func(call) string
 }{
 	{"User not found", KindUserNotFound, func(c call) string { return c.user }},
@@ -84,8 +84,8 @@ var documented = []struct {
 	{"Token revoked. Please log in again", KindSessionEnded, nil},
 }
 
-// kindOfText returns what one of the documented texts means; KindNone for any other text. A text that
-// names another id than the call was about has no meaning for it.
+// kindOfText returns the meaning of a documented text; KindNone for any other text, and for a text that
+// names another id than the call.
 func kindOfText(text string, about call) Kind {
 	for _, known := range documented {
 		if known.id != nil {
@@ -99,7 +99,7 @@ func kindOfText(text string, about call) Kind {
 			continue
 		}
 		if known.kind == KindSessionEnded && about.operation != OperationRefresh {
-			return KindUnauthorized // the words are a refresh's, but the token that was sent is another
+			return KindUnauthorized // these words are about a refresh token, but an access token was sent
 		}
 		return known.kind
 	}
@@ -144,8 +144,8 @@ func (c *Client) judge(about call, token string, got answer) error {
 	return failure
 }
 
-// redact takes what the call sent as a secret out of what came back, in every form in which it was sent.
-// The text is without what is not visible, which could otherwise hide a secret from here.
+// redact removes the secrets that the call sent from a text of its answer, in every form in which they were sent. The
+// text has no invisible characters, which could hide a secret from redact.
 func redact(text string, secrets []string) string {
 	for _, secret := range secrets {
 		inJSON, _ := json.Marshal(secret) //nolint:errchkjson // a string has no way to fail
@@ -158,7 +158,7 @@ func redact(text string, secrets []string) string {
 	return text
 }
 
-// kindOfStatus says what a status means where the body has none of the documented texts.
+// kindOfStatus is the meaning of a status if the body has none of the documented texts.
 func kindOfStatus(status int) Kind {
 	switch {
 	case succeeded(status):
@@ -178,9 +178,9 @@ func kindOfStatus(status int) Kind {
 	}
 }
 
-// refusesInWords reports whether the words of an answer are why the platform does not do what it was asked. Of a 404 they
-// are only where a relation was to be written, which knows more that can be missing than the user and the client; the
-// words of a gateway that has no such path are none.
+// refusesInWords reports whether the words of an answer are the reason why the platform refuses the call. The words of a 404 are
+// that only for a write of a relation, where more can be missing than the user and the client. The words of a gateway that has no
+// such path are no reason.
 func refusesInWords(about call, status int, text string) bool {
 	if status == http.StatusNotFound {
 		write := about.operation == OperationRelate || about.operation == OperationUnrelate
@@ -199,9 +199,9 @@ func names(text string) bool {
 	return false
 }
 
-// mayBePatience reports whether an answer with Retry-After asks for nothing but patience. The documented words about
-// a user, a client and a relation mean what they say also then. So does the API's own refusal of a login: to send
-// that again could lock the account.
+// mayBePatience reports whether an answer with Retry-After only asks for patience. The documented words about a user, a
+// client and a relation keep their meaning. So does the API's own refusal of a login, since another login could lock the
+// account.
 func mayBePatience(kind Kind, status int, reported bool) bool {
 	switch kind {
 	case KindUserNotFound, KindClientNotFound, KindAlreadyRelated:
@@ -213,8 +213,8 @@ func mayBePatience(kind Kind, status int, reported bool) bool {
 	}
 }
 
-// kindOfTooLarge says what it means that an answer is larger than is read. One about a user, and a list of
-// them, may be right: the user has more clients than was thought possible.
+// kindOfTooLarge is the meaning of an answer that is larger than the client reads. An answer about a user, and a list, may be
+// valid: the user may have more clients than was thought possible.
 func kindOfTooLarge(about call) (kind Kind, text string) {
 	if about.operation == OperationUser || about.maxBytes > maxAnswerBytes {
 		return KindTooLarge, "the answer is larger than 16 MiB"
@@ -222,8 +222,8 @@ func kindOfTooLarge(about call) (kind Kind, text string) {
 	return KindUnexpected, "the answer is larger than 1 MiB"
 }
 
-// kindOfLogin says what the answer to a login means. Its error texts are not documented, so each
-// error the API reports counts as a refusal: one login too few is better than an account that is locked.
+// kindOfLogin is the meaning of the answer to a login. Its error texts are not documented, so each error
+// that the API reports counts as a refusal: one login too few is better than an account that is locked.
 func kindOfLogin(kind Kind, status int, reported bool) Kind {
 	switch kind {
 	case KindNone, KindRateLimited, KindUnavailable:

@@ -11,11 +11,11 @@ import (
 )
 
 // login opens a session with the account's credentials.
-func (c *Client) login(ctx context.Context) (grant, error) {
+func (c *Client) login(ctx context.Context) (tokens, error) {
 	credentials := c.config.Credentials
 	code, err := c.codes.next(c.config.Now())
 	if err != nil {
-		return grant{}, err
+		return tokens{}, err
 	}
 	return c.authenticate(ctx, call{
 		operation: OperationLogin,
@@ -31,7 +31,7 @@ func (c *Client) login(ctx context.Context) (grant, error) {
 }
 
 // refresh renews a session. The refresh token is part of the address and is used up by the call.
-func (c *Client) refresh(ctx context.Context, token string) (grant, error) {
+func (c *Client) refresh(ctx context.Context, token string) (tokens, error) {
 	return c.authenticate(ctx, call{
 		operation: OperationRefresh,
 		method:    http.MethodGet,
@@ -40,31 +40,31 @@ func (c *Client) refresh(ctx context.Context, token string) (grant, error) {
 	})
 }
 
-// wireGrant is the answer to a login or a refresh. The lifetimes are in seconds; a gRPC gateway
-// writes 64-bit numbers as strings. No form of theirs, or of the refresh token, makes the access token worthless.
-type wireGrant struct {
+// wireTokens is the answer to a login or a refresh. The lifetimes are in seconds; a gRPC gateway
+// writes 64-bit numbers as strings. The access token is used even if these, or the refresh token, have an unknown form.
+type wireTokens struct {
 	AccessToken  string          `json:"accessToken"`
 	RefreshToken json.RawMessage `json:"refreshToken"`
 	AccessTTL    json.RawMessage `json:"accessTtl"`
 	RefreshTTL   json.RawMessage `json:"refreshTtl"`
 }
 
-func (c *Client) authenticate(ctx context.Context, call call) (grant, error) {
+func (c *Client) authenticate(ctx context.Context, call call) (tokens, error) {
 	issued := c.config.Now()
 	got, err := c.exchange(ctx, c.renewal, call, "")
 	if err != nil {
-		return grant{}, err
+		return tokens{}, err
 	}
-	var parsed wireGrant
+	var parsed wireTokens
 	if json.Unmarshal(got.body, &parsed) != nil || !sendable(parsed.AccessToken) {
-		return grant{}, &Error{
+		return tokens{}, &Error{
 			Operation: call.operation, Kind: KindUnexpected, Status: got.status, RequestID: got.requestID,
 			Text: "the answer holds no access token",
 		}
 	}
 	refresh := ""
 	_ = json.Unmarshal(parsed.RefreshToken, &refresh) // Without one the next session begins with a login.
-	return grant{
+	return tokens{
 		access:         parsed.AccessToken,
 		issued:         issued,
 		expires:        accessExpiry(parsed, issued),
@@ -73,7 +73,7 @@ func (c *Client) authenticate(ctx context.Context, call call) (grant, error) {
 	}, nil
 }
 
-// sendable reports whether a token can be sent in a header just as it is.
+// sendable reports whether a token can be sent in a header as it is.
 func sendable(token string) bool {
 	return token != "" && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
 }
@@ -87,7 +87,7 @@ const (
 )
 
 // accessExpiry trusts accessTtl, then the token's own exp, then the FAQ.
-func accessExpiry(parsed wireGrant, issued time.Time) time.Time {
+func accessExpiry(parsed wireTokens, issued time.Time) time.Time {
 	if life := lifetime(parsed.AccessTTL, 0); life > 0 {
 		return issued.Add(life)
 	}

@@ -41,8 +41,8 @@ const (
 	OperationCustomers Operation = "list-customers"
 )
 
-// Credentials are what an account proves itself with: Login and Password, or a Token that was
-// issued elsewhere. Printing them shows none of them.
+// Credentials of an account: Login and Password, or a Token that was issued elsewhere. Printing
+// them shows none of them.
 type Credentials struct {
 	Login    string
 	Password string
@@ -56,13 +56,13 @@ type Credentials struct {
 // Format writes no credential, for any verb.
 func (Credentials) Format(state fmt.State, _ rune) { _, _ = io.WriteString(state, "[credentials]") }
 
-// Config is what a Client needs to know.
+// Config is the configuration of a Client.
 type Config struct {
 	// BaseURL has a scheme and a host; its path is not used.
 	BaseURL *url.URL
 	// Credentials of the account that the client acts with.
 	Credentials Credentials
-	// Dialect is how the API takes requests.
+	// Dialect is the form of requests that the API takes.
 	Dialect Dialect
 	// Timeout of one call, from its start to the last byte of its answer.
 	Timeout time.Duration
@@ -74,20 +74,20 @@ type Config struct {
 	Now func() time.Time
 	// Proxy tells the proxy for a request; nil for none at all. See http.Transport.
 	Proxy func(*http.Request) (*url.URL, error)
-	// Guard, if set, is asked before a connection is made to an address, host and port, that the base
-	// URL's host turned out to have. Its error ends the call and is shown.
+	// Guard, if set, checks an address (host and port) to which the base URL's host resolves, before a connection
+	// is made to it. Its error ends the call and is shown.
 	Guard func(address string) error
 	// Pace, if set, is called before every request and returns when it may be sent. Its error is that of the context.
 	Pace func(context.Context) error
-	// Began, if set, is told of every request. What it returns is told the HTTP status, 0 when there was no
-	// whole answer, and how long the request took.
+	// Began, if set, is called when a request begins. The function that it returns is called when the request is done, with
+	// the HTTP status, 0 when there was no whole answer, and the duration.
 	Began func(operation Operation) func(status int, took time.Duration)
-	// Admit, if set, is asked before the client makes a call by itself to find out what an answer was about, and returns
-	// how long the API must not be called.
+	// Admit, if set, is called before the client sends a probe by itself, and returns the time for which the API must not be
+	// called.
 	Admit func() time.Duration
 	// Tracer, if set, makes a span of each request, whose context is sent as the header traceparent (W3C Trace Context).
 	Tracer trace.Tracer
-	// Renewed, if set, is told when a new access token expires.
+	// Renewed, if set, is called with the expiry of each new access token.
 	Renewed func(expires time.Time)
 }
 
@@ -120,7 +120,7 @@ func (c *Client) CloseIdleConnections() {
 	c.renewal.CloseIdleConnections()
 }
 
-// Probe is Check, but tries again what was refused before.
+// Probe is Check, but tries a login again that was refused before.
 func (c *Client) Probe(ctx context.Context) error {
 	c.session.forgive()
 	return c.Check(ctx)
@@ -134,7 +134,7 @@ func (c *Client) Check(ctx context.Context) error {
 	return probed(err)
 }
 
-// listOne asks for something that is about no single user.
+// listOne is a call that is about no single user.
 var listOne = call{
 	operation: OperationList,
 	method:    http.MethodGet,
@@ -142,7 +142,7 @@ var listOne = call{
 	query:     url.Values{"meta.page": {"0"}, "meta.pageSize": {"1"}},
 }
 
-// probed is what came of listOne as a probe: nil when the API is there and takes the session.
+// probed is the result of listOne as a probe: nil when the API answers and takes the session.
 func probed(err error) error {
 	var failure *Error
 	if errors.As(err, &failure) && failure.Operation == OperationList && failure.answersProbe() {
@@ -154,7 +154,7 @@ func probed(err error) error {
 const (
 	dialTimeout = 5 * time.Second
 	idleTimeout = 90 * time.Second
-	// idleConnections are as many as calls are under way at most: internal/connection bounds them.
+	// idleConnections is the largest number of calls under way, which internal/connection bounds.
 	idleConnections  = 68
 	maxHeaderBytes   = 64 << 10
 	maxAnswerBytes   = 1 << 20
@@ -163,8 +163,8 @@ const (
 	authorizationKey = "Authorization"
 )
 
-// newTransport returns what carries requests. It is used without an http.Client, which would follow
-// redirects: one is not part of the contract, and following it could carry credentials elsewhere.
+// newTransport returns the transport of requests. It is used without an http.Client, which would follow
+// redirects: they are not part of the contract, and could carry credentials elsewhere.
 //
 // Without reuse every request gets a connection of its own. net/http repeats a GET by itself when a
 // reused connection breaks, and a refresh is a GET that must not be sent twice, since the refresh
@@ -204,9 +204,9 @@ type call struct {
 	user, cuid string
 	// requestID is the id under which the call is sent, also when it is repeated; a new one each time when empty.
 	requestID string
-	// secrets are what the call sends and no error text may repeat.
+	// secrets are the secrets that the call sends. No error text may repeat them.
 	secrets []string
-	// maxBytes is how much of the answer is read; maxAnswerBytes when 0.
+	// maxBytes bounds the answer; maxAnswerBytes when 0.
 	maxBytes int
 }
 
@@ -234,7 +234,7 @@ func (c *Client) send(ctx context.Context, call call) (answer, error) {
 	return c.sendWith(ctx, call, renewed)
 }
 
-// sendWith sends a call with a token. Whether an answer about one user refuses the session is for a probe to say.
+// sendWith sends a call with a token. If an answer about one user refuses the token, a probe tells whether that is about the session.
 func (c *Client) sendWith(ctx context.Context, call call, token string) (answer, error) {
 	got, err := c.exchange(ctx, c.calls, call, token)
 	var failure *Error
@@ -246,7 +246,7 @@ func (c *Client) sendWith(ctx context.Context, call call, token string) (answer,
 	return got, err
 }
 
-// noteAccepted notes that the API took the session's token, if what came of the call shows that.
+// noteAccepted notes that the API took the session's token, if the result of the call shows that.
 func (c *Client) noteAccepted(token string, err error) {
 	switch KindOf(err) {
 	case KindNone, KindUserNotFound, KindClientNotFound, KindAlreadyRelated, KindForbidden, KindInvalid:
@@ -298,7 +298,7 @@ func (c *Client) roundTrip(ctx context.Context, via *http.Transport, call call, 
 	return got, c.judge(call, token, got)
 }
 
-// count tells that a request began, and returns what tells that it is done.
+// count calls Began, and returns a function that reports the end of the request.
 func (c *Client) count(operation Operation, status *int) func() {
 	if c.config.Began == nil {
 		return func() {}

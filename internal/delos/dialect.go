@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Dialect is how an API takes requests, where its documentation shows two forms (docs/delos-api.md). The zero Dialect is
-// the form that the documentation describes, and not the one of a single sample.
+// Dialect is the form of requests that an API takes, where its documentation shows two forms (docs/delos-api.md). The zero
+// Dialect is the form that the documentation describes. The other one is in a single sample.
 type Dialect struct {
 	// BareToken sends the access token in Authorization with no "Bearer " before it.
 	BareToken bool
@@ -74,10 +74,10 @@ func (d Dialect) otherRelation() Form {
 	return FormFlatRelation
 }
 
-// taken is which forms of a dialect an API has accepted.
+// taken are the forms of a dialect that an API has accepted.
 type taken struct{ authorization, relation atomic.Bool }
 
-// Succeed lets a client know which forms the API has accepted from a former client of the same API and dialect.
+// Succeed takes over, from a former client of the same API and dialect, the knowledge which forms the API has accepted.
 func (c *Client) Succeed(former *Client) {
 	if c.config.Dialect == former.config.Dialect && *c.config.BaseURL == *former.config.BaseURL {
 		c.taken = former.taken

@@ -16,17 +16,17 @@ import (
 	"unicode"
 )
 
-// Kind is what a failed call means to the caller.
+// Kind is the meaning of a failed call for the caller.
 type Kind int
 
 // The kinds of failure. The zero Kind is that of no error.
 const (
 	KindNone Kind = iota
-	// KindUserNotFound: the API's own words that it knows no such user. See ProvesUserGone.
+	// KindUserNotFound: the API says in its own words that it knows no such user. See ProvesUserGone.
 	KindUserNotFound
-	// KindClientNotFound: the API's own words that it knows no such client ("customer").
+	// KindClientNotFound: the API says in its own words that it knows no such client ("customer").
 	KindClientNotFound
-	// KindAlreadyRelated: the API refuses to relate what is related. Get user tells how.
+	// KindAlreadyRelated: the API does not overwrite the existing relation. Get user shows it.
 	KindAlreadyRelated
 	// KindUnauthorized: the API does not accept the token.
 	KindUnauthorized
@@ -40,20 +40,20 @@ const (
 	KindForbidden
 	// KindInvalid: the API calls the request invalid, or it could not be sent as it is.
 	KindInvalid
-	// KindRefused: the platform does not do what is asked, for a reason that its words say.
+	// KindRefused: the platform refuses the call, for a reason that its words give.
 	KindRefused
 	// KindRateLimited: the API asks for patience, by 429 or by Retry-After. See RetryAfter.
 	KindRateLimited
 	// KindAwaitingCode: the login waits for the account's next one-time code, and nothing was sent. RetryAfter is
-	// until then.
+	// the time until then.
 	KindAwaitingCode
 	// KindUnavailable: the API fails.
 	KindUnavailable
-	// KindUnreachable: there was no whole answer. What was asked may have been done.
+	// KindUnreachable: there was no whole answer. The call may have been carried out.
 	KindUnreachable
-	// KindTooLarge: the answer is larger than is read, and proves nothing.
+	// KindTooLarge: the answer is larger than the client reads, and proves nothing.
 	KindTooLarge
-	// KindUnexpected: an answer that the contract does not know. It proves nothing.
+	// KindUnexpected: the answer is not in the contract, and proves nothing.
 	KindUnexpected
 )
 
@@ -93,17 +93,17 @@ type Error struct {
 	Kind Kind
 	// Status of the HTTP answer; 0 when there was none.
 	Status int
-	// Text is the API's own error text, cut at 256 characters, or what was wrong with the answer
-	// in the client's words.
+	// Text is the API's own error text, cut at 256 characters, or the client's words for the problem
+	// of the answer.
 	Text string
 	// RequestID was sent with the call in the header X-Request-Id.
 	RequestID string
-	// RetryAfter is how long the API asks to be left alone; 0 when it does not say.
+	// RetryAfter is the pause that the API asks for; 0 when it asks for none.
 	RetryAfter time.Duration
 	// OtherForm is the form of the request that the API may take instead of the one that was sent. It is FormNone where the
 	// failure says nothing of the form, or the API has accepted the form before.
 	OtherForm Form
-	// OtherCase is an id in the answer that differs only in its case from that of the user or of the client that was asked about; ""
+	// OtherCase is an id in the answer that differs only in its case from the id of the user or of the client in the call; ""
 	// where there is none.
 	OtherCase string
 
@@ -130,13 +130,13 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Unwrap returns why the caller gave up the call, else nil: what a transport says of itself may hold
-// a URL, and with it a refresh token.
+// Unwrap returns why the caller gave up the call, else nil: the error of a transport may contain a URL,
+// and with it a refresh token.
 func (e *Error) Unwrap() error { return e.canceled }
 
 // ProvesUserGone reports whether the answer proves that the API knows no such user. Only the API's
-// own words do, and not those of an API that fails at the same time, or that refuses the session: the
-// user whom it does not find may be the account's.
+// own words prove it. With a 5xx, a 401 or a 403 they do not: the user that it does not find may be the
+// account's.
 func (e *Error) ProvesUserGone() bool {
 	switch {
 	case e.Kind != KindUserNotFound, e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
@@ -166,8 +166,8 @@ func (e *Error) MayMeanGone() bool {
 	}
 }
 
-// Refused reports whether the API answered a call, and that it will not do what is asked, for any reason: neither
-// the words nor the status for a removal of what is not there are documented.
+// Refused reports whether the API answered that it does not carry out the call, for any reason. Neither the words nor the
+// status for the removal of a missing relation are documented.
 func (e *Error) Refused() bool {
 	switch e.Kind {
 	case KindInvalid, KindUnexpected, KindRefused:
@@ -177,8 +177,8 @@ func (e *Error) Refused() bool {
 	}
 }
 
-// Answered reports whether the API itself says that it did not do what it was asked. A page, a gateway's status without words, and an API
-// that fails are no answer: what was asked may have been done, or may still be.
+// Answered reports whether the API itself says that it did not carry out the call. A page, a gateway's status without words, and an API
+// that fails are no answer: the call may have been carried out, or may still be.
 func (e *Error) Answered() bool {
 	return e.Kind == KindAlreadyRelated || e.inWords && e.Status < http.StatusInternalServerError
 }
@@ -186,8 +186,8 @@ func (e *Error) Answered() bool {
 // Succeeded reports whether the status says that the call succeeded, although the answer is not what it should be.
 func (e *Error) Succeeded() bool { return succeeded(e.Status) }
 
-// Declined reports whether the API answered by a status that says that it did nothing. One that fails may have done
-// what it was asked.
+// Declined reports whether the status of the answer (4xx) says that the API did nothing. An API that fails may have carried
+// out the call.
 func (e *Error) Declined() bool {
 	return e.Status >= http.StatusBadRequest && e.Status < http.StatusInternalServerError
 }
@@ -207,7 +207,7 @@ func (e *Error) answersProbe() bool {
 	}
 }
 
-// guardError is why an address must not be called.
+// guardError says why an address must not be called.
 type guardError struct{ error }
 
 // tokenRefused reports whether the API seems not to accept a token, and asks for patience at the same time: another
@@ -217,7 +217,7 @@ func tokenRefused(err error) bool {
 	return errors.As(err, &failure) && failure.tokenRefused
 }
 
-// RetryAfterOf returns how long the API asks to be left alone; 0 when it does not say.
+// RetryAfterOf returns the pause that the API asks for; 0 when it asks for none.
 func RetryAfterOf(err error) time.Duration {
 	var failure *Error
 	if errors.As(err, &failure) {
@@ -236,8 +236,8 @@ func KindOf(err error) Kind {
 	return KindNone
 }
 
-// transportError describes a call without a whole answer. The words are chosen here, since those of
-// net/http may repeat the URL or what the other side sent.
+// transportError describes a call without a whole answer. It has words of its own, since those of net/http
+// may repeat the URL or data of the other side.
 func (c *Client) transportError(ctx context.Context, operation Operation, requestID string, err error) error {
 	failure := &Error{Operation: operation, Kind: KindUnreachable, RequestID: requestID}
 	if failure.canceled = ctx.Err(); failure.canceled != nil {
@@ -281,7 +281,7 @@ func (c *Client) describe(err error) string {
 	}
 }
 
-// describeDistrust is what is wrong with a certificate, without the time of day, which would make each
+// describeDistrust says what is wrong with a certificate, without the time of day, which would make each
 // message a new one.
 func describeDistrust(err error) string {
 	var invalid x509.CertificateInvalidError

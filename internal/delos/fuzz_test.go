@@ -151,8 +151,8 @@ func FuzzTokenExpiry(f *testing.F) {
 	}
 	f.Add("a.b")
 	f.Fuzz(func(t *testing.T, token string) {
-		expires := accessExpiry(wireGrant{AccessToken: token}, start)
-		renewed := renewalTime(grant{issued: start, expires: expires})
+		expires := accessExpiry(wireTokens{AccessToken: token}, start)
+		renewed := renewalTime(tokens{issued: start, expires: expires})
 		if !renewed.After(start) || renewed.After(expires) || expires.After(start.Add(maxLife)) {
 			t.Errorf("expires at %s, renewed at %s", expires, renewed)
 		}

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// listPageSize is how many entries of a list are asked for at once: as many as the documentation's sample does.
+	// listPageSize is the number of entries that a page is asked for, as in the documentation's sample.
 	listPageSize = 50
-	// listRestarts is how often a list is begun anew because it changed while it was read.
+	// listRestarts bounds how often a list is begun anew because it changed while it was read.
 	listRestarts = 5
 )
 
@@ -37,9 +37,9 @@ type Customer struct {
 	Name string
 }
 
-// Listing reads a list of the API, one page at a time. What surrounds the entries is not documented, and neither are the end of
-// a list and the largest page. So a list ends only with an empty page, or with one that has nothing new where the API's own
-// total says that it is complete. Where entries may have been left out, the list is begun anew, or ends with an error.
+// Listing reads a list of the API, one page at a time. The fields around the entries, the end of a list and the largest page are
+// not documented. So a list ends only with an empty page, or with one that has nothing new if the API's own total says that it is
+// complete. If entries may have been left out, the list is begun anew, or ends with an error.
 type Listing[T any] struct {
 	api  *Client
 	call call
@@ -49,12 +49,12 @@ type Listing[T any] struct {
 	known   map[string]bool
 	page    int
 	size    int
-	// first is how many entries the first page had, and shorter tells that the last page had fewer than were asked for.
+	// first is the number of entries of the first page, and shorter tells that the last page had fewer than were asked for.
 	first   int
 	shorter bool
 	// uneven: pages shorter than asked for came before others, for any size that was asked for.
 	uneven bool
-	// total is what the API says of how many entries there are; -1 when it does not. changed: it said something else before.
+	// total is the number of entries that the API names; -1 when it names none. changed: it named another one before.
 	total    int
 	changed  bool
 	resized  bool
@@ -105,15 +105,15 @@ func (l *Listing[T]) begin() {
 	l.shorter, l.uneven, l.total, l.changed = false, false, -1, false
 }
 
-// Entries are those that were read so far, each once, in the order of the API. All of them are there once Next has said so.
+// Entries returns the entries that were read so far, each once, in the order of the API. They are complete once Next has reported the end.
 func (l *Listing[T]) Entries() []T { return l.entries }
 
-// Total is what the API says of how many entries there are.
+// Total returns the number of entries that the API names.
 func (l *Listing[T]) Total() (total int, known bool) { return l.total, l.total >= 0 }
 
 // Next reads the next page, and reports whether that was the end. After an error the same page is read again.
 //
-// Its errors are of type *Error; KindUnexpected when the list is not one that the contract knows, or may not be complete.
+// Its errors are of type *Error; KindUnexpected when the list is not in the contract, or may not be complete.
 func (l *Listing[T]) Next(ctx context.Context) (done bool, err error) {
 	asked := l.call
 	asked.query = url.Values{"meta.page": {strconv.Itoa(l.page)}, "meta.pageSize": {strconv.Itoa(l.size)}}
@@ -205,7 +205,7 @@ func (l *Listing[T]) restart() error {
 }
 
 const (
-	errRepeats   = listError("it has nothing that the pages before have not: the API may not count pages as it should")
+	errRepeats   = listError("it has only entries of the pages before: the API may not count pages as it should")
 	errUneven    = listError("pages shorter than asked for came before others, and the API does not say how many entries there are: some may have been left out")
 	errChanges   = listError("the list changed each time while it was read")
 	errNotList   = listError("the answer is not a list in JSON")
@@ -213,7 +213,7 @@ const (
 	errNoEntryID = listError("an entry has no id, or two that differ")
 )
 
-// listError is why an answer is no list, or the list may not be complete.
+// listError says why an answer is no list, or why the list may not be complete.
 type listError string
 
 func (e listError) Error() string { return string(e) }
@@ -222,12 +222,12 @@ func (e listError) Error() string { return string(e) }
 type listPage[T any] struct {
 	ids     []string
 	entries []T
-	// total is what the page says of the whole list; -1 when it does not.
+	// total is the number of entries of the whole list that the page names; -1 when it names none.
 	total int
 }
 
-// decode reads a page. An absent or null list is an empty one, as protocol buffers write it, unless something that could be
-// the list stands under another name.
+// decode reads a page. An absent or null list is an empty one, as protocol buffers write it, unless another field could be the
+// list.
 func (l *Listing[T]) decode(body []byte) (listPage[T], error) {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()

@@ -69,7 +69,7 @@ func TestUsers(t *testing.T) {
 		{reason: "the last page again, and a total", settings: delossim.Settings{LastPageAgain: true}, want: all, calls: 4},
 		{
 			reason: "the last page again, and no total", settings: delossim.Settings{LastPageAgain: true, OmitTotal: true}, calls: 4,
-			wantErr: "list-users: unexpected answer (HTTP 200): page 3 of the list: it has nothing that the pages before have not: the API may not count pages as it should [request ID]",
+			wantErr: "list-users: unexpected answer (HTTP 200): page 3 of the list: it has only entries of the pages before: the API may not count pages as it should [request ID]",
 		},
 		{
 			reason: "the total is larger than the list", calls: 4,

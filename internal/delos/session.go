@@ -22,25 +22,25 @@ type session struct {
 	mu sync.Mutex
 	// fixed: the token was given and cannot be renewed.
 	fixed   bool
-	current grant
+	current tokens
 	renewAt time.Time
 	// refused is why no login is sent until forgive is called.
 	refused error
 	// unproven: the token replaced one that the API did not accept, and was itself not accepted yet.
 	unproven bool
-	// verdict is what the last probe said.
+	// verdict is the result of the last probe.
 	verdict tokenVerdict
 }
 
-// tokenVerdict is what a probe said of a token: err is nil when the API accepted it.
+// tokenVerdict is the result of a probe with a token: err is nil when the API accepted it.
 type tokenVerdict struct {
 	token string
 	at    time.Time
 	err   error
 }
 
-// grant is what a login or a refresh yields.
-type grant struct {
+// tokens are the result of a login or a refresh.
+type tokens struct {
 	access         string
 	issued         time.Time
 	expires        time.Time
@@ -48,18 +48,18 @@ type grant struct {
 	refreshExpires time.Time
 }
 
-// unprovenPeriod is how long a token that replaced a refused one is not replaced again while the API
-// has not accepted it, so that an API which refuses every token is not asked for new ones without end.
+// unprovenPeriod is the time in which a token that replaced a refused one, and was not accepted yet, is
+// not replaced again. So an API that refuses every token is not asked for new ones without end.
 const unprovenPeriod = time.Minute
 
-// probePeriod is for how long a probe speaks for a token, so that many users about whom the API answers that it does not
-// accept the session cost one probe in that time, and not one each.
+// probePeriod is the time for which the result of a probe is used again. So the API may answer about many users that it does
+// not accept the session, and they cost one probe in that time, and not one each.
 const probePeriod = 10 * time.Second
 
 func newSession(api *Client, config Config) *session {
 	s := &session{api: api, now: config.Now}
 	if config.Credentials.Token != "" {
-		s.fixed, s.current = true, grant{access: config.Credentials.Token}
+		s.fixed, s.current = true, tokens{access: config.Credentials.Token}
 	}
 	return s
 }
@@ -93,9 +93,9 @@ func (s *session) replace(ctx context.Context, rejected string) (string, error) 
 	return s.token(ctx)
 }
 
-// doubt asks by a probe, once for all who wait, what an answer about one user meant that did not accept a token. It
-// stays KindUnauthorized if the probe is not accepted either. If that is, the account may not do this to this user. A
-// probe that fails otherwise tells nothing, and its failure is what became of the call.
+// doubt finds the meaning of an answer about one user that did not accept a token, by one probe for all that wait. If the
+// probe is not accepted either, the answer is KindUnauthorized. If the probe is accepted, the account may not do this to
+// this user. If the probe fails otherwise, the call fails as the probe does.
 func (s *session) doubt(ctx context.Context, token string, failure Error) error {
 	done := s.probes.DoChan(token, func() (any, error) {
 		return nil, s.probe(context.WithoutCancel(ctx), token)
@@ -113,7 +113,7 @@ func (s *session) doubt(ctx context.Context, token string, failure Error) error 
 	return &failure
 }
 
-// probe asks the API whether it accepts a token, or tells what it said a moment ago.
+// probe asks the API whether it accepts a token, or returns the verdict of a moment ago.
 func (s *session) probe(ctx context.Context, token string) error {
 	now := s.now()
 	s.mu.Lock()
@@ -135,7 +135,7 @@ func (s *session) probe(ctx context.Context, token string) error {
 	return err
 }
 
-// drop lets the next call go with another token than the one that the API did not accept.
+// drop has the next call use another token than the one that the API did not accept.
 func (s *session) drop(rejected string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -156,7 +156,7 @@ func (s *session) dropLocked(rejected string) bool {
 	return true
 }
 
-// accepted notes that the API took a token for good.
+// accepted notes that the API accepted a token.
 func (s *session) accepted(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,7 +200,7 @@ func (s *session) renewNow(ctx context.Context) (string, error) {
 	old, refused := s.current, s.refused
 	fresh := old.access != "" && s.now().Before(s.renewAt)
 	s.mu.Unlock()
-	// Much may have happened since the caller looked.
+	// Another caller may have renewed the token since this one looked.
 	if refused != nil || fresh {
 		return old.access, refused
 	}
@@ -216,37 +216,37 @@ func (s *session) renewNow(ctx context.Context) (string, error) {
 		}
 		return got.access, nil
 	case KindOf(err) == KindLoginRefused:
-		s.current, s.refused = grant{}, err
+		s.current, s.refused = tokens{}, err
 		return "", err
 	case s.current.access != "" && now.Before(old.expires) && !asksForPatience(err):
-		// The token that is there still serves; the next attempt comes in half of what it has left.
+		// The present token still works; the next attempt comes after half of its remaining life.
 		s.renewAt = now.Add(old.expires.Sub(now) / 2)
 		return old.access, nil
 	case KindOf(err) != KindRateLimited, tokenRefused(err):
-		// Whether the refresh token was used up is not known, and a refresh may never work again: with
-		// nothing left to go on with, the next attempt is a login.
-		s.current = grant{}
+		// The refresh token may be used up, and a refresh may never work again. So the next attempt is
+		// a login.
+		s.current = tokens{}
 		return "", err
 	default:
 		return "", err
 	}
 }
 
-// asksForPatience reports whether the API said when it may be called again, which goes for every call.
+// asksForPatience reports whether the API said when it may be called again, which holds for all calls.
 func asksForPatience(err error) bool {
 	var failure *Error
 	return errors.As(err, &failure) && failure.Kind == KindRateLimited && failure.RetryAfter > 0
 }
 
 // acquire refreshes a session if it can, and logs in if not.
-func (s *session) acquire(ctx context.Context, old grant) (grant, error) {
+func (s *session) acquire(ctx context.Context, old tokens) (tokens, error) {
 	if old.refresh == "" || !s.now().Before(old.refreshExpires) {
 		return s.api.login(ctx)
 	}
 	got, err := s.api.refresh(ctx, old.refresh)
 	switch KindOf(err) {
 	case KindUnreachable, KindUnavailable, KindRateLimited:
-		return grant{}, err
+		return tokens{}, err
 	case KindNone:
 		return got, nil
 	default:
@@ -254,10 +254,10 @@ func (s *session) acquire(ctx context.Context, old grant) (grant, error) {
 	}
 }
 
-// renewalTime is shortly before the end of a token's life: late, since each renewal uses up a refresh token, and
-// early enough for one that takes its time, with a token of five minutes at least twelve seconds. It is spread so
-// that the sessions of many connections are not renewed together.
-func renewalTime(g grant) time.Time {
-	life := g.expires.Sub(g.issued)
-	return g.issued.Add(life*95/100 + rand.N(life/100+1))
+// renewalTime is shortly before the end of a token's life. It is late, since each renewal uses up a refresh token, and
+// early enough for a slow renewal: with a token of five minutes at least twelve seconds. It is spread so that the
+// sessions of many connections are not renewed together.
+func renewalTime(of tokens) time.Time {
+	life := of.expires.Sub(of.issued)
+	return of.issued.Add(life*95/100 + rand.N(life/100+1))
 }

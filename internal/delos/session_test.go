@@ -39,9 +39,9 @@ func TestOneLoginServesAllWhoWait(t *testing.T) {
 	p.expectCalls(t, "of a hundred at once", delossim.Summary{Login: 1, User: 100})
 }
 
-// TestWhoeverGivesUpLeavesTheOthersWaiting: neither the one whose call caused the login, nor one who
-// only waits for it, takes it along when they go.
-func TestWhoeverGivesUpLeavesTheOthersWaiting(t *testing.T) {
+// TestCallerThatGivesUpLeavesTheOthersWaiting: neither the caller that caused the login, nor one that
+// only waits for it, ends it for others.
+func TestCallerThatGivesUpLeavesTheOthersWaiting(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	logins := 0
 	api := newAPI(t, serve(t, func(w http.ResponseWriter, request *http.Request) {
@@ -485,8 +485,8 @@ func TestLifetimeOfARefreshToken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := grant{access: "a", issued: start, expires: start.Add(5 * time.Minute), refresh: "r", refreshExpires: start.Add(want)}
-			if diff := cmp.Diff(want, got, cmp.AllowUnexported(grant{})); diff != "" {
+			want := tokens{access: "a", issued: start, expires: start.Add(5 * time.Minute), refresh: "r", refreshExpires: start.Add(want)}
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(tokens{})); diff != "" {
 				t.Errorf("session (-want +got):\n%s", diff)
 			}
 		})

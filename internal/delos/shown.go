@@ -13,16 +13,16 @@ import (
 // this is ten times as much.
 const maxUserBytes = 16 << 20
 
-// byteOrderMark may stand before a body in UTF-8. It is no JSON, and means nothing there.
+// byteOrderMark may come before a body in UTF-8. It is no JSON, and is skipped.
 const byteOrderMark = "\ufeff"
 
-// shown is what an answer shows of a user, before it is asked about one of the user's relations.
+// shown is the content of an answer about a user.
 type shown struct {
-	// fields are those that may report an error.
+	// fields are the fields that may report an error.
 	fields map[string]json.RawMessage
 	// hasItem: there is an item that is not null.
 	hasItem bool
-	// ids are all that stands under the names of the user's id.
+	// ids are the values under the names of the user's id.
 	ids              idents
 	username, status string
 	deleted          bool
@@ -30,17 +30,17 @@ type shown struct {
 	problem error
 	// lists has a bit for each place in which there was a list of clients.
 	lists kinds
-	// relations has for each client what the lists say of it.
+	// relations has the kinds of access at each client that the lists show.
 	relations map[string]kinds
 	// unnamed: an entry leaves its client out.
 	unnamed bool
 	// foreign: an entry has a form in which it could be about any client.
 	foreign bool
-	// form is how the answer says all this.
+	// form has the names that the answer uses.
 	form UserForm
 }
 
-// UserForm is how an answer names what the documentation names in more than one way.
+// UserForm has the names that an answer uses where the documentation has more than one.
 type UserForm struct {
 	// UserID and ClientID are the names of the fields that have an id of the user, and of a client.
 	UserID, ClientID []string
@@ -55,7 +55,7 @@ func withName(names []string, name string) []string {
 	return append(names, name)
 }
 
-// kinds is what the two lists of clients say of one client.
+// kinds are the kinds of access that the two lists of clients show at one client.
 type kinds uint8
 
 const (
@@ -76,7 +76,7 @@ var placeNames = map[kinds]string{inItem: "item.clients", besideItem: "clients"}
 const inOnePlace = standard | owner | unclear
 
 // readShown reads an answer as it streams in, so that a user with very many clients costs little more than
-// their ids. The error is that of the reader, or errNotUser for what is no JSON object.
+// their ids. The error is that of the reader, or errNotUser if the answer is no JSON object.
 func readShown(from io.Reader) (*shown, error) {
 	tracked := &tracked{from: from}
 	body := bufio.NewReader(tracked)
@@ -101,7 +101,7 @@ func readShown(from io.Reader) (*shown, error) {
 	return s, nil
 }
 
-// tracked remembers why reading failed first: the decoder's own errors can look the same.
+// tracked remembers the first error of a reader: the decoder's own errors can look the same.
 type tracked struct {
 	from io.Reader
 	err  error
@@ -199,7 +199,7 @@ func (s *shown) readItem(decoder *json.Decoder) error {
 	})
 }
 
-// readDeleted reads the mark of a deleted user, on which too much depends to guess it.
+// readDeleted reads the mark of a deleted user. Too much depends on it to guess an unclear one.
 func (s *shown) readDeleted(decoder *json.Decoder) error {
 	value, err := scalar(decoder)
 	switch value := value.(type) {
@@ -236,7 +236,7 @@ func (s *shown) readClients(decoder *json.Decoder, place kinds) error {
 	return err
 }
 
-// readClient reads one entry of a list of clients. Only what it says of its client's id and of isOwner matters.
+// readClient reads one entry of a list of clients. Only the client's id and isOwner matter.
 func (s *shown) readClient(decoder *json.Decoder, place kinds) error {
 	first, err := decoder.Token()
 	if err != nil {
@@ -277,7 +277,7 @@ func (s *shown) readClient(decoder *json.Decoder, place kinds) error {
 		return err
 	}
 	if kind == 0 {
-		kind = standard // as protocol buffers leave out a field that is false
+		kind = standard // protocol buffers leave out a field that is false
 	}
 	switch {
 	case ids.one() != "":
@@ -307,7 +307,7 @@ func kindOfOwner(value json.Token) kinds {
 	}
 }
 
-// idents is what stands under the names of an id.
+// idents are the values under the names of an id.
 type idents struct {
 	// named are the ids that can be read, each once.
 	named []string
@@ -355,7 +355,7 @@ func idOf(value json.Token) (id string, named bool) {
 	}
 }
 
-// readText reads what is only shown; what is no text and no number is not.
+// readText reads a value that is only displayed: a text or a number, and nothing else.
 func readText(decoder *json.Decoder, into *string) error {
 	value, err := scalar(decoder)
 	switch value := value.(type) {
@@ -367,7 +367,7 @@ func readText(decoder *json.Decoder, into *string) error {
 	return err
 }
 
-// eachField calls read with the name of each field of an object whose first token was read. It has to read
+// eachField calls read with the name of each field of an object whose first token was read. read has to read
 // the value.
 func eachField(decoder *json.Decoder, read func(name string) error) error {
 	for decoder.More() {
@@ -392,7 +392,7 @@ func scalar(decoder *json.Decoder) (json.Token, error) {
 	return value, skipRest(decoder, value)
 }
 
-// ignored is a value that nobody reads. It keeps no copy.
+// ignored is a value that is not kept.
 type ignored struct{}
 
 // UnmarshalJSON takes everything.

@@ -7,7 +7,7 @@ import (
 	"github.com/pquerna/otp/totp"
 )
 
-// codePeriod is how long a time-based code is good (RFC 6238, section 5.2; what authenticator apps use).
+// codePeriod is the time for which a time-based code is valid (RFC 6238, section 5.2), as in authenticator apps.
 const codePeriod = 30 * time.Second
 
 // codes yields the time-based codes of one account, none of them twice: an API that sees a code again must
@@ -28,7 +28,7 @@ func newCodes(seed string, now time.Time) *codes {
 func period(now time.Time) int64 { return now.Unix() / int64(codePeriod/time.Second) }
 
 // next returns a code that was not used yet; "" for an account without a second factor. When the present
-// one was, the error tells when the next one comes.
+// code was used, the error tells when the next one comes.
 func (c *codes) next(now time.Time) (string, error) {
 	if c.seed == "" {
 		return "", nil

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// User is what Get user shows of a user.
+// User is a user as Get user shows it.
 type User struct {
 	// UUID of the user; always the one that was asked for.
 	UUID string
@@ -20,12 +20,12 @@ type User struct {
 	// Deleted users have no access, even with relations.
 	Deleted bool
 	// Complete is false when the answer had no list of relations at all, or an entry in it that leaves its client
-	// out: that a relation is not shown is then no proof by itself that there is none.
+	// out: the answer alone then proves no absence of a relation.
 	Complete bool
-	// Foreign is true when an entry has a form that the contract does not know. It may be about any client: that a
-	// relation is not shown then proves nothing.
+	// Foreign is true when an entry has a form that is not in the contract. It may be about any client: the answer then
+	// proves no absence of a relation.
 	Foreign bool
-	// Form is how the answer names what the documentation names in more than one way.
+	// Form has the names that the answer uses where the documentation has more than one.
 	Form UserForm
 
 	lists     kinds
@@ -33,11 +33,11 @@ type User struct {
 	requestID string
 }
 
-// Relation reports whether the user is related to a client, and if so whether as its owner. See Complete and
-// Foreign for what it is worth when it does not.
+// Relation reports whether the user is related to a client, and if so whether as its owner. Complete and Foreign tell
+// whether the absence of a relation is proven.
 //
-// Its error is of type *Error, and of KindUnexpected: what the answer says of this client cannot be read. Neither
-// a relation nor its absence follows from it.
+// Its error is of type *Error, and of KindUnexpected: the answer has an entry about this client that cannot be read. It
+// proves neither a relation nor its absence.
 func (u *User) Relation(cuid string) (isOwner, related bool, err error) {
 	kind, named := u.relations[cuid]
 	if !named {
@@ -62,14 +62,15 @@ func (u *User) Relation(cuid string) (isOwner, related bool, err error) {
 	}
 }
 
-// Clients are the ids of all clients that the answer names, in their order. What it says of each is for Relation to tell.
+// Clients returns the sorted ids of all clients that the answer names. Relation tells the access at each.
 func (u *User) Clients() []string { return slices.Sorted(maps.Keys(u.relations)) }
 
 func (u *User) unexpected(what error, otherCase string) error {
 	return &Error{Operation: OperationUser, Kind: KindUnexpected, Status: http.StatusOK, RequestID: u.requestID, Text: what.Error(), OtherCase: otherCase}
 }
 
-// inOtherCase is an id if it differs from the one that was asked for in its case alone. As that one has a known form, it is fit to be shown.
+// inOtherCase returns an id if it differs from the one in the call only in its case, else "". It may be shown, since the one in the call has
+// a known form.
 func inOtherCase(id, asked string) string {
 	if id != asked && strings.EqualFold(id, asked) {
 		return id
@@ -105,8 +106,8 @@ func (c *Client) User(ctx context.Context, uuid string) (*User, error) {
 
 type requestIDKey struct{}
 
-// WithRequestID returns a context under which Relate and Unrelate send an id that the caller has made, so that it can
-// be written down before the call. A call that is repeated after a 401 has it both times.
+// WithRequestID returns a context with which Relate and Unrelate send the caller's request id, so that the caller can record it
+// before the call. A call that is repeated after a 401 has it both times.
 func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, id)
 }
@@ -157,7 +158,7 @@ func (c *Client) Unrelate(ctx context.Context, uuid, cuid string) (requestID str
 	return got.requestID, err
 }
 
-// user is the user whom an answer shows, if it is the one who was asked for.
+// user returns the user of an answer, if it is the one in the call.
 func (s *shown) user(uuid string) (*User, error) {
 	if s == nil || !s.hasItem {
 		return nil, errNotUser
@@ -181,7 +182,7 @@ func (s *shown) user(uuid string) (*User, error) {
 	}, nil
 }
 
-// check reports whether the ids of an item are those of the user who was asked for.
+// check returns an error unless the ids of an item are those of the user in the call.
 func (i *idents) check(uuid string) error {
 	switch {
 	case len(i.named) > 1:
@@ -203,11 +204,11 @@ const (
 	errOtherID  = decodeError("the answer is about another user than was asked for")
 	errUnclear  = decodeError("the answer has an entry about this client that cannot be read")
 	errAlmost   = decodeError("the answer has an entry about a client whose id differs from this one's only in its case or in spaces")
-	errTwoLists = decodeError("the answer lists the user's clients twice, and not the same about this client")
+	errTwoLists = decodeError("the answer lists the user's clients twice, and the lists differ about this client")
 	errTwoKinds = decodeError("the answer lists this client twice, as owned and as not owned")
 )
 
-// decodeError is what is wrong with an answer, in words that repeat nothing of it.
+// decodeError says what is wrong with an answer, in words that repeat nothing of it.
 type decodeError string
 
 func (e decodeError) Error() string { return string(e) }

@@ -16,10 +16,10 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
-// seen is what is asked of a user in an answer.
+// seen is the content of an answer about a user that a test compares.
 type seen struct {
 	User
-	// Cust and Doxd are what is said of these two clients.
+	// Cust and Doxd are the access at these two clients.
 	Cust, Doxd string
 }
 
@@ -108,7 +108,7 @@ func TestOddEntries(t *testing.T) {
 		unclear  = "the answer has an entry about this client that cannot be read"
 		almost   = "the answer has an entry about a client whose id differs from this one's only in its case or in spaces"
 		twoKinds = "the answer lists this client twice, as owned and as not owned"
-		twoLists = "the answer lists the user's clients twice, and not the same about this client"
+		twoLists = "the answer lists the user's clients twice, and the lists differ about this client"
 	)
 	// Each stands beside a right entry about doxd.
 	for _, test := range []struct {

@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	// leaseDuration is how long another process waits for a leader that does not renew its lease.
+	// leaseDuration is the time for which another process waits for a leader that does not renew its lease.
 	leaseDuration = 15 * time.Second
-	// retryPeriod is how often a lease is renewed, or tried to be taken.
+	// retryPeriod is the time between two renewals of a lease, and between two attempts to take it.
 	retryPeriod = 2 * time.Second
 )
 
-// Elections are one process's part in the leader elections for names that come and go. It is safe for concurrent use.
+// Elections are one process's part in the leader elections for names that are added and removed. It is safe for concurrent use.
 type Elections struct {
 	// NewLock makes the lock of a name, with an identity that no other process has.
 	NewLock func(name string) resourcelock.Interface
-	// Prepare is called when this process has come to lead a name, and before a term begins. It returns when all is prepared,
+	// Prepare is called when this process has won the election for a name, before a term begins. It returns when all is prepared,
 	// or the context ends.
 	Prepare func(ctx context.Context, name string)
-	// Changed is called when a term has begun, or ended, and when another process has come to lead a name.
+	// Changed is called when a term has begun, or ended, and when another process has won the election for a name.
 	Changed func(name string)
 	// Now is the clock.
 	Now func() time.Time
@@ -39,25 +39,25 @@ type election struct {
 	wanted bool
 	// leader is the identity of the process that was last seen to lead.
 	leader string
-	// term is the last of this process, which may be over; nil when it was given up.
+	// term is the last term of this process, which may be over; nil when it was given up.
 	term *Term
 	// resign gives the lease back, or ends the attempt to get it.
 	resign context.CancelFunc
 }
 
-// Term is a time for which this process leads a name. A nil Term is that of a process that needs no election.
+// Term is a time for which this process leads a name. A nil Term is for a process that needs no election.
 type Term struct {
 	elections *Elections
 	of        *election
 	lock      *Lock
-	// runs is how many have entered it and not left; the lock of Elections guards it.
+	// runs is the number of runs that have entered the term and not left; the lock of Elections guards it.
 	runs int
 }
 
 // Leads reports whether this process still leads in this term; see [Lock.Leads].
 func (t *Term) Leads() bool { return t == nil || t.lock.Leads() }
 
-// Leave ends what began with Enter.
+// Leave ends the work that began with Enter.
 func (t *Term) Leave() {
 	if t == nil {
 		return
@@ -68,8 +68,8 @@ func (t *Term) Leave() {
 	t.of.resignUnwanted()
 }
 
-// Want says in which elections this process takes part from now on. A name that it no longer wants can no longer be entered, and is
-// given up once all that entered it have left.
+// Want sets the elections in which this process takes part from now on. A name that it no longer wants cannot be entered any more, and is
+// given up once all runs that entered it have left.
 func (e *Elections) Want(ctx context.Context, names map[string]bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -92,7 +92,7 @@ func (e *Elections) Want(ctx context.Context, names map[string]bool) {
 	}
 }
 
-// resignUnwanted gives up what is not wanted, and what nobody is at work with.
+// resignUnwanted gives up the election if it is not wanted, and no run is at work in its term.
 func (e *election) resignUnwanted() {
 	if !e.wanted && e.resign != nil && (e.term == nil || e.term.runs == 0) {
 		e.term = nil
@@ -133,8 +133,8 @@ func (e *Elections) Start(ctx context.Context) error {
 	return nil
 }
 
-// takePart takes part in an election for as long as it is wanted. Each term has a lock of its own, so that work of a former one does
-// not take a new one for its own.
+// takePart takes part in an election for as long as it is wanted. Each term has a lock of its own, so that a run of a former term does
+// not take a new term for its own.
 func (e *Elections) takePart(lasting context.Context, name string, in *election) {
 	for {
 		// A term ends with its work, and not with the process's context.
@@ -176,7 +176,7 @@ func (e *Elections) change(change func() bool) bool {
 	return change()
 }
 
-// begin begins the next part in an election, or ends it for good when it is not wanted.
+// begin begins the next attempt in an election, or ends the election for good when it is not wanted.
 func (e *Elections) begin(name string, in *election, resign context.CancelFunc) bool {
 	return e.change(func() bool {
 		in.resign = resign

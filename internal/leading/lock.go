@@ -1,5 +1,5 @@
 // Package leading knows whether this process leads. The leader election alone does not tell: a process that was stopped for a while
-// still holds itself for the leader when it goes on, although another one may have taken over.
+// still takes itself for the leader when it goes on, although another one may lead by then.
 package leading
 
 import (
@@ -11,15 +11,15 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// RenewDeadline is for how long a leader that cannot renew its lease goes on. It is shorter than the lease, so that it ends before
-// another process can lead.
+// RenewDeadline is the time for which a leader that cannot renew its lease goes on. It is shorter than the lease, so that it ends
+// before another process can lead.
 const RenewDeadline = 10 * time.Second
 
 // Lock is a lock of the leader election that remembers when it was last renewed. It is safe for concurrent use.
 type Lock struct {
 	// Interface is the lock itself. It has to be there when the election begins.
 	resourcelock.Interface
-	// As is the identity that all processes have which may lead together; empty for one of its own.
+	// As is the identity that processes share which may lead together; empty for the process's own identity.
 	As string
 	// Now is the clock.
 	Now func() time.Time
@@ -28,7 +28,7 @@ type Lock struct {
 	renewed time.Time
 }
 
-// Identity is by which the holder of the lease is known.
+// Identity is the identity with which this process holds the lease.
 func (l *Lock) Identity() string { return cmp.Or(l.As, l.Interface.Identity()) }
 
 // Create makes the lease with this process as its holder.
@@ -41,8 +41,8 @@ func (l *Lock) Update(ctx context.Context, record resourcelock.LeaderElectionRec
 	return l.note(record, func() error { return l.Interface.Update(ctx, record) })
 }
 
-// note remembers a renewal with the time before it was sent: the others count from when they see it. A process that gives
-// the lease back does not lead from the moment it tries to.
+// note remembers a renewal with the time before it was sent, since the other processes count from the time at which they see it. A
+// process that gives the lease back stops leading before it sends that.
 func (l *Lock) note(record resourcelock.LeaderElectionRecord, write func() error) error {
 	sent, leads := l.Now(), record.HolderIdentity == l.Identity()
 	if !leads {

@@ -6,9 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Build is what the operator was built from.
+// Build names the sources and the compiler of this operator.
 type Build struct {
-	// Version is that of the release, Commit the one in Git, and Go the version of the compiler.
+	// Version of the release, Commit in Git, and version of Go.
 	Version, Commit, Go string
 }
 
@@ -17,7 +17,7 @@ func (b Build) String() string {
 	return fmt.Sprintf("clientbinding-operator %s (commit %s, %s)", b.Version, b.Commit, b.Go)
 }
 
-// NewBuild returns a collector of what the operator was built from.
+// NewBuild returns a collector of the build.
 func NewBuild(build Build) prometheus.Collector {
 	info := buildInfo.gauge()
 	info.WithLabelValues(build.Version, build.Commit, build.Go).Set(1)

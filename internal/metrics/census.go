@@ -7,27 +7,27 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Binding is what a ClientBinding is to the metrics.
+// Binding has the data of a ClientBinding that the metrics need.
 type Binding struct {
 	// Connection of the binding as namespace/name, or Unknown.
 	Connection string
 	// State and Reason are labels of the metric clientbinding_bindings.
 	State, Reason string
-	// Confirmed is when the access that the binding declares was last confirmed; zero if that never was, and where it declares none.
+	// Confirmed is the time at which the declared access was last confirmed; zero if it never was, or if the access is to end.
 	Confirmed time.Time
-	// Expires is when the access ends; zero if it does not, or has.
+	// Expires is the time at which the access ends; zero if it has no end, or has ended.
 	Expires time.Time
 	// Drifted: the platform shows another access than was confirmed.
 	Drifted bool
-	// Revoking is why the access is not seen gone that is to end; "" where none is to end.
+	// Revoking is the reason why access that is to end was not seen gone; "" where none is to end.
 	Revoking string
-	// Due is since when the access is to end.
+	// Due is the time at which the access was to end.
 	Due time.Time
 	// Unrevoked: it is to end because the binding has expired.
 	Unrevoked bool
 }
 
-// APIConnection is what an APIConnection is to the metrics.
+// APIConnection has the data of an APIConnection that the metrics need.
 type APIConnection struct {
 	// Name is namespace/name.
 	Name string
@@ -36,7 +36,7 @@ type APIConnection struct {
 	Reason string
 	// Interval at which its bindings are confirmed.
 	Interval time.Duration
-	// TokenExpires is when the token in its Secret expires; zero when that is not known.
+	// TokenExpires is the expiry of the token in its Secret; zero when it is not known.
 	TokenExpires time.Time
 }
 
@@ -46,11 +46,11 @@ type Objects struct {
 	Bindings    iter.Seq[Binding]
 }
 
-// soon is how long before its end access counts as expiring.
+// soon is the time before its end in which access counts as expiring.
 const soon = 24 * time.Hour
 
-// NewCensus returns a collector that counts objects whenever it is asked: what is deleted leaves no series behind, and an age grows
-// also while nothing moves, which is when it matters.
+// NewCensus returns a collector that counts objects at each scrape: a deleted object leaves no series behind, and an age also grows
+// while the operator does nothing, which is when it matters.
 func NewCensus(objects func() Objects, now func() time.Time) prometheus.Collector {
 	return &census{objects: objects, now: now}
 }
@@ -72,7 +72,7 @@ func (*census) Describe(descriptions chan<- *prometheus.Desc) {
 // group is a set of labels.
 type group struct{ connection, state, reason string }
 
-// tally is how many there are of something, and since when the first of them is so.
+// tally is a number of bindings, and the earliest of their times.
 type tally struct {
 	count int
 	first time.Time

@@ -6,7 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Type is what Prometheus calls the type of a metric.
+// Type is the type of a metric, in the terms of Prometheus.
 type Type string
 
 // The types of the operator's metrics.
@@ -16,7 +16,7 @@ const (
 	Histogram Type = "histogram"
 )
 
-// Definition says what a metric is called and what it means. Help is the text of a scrape, and of docs/metrics.md.
+// Definition has the name and the meaning of a metric. Help is the text of a scrape, and of docs/metrics.md.
 type Definition struct {
 	Name   string
 	Type   Type

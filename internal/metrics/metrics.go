@@ -9,11 +9,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Unknown is the label connection of what belongs to no APIConnection that exists.
+// Unknown is the label connection of an object without an APIConnection that exists.
 const Unknown = "none"
 
-// Metrics are what the operator counts as it works. All of them have the label connection, namespace/name of an
-// APIConnection; no label has a value that comes from the API, a user or a client.
+// Metrics are the metrics that the operator updates as it works. Those about calls and bindings have the label connection,
+// namespace/name of an APIConnection; no label has a value that comes from the API, a user or a client.
 type Metrics struct {
 	calls     *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
@@ -106,7 +106,7 @@ func (c *Connection) ReleasedUnread() { c.metrics.unread.WithLabelValues(c.name)
 // AuditFailed counts an audit line that the audit file did not take.
 func (m *Metrics) AuditFailed() { m.unwritten.Inc() }
 
-// Forget removes the metrics of a connection that is no more.
+// Forget removes the metrics of a connection that is gone.
 func (c *Connection) Forget() {
 	labels := prometheus.Labels{"connection": c.name}
 	c.metrics.calls.DeletePartialMatch(labels)

@@ -2,9 +2,9 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Policy is what was found of one of the shipped admission policies.
+// Policy is the state of one of the shipped admission policies.
 type Policy struct {
-	// Kind and Name are those of the policy.
+	// Kind and Name of the policy.
 	Kind, Name string
 	// State is one of the reasons of the condition PoliciesEnforced of APIConnections.
 	State string
@@ -12,12 +12,12 @@ type Policy struct {
 	Problem string
 }
 
-// Policies tells which admission policies are enforced.
+// Policies is a collector of the states of the admission policies.
 type Policies struct {
 	list func() []Policy
 }
 
-// NewPolicies returns a collector of what list returns.
+// NewPolicies returns a collector of the policies that list returns.
 func NewPolicies(list func() []Policy) *Policies {
 	return &Policies{list: list}
 }

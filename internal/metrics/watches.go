@@ -4,8 +4,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// NewWatches returns a collector that tells for each kind whether the operator does not see what happens to it. What
-// problems returns names the kinds of which that is so.
+// NewWatches returns a collector that tells for each kind whether the operator sees no changes of it. problems returns these
+// kinds.
 func NewWatches(kinds []string, problems func() map[string]error) prometheus.Collector {
 	return &watches{kinds: kinds, problems: problems}
 }

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -101,32 +103,97 @@ func expired(binding *v1alpha1.ClientBinding, now time.Time) bool {
 	return binding.Status.ExpiredTime != nil || at != nil && !at.After(now)
 }
 
+// idle reports whether a binding is suspended and answers for nothing: it holds no relation.
+func idle(binding *v1alpha1.ClientBinding) bool {
+	return binding.Status.Claim == nil && ptr.Deref(binding.Spec.Suspend, false)
+}
+
 // key names an object.
 type key = types.NamespacedName
 
-// hosts finds the host of a binding's relation: the host of its claim, or else of its connection.
+// hosts finds the host of a binding's relation, and whether the binding may hold it.
 type hosts struct {
-	access *access
-	kube   client.Reader
-	known  map[key]string
+	access      *access
+	kube        client.Reader
+	connections map[key]foundConnection
+	labels      map[string]map[string]string
 }
 
-// of returns "" if the connection does not exist, or may not be read.
+type foundConnection struct {
+	object *v1alpha1.APIConnection
+	err    error
+}
+
+func newHosts(access *access, kube client.Reader) *hosts {
+	return &hosts{access: access, kube: kube, connections: map[key]foundConnection{}, labels: map[string]map[string]string{}}
+}
+
+// connection is the one that a binding uses.
+func (h *hosts) connection(ctx context.Context, binding *v1alpha1.ClientBinding) (*v1alpha1.APIConnection, error) {
+	name := h.access.connectionOf(binding)
+	found, known := h.connections[name]
+	if !known {
+		found.object = &v1alpha1.APIConnection{}
+		if err := h.kube.Get(ctx, name, found.object); err != nil {
+			found = foundConnection{err: fmt.Errorf("reading APIConnection %s: %w", name, err)}
+		}
+		h.connections[name] = found
+	}
+	return found.object, found.err
+}
+
+// of is the host of a binding's claim, or else of its connection; "" if the connection does not exist, or may not be read.
 func (h *hosts) of(ctx context.Context, binding *v1alpha1.ClientBinding) (string, error) {
 	if claim := binding.Status.Claim; claim != nil {
 		return claim.Connection.Host, nil
 	}
+	found, err := h.connection(ctx, binding)
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+		return "", nil
+	case err != nil:
+		return "", err
+	default:
+		return connection.Host(found.Spec), nil
+	}
+}
+
+// barred says why a binding that has not ended cannot hold its relation, as for the operator; "" where it can, and where its connection may not be read.
+func (h *hosts) barred(ctx context.Context, binding *v1alpha1.ClientBinding) (why string, err error) {
 	name := h.access.connectionOf(binding)
-	if host, known := h.known[name]; known {
-		return host, nil
+	found, err := h.connection(ctx, binding)
+	switch claim := binding.Status.Claim; {
+	case apierrors.IsNotFound(err):
+		return fmt.Sprintf("APIConnection %s is not there", name), nil
+	case apierrors.IsForbidden(err):
+		return "", nil
+	case err != nil:
+		return "", err
+	case claim != nil && claim.Connection.Host != connection.Host(found.Spec):
+		return fmt.Sprintf("APIConnection %s leads to another host than before", name), nil
 	}
-	found := &v1alpha1.APIConnection{}
-	err := h.kube.Get(ctx, name, found)
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsForbidden(err) {
-		return "", fmt.Errorf("reading APIConnection %s: %w", name, err)
+	use := connection.Use{Namespace: binding.Namespace, CUID: binding.Spec.CUID, Owner: binding.Spec.IsOwner}
+	if connection.NeedsLabels(found) {
+		if use.Labels, err = h.labelsOf(ctx, binding.Namespace); err != nil {
+			return "", err
+		}
 	}
-	h.known[name] = connection.Host(found.Spec)
-	return h.known[name], nil
+	if denial := connection.Judge(found, use); denial != "" {
+		return fmt.Sprintf("APIConnection %s does not allow it (spec.allowed: %s)", name, denial), nil
+	}
+	return "", nil
+}
+
+func (h *hosts) labelsOf(ctx context.Context, name string) (map[string]string, error) {
+	if labels, known := h.labels[name]; known {
+		return labels, nil
+	}
+	namespace := &corev1.Namespace{}
+	if err := h.kube.Get(ctx, key{Name: name}, namespace); err != nil {
+		return nil, fmt.Errorf("reading the labels of namespace %s, by which the APIConnection allows: %w", name, err)
+	}
+	h.labels[name] = namespace.Labels
+	return namespace.Labels, nil
 }
 
 func sortedKeys[V any](of map[string]V) []string { return slices.Sorted(maps.Keys(of)) }

@@ -221,11 +221,11 @@ func (s *steps) users(ctx context.Context) error {
 	case len(uuids) == 0:
 		return s.fail("list users", "the account sees no user: it cannot confirm or revoke any access. Use an account that sees them")
 	default:
-		text := "the first page has %d users"
+		text := "the first page has " + amount(len(uuids), "user")
 		if total, known := list.Total(); known {
 			text += fmt.Sprintf(" of %d", total)
 		}
-		s.ok("list users", text, len(uuids))
+		s.ok("list users", "%s", text)
 	}
 	return s.forms(ctx, uuids)
 }
@@ -254,7 +254,7 @@ func (s *steps) forms(ctx context.Context, uuids []string) error {
 	s.ok("form of answers", "the user's id is called %s, the clients stand in %s, a client's id is called %s",
 		names(form.UserID), names(form.Clients), names(form.ClientID))
 	if len(form.Clients) == 0 {
-		return s.fail("clients", "none of the %d users that were read has a list of clients: without it no access can be confirmed. Look at the rights of the account", read)
+		return s.fail("clients", "no user that was read (%d) has a list of clients: without it no access can be confirmed. Look at the rights of the account", read)
 	}
 	return nil
 }

@@ -144,7 +144,7 @@ func TestStatus(t *testing.T) {
 ├─ to act: the administrators of the operator
 ├─ for example: The operator has not looked at the object as it is now: see whether it runs
 └─ apiconnection NAMESPACE/default
-0 Ready, 1 causes to look at
+0 Ready, 1 cause to look at
 `, exitFindings}, n.run(t, "status"))
 	connection := &v1alpha1.APIConnection{}
 	if err := kube.Get(t.Context(), key{Namespace: n.namespace, Name: "default"}, connection); err != nil {

@@ -8,11 +8,9 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
-	"github.com/delos-financial/clientbinding-operator/internal/connection"
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
@@ -102,7 +100,7 @@ func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (cha
 		pair pair
 	}
 	members := map[relationKey][]v1alpha1.ClientBinding{}
-	hosts := &hosts{access: d.access, kube: kube, known: map[key]string{}}
+	hosts := newHosts(d.access, kube)
 	for _, name := range slices.SortedFunc(maps.Keys(p.bindings), byName) {
 		binding := p.bindings[name]
 		host, err := hosts.of(ctx, &binding)
@@ -142,7 +140,7 @@ func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (cha
 		if why := one.at(of.pair.cuid).Why; why != "" {
 			made.notes = append(made.notes, why)
 		}
-		if err := d.outcome(ctx, kube, platform, &made, members[of]); err != nil {
+		if err := d.outcome(ctx, hosts, platform, &made, members[of]); err != nil {
 			return nil, err
 		}
 		changes = append(changes, made)
@@ -170,8 +168,8 @@ func (p *platform) noteAlmost(ctx context.Context, made *change) (err error) {
 }
 
 // outcome says which access the operator would give a relation with these members.
-func (d *diffing) outcome(ctx context.Context, kube client.Client, platform *platform, made *change, members []v1alpha1.ClientBinding) error {
-	holder, err := d.holder(ctx, kube, platform, made, members)
+func (d *diffing) outcome(ctx context.Context, hosts *hosts, platform *platform, made *change, members []v1alpha1.ClientBinding) error {
+	holder, err := d.holder(ctx, hosts, made, members)
 	if err != nil {
 		return err
 	}
@@ -191,25 +189,27 @@ func (d *diffing) outcome(ctx context.Context, kube client.Client, platform *pla
 }
 
 // holder is the oldest of the members that is allowed and has not ended, as for the operator. It adds notes about the other members.
-func (d *diffing) holder(ctx context.Context, kube client.Client, platform *platform, made *change, members []v1alpha1.ClientBinding) (holder *v1alpha1.ClientBinding, err error) {
-	slices.SortFunc(members, byAge)
+func (d *diffing) holder(ctx context.Context, hosts *hosts, made *change, members []v1alpha1.ClientBinding) (holder *v1alpha1.ClientBinding, err error) {
+	slices.SortFunc(members, byForce(d.program.Now()))
 	for i := range members {
 		member := &members[i]
 		name := member.Namespace + "/" + member.Name
-		if ended(member, d.program.Now()) {
+		if ended(member, d.program.Now()) || holder != nil && idle(member) {
 			continue
 		}
 		if holder != nil {
 			made.notes = append(made.notes, fmt.Sprintf("ClientBinding %s would be in conflict with the older one %s/%s", name, holder.Namespace, holder.Name))
 			continue
 		}
-		denial, err := denied(ctx, kube, platform.connection, member)
-		if err != nil {
-			return nil, err
-		}
-		if denial != "" {
-			made.notes = append(made.notes, fmt.Sprintf("the APIConnection does not allow ClientBinding %s (spec.allowed: %s), so nothing is granted or corrected", name, denial))
-			continue
+		if d.url == "" {
+			why, err := hosts.barred(ctx, member)
+			if err != nil {
+				return nil, err
+			}
+			if why != "" {
+				made.notes = append(made.notes, fmt.Sprintf("ClientBinding %s changes nothing: %s", name, why))
+				continue
+			}
 		}
 		holder = member
 	}
@@ -222,23 +222,7 @@ func (d *diffing) revokes(binding v1alpha1.ClientBinding) bool {
 	return ended(&binding, d.program.Now()) && binding.Status.Claim != nil && !orphan
 }
 
-// denied says which rule of a connection does not allow a binding.
-func denied(ctx context.Context, kube client.Client, found *v1alpha1.APIConnection, binding *v1alpha1.ClientBinding) (connection.Denial, error) {
-	if found.Name == "" {
-		return "", nil // The API was named by its URL.
-	}
-	use := connection.Use{Namespace: binding.Namespace, CUID: binding.Spec.CUID, Owner: binding.Spec.IsOwner}
-	if connection.NeedsLabels(found) {
-		namespace := &corev1.Namespace{}
-		if err := kube.Get(ctx, key{Name: binding.Namespace}, namespace); err != nil {
-			return "", fmt.Errorf("reading the labels of namespace %s, by which the APIConnection allows: %w", binding.Namespace, err)
-		}
-		use.Labels = namespace.Labels
-	}
-	return connection.Judge(found, use), nil
-}
-
-// ownerless are the clients that would no longer have an owner.
+// ownerless are the clients that would have an owner no more.
 func (d *diffing) ownerless(ctx context.Context, p *plan, changes []change) (clients []string, err error) {
 	after := map[pair]map[string]v1alpha1.Access{} // by host and client, then by user
 	losing := map[pair]bool{}
@@ -322,14 +306,14 @@ func (d *diffing) print(p *plan, changes []change, ownerless []string) error {
 	out := d.program.Streams.Out
 	paint := d.program.paint(out)
 	colours := map[string]string{"+": green, "-": red, "~": yellow, "?": red}
-	same, found := 0, len(p.refused) > 0
+	unchanged, found := 0, len(p.refused) > 0
 	for _, made := range changes {
 		sign, text := made.words()
-		if sign == " " && len(made.notes) == 0 {
-			same++
+		if sign != " " {
+			found = true
+		} else if unchanged++; len(made.notes) == 0 {
 			continue
 		}
-		found = found || sign != " "
 		line := visible(sign + " " + text)
 		if colour := colours[sign]; colour != "" {
 			line = paint(colour, line)
@@ -345,7 +329,7 @@ func (d *diffing) print(p *plan, changes []change, ownerless []string) error {
 	for _, refusal := range p.refused {
 		fmt.Fprintln(out, paint(red, "! "+visible(refusal)))
 	}
-	fmt.Fprintf(out, "%d relations looked at, %d of them as they are\n", len(changes), same)
+	fmt.Fprintf(out, "%s looked at, %d unchanged\n", amount(len(changes), "relation"), unchanged)
 	if found {
 		return errFindings
 	}

@@ -81,17 +81,24 @@ func TestDiff(t *testing.T) {
 ! refused: ClientBinding NAMESPACE/late: ClientBinding.access.delos.financial "late" is invalid: spec.expiresAt: Invalid value: "tomorrow": must be a time in UTC as in 2026-12-31T17:00:00Z
 ! ClientBinding NAMESPACE/waits would wait: reading APIConnection NAMESPACE/other (see --connection, or name the API by --url): apiconnections.access.delos.financial "other" not found
 `
-	want := result{body + "! client c_a would be left without any owner\n" + refused + "9 relations looked at, 1 of them as they are\n", exitFindings}
+	want := result{body + "! client c_a would be left without any owner\n" + refused + "9 relations looked at, 4 unchanged\n", exitFindings}
 	expect(t, "directory", want, n.run(t, "diff", "-f", directory))
 	expect(t, "kustomization", want, n.run(t, "diff", "-k", directory))
 
 	// What is pruned is revoked if the ClientBinding answers for it, and c_d keeps another owner.
 	pruned := body[:strings.Index(body, "+ u_2")] + "- u_3 loses all access to client c_d (was: owner)\n" + body[strings.Index(body, "+ u_2"):]
-	want = result{pruned + "! client c_a would be left without any owner\n" + refused + "10 relations looked at, 1 of them as they are\n", exitFindings}
+	want = result{pruned + "! client c_a would be left without any owner\n" + refused + "10 relations looked at, 4 unchanged\n", exitFindings}
 	expect(t, "pruned", want, n.run(t, "diff", "-f", directory, "--prune", "-l", "app=access"))
 
 	same, _ := n.runWith(t.Context(), map[string]string{"stdin": manifest("b", "u_1", "c_b", true)}, "diff", "-f", "-")
-	expect(t, "standard input", result{"1 relations looked at, 1 of them as they are\n", exitClean}, same)
+	expect(t, "standard input", result{"1 relation looked at, 1 unchanged\n", exitClean}, same)
+	unsendable, _ := n.runWith(t.Context(), map[string]string{"stdin": manifest("", "u_1", "c_e", true) + manifest("a/b", "u_1", "c_e", true) +
+		strings.Replace(manifest("version", "u_1", "c_e", true), "v1alpha1", "v9", 1) + manifest("b", "u_1", "c_b", true)}, "diff", "-f", "-")
+	expect(t, "manifests that cannot be sent", result{`! refused: ClientBinding NAMESPACE/: metadata.name is missing
+! refused: ClientBinding NAMESPACE/a/b: the name "a/b" may not contain '/'
+! refused: ClientBinding NAMESPACE/version: no matches for kind "ClientBinding" in version "access.delos.financial/v9"
+1 relation looked at, 1 unchanged
+`, exitFindings}, unsendable)
 	if got := n.run(t, "diff"); got.Code != exitFailed {
 		t.Errorf("without manifests: %+v", got)
 	}

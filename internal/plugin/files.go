@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 )
@@ -31,6 +32,18 @@ func writeFile(path string, content []byte) (err error) {
 		return errors.Join(err, os.Remove(file.Name()))
 	}
 	return os.Rename(file.Name(), path)
+}
+
+// mayWrite tries whether a file can be written, before what it is to have is read.
+func mayWrite(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory: name a file in it", path)
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), halfWritten)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
 // removeHalfWritten removes the unfinished files of interrupted runs from a directory.

@@ -109,6 +109,9 @@ func asHTML(made *report, out io.Writer) error {
 // AskedClients are the requested clients; none for all.
 func (p page) AskedClients() []string { return p.report.Clients }
 
+// All is how many relations there are, in words.
+func (p page) All() string { return amount(p.Relations, "relation") }
+
 // ChartHeight is the height of the chart.
 func (p page) ChartHeight() int { return len(p.Bars) * barHeight }
 

@@ -101,7 +101,7 @@ func (i *importing) run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, journal.close(finished)) }()
 	names, err := i.read(ctx, platform, journal)
 	if err != nil {
-		return fmt.Errorf("%w\n%d users are kept; run the same command to go on", err, len(journal.people))
+		return fmt.Errorf("%w\n%s read so far; run the same command to go on", err, amount(len(journal.people), "user"))
 	}
 	found, err := i.sort(ctx, journal.people, names)
 	if err != nil {
@@ -117,7 +117,7 @@ func (i *importing) run(ctx context.Context) (err error) {
 // read reads all users that are not in the journal.
 func (i *importing) read(ctx context.Context, platform *platform, journal *journal) (names map[string]string, err error) {
 	if len(journal.people) > 0 {
-		i.program.say("Going on with the import of %s, which has read %d users", journal.scope.Began.Format("2006-01-02 15:04 MST"), len(journal.people))
+		i.program.say("Going on with the import of %s, which has read %s", journal.scope.Began.Format("2006-01-02 15:04 MST"), amount(len(journal.people), "user"))
 	}
 	uuids := slices.Clone(i.users)
 	if len(uuids) == 0 {
@@ -398,9 +398,9 @@ func reference(name types.NamespacedName, namespace string) map[string]any {
 // tell prints the result of an import.
 func (i *importing) tell(found *findings, people int) error {
 	out := i.program.Streams.Out
-	fmt.Fprintf(out, "%d ClientBindings of %d users in %d files in %s\n", len(found.declarations), people, found.files, i.directory)
+	fmt.Fprintf(out, "%s of %s in %s in %s\n", amount(len(found.declarations), "ClientBinding"), amount(people, "user"), amount(found.files, "file"), i.directory)
 	if found.listless > 0 {
-		fmt.Fprintf(out, "%d users were shown without a list of clients, and have none as far as the API tells\n", found.listless)
+		fmt.Fprintf(out, "Shown without a list of clients, so without access as far as the API tells: %s\n", amount(found.listless, "user"))
 	}
 	for _, one := range found.elsewhere {
 		fmt.Fprintf(out, "Declared already: user %s at client %s, by ClientBinding %s\n", one.user, one.cuid, one.why)

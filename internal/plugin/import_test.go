@@ -133,7 +133,7 @@ func TestImportPart(t *testing.T) {
 	n.Inject(delossim.Fault{Op: delossim.OpCustomers, Failure: delossim.Answer{Status: 403}})
 	directory := t.TempDir()
 	got := n.run(t, "import", "-d", directory, "--by", "user", "--client", doxd, "--status", "NEW", "--connection", "default", "--justification", "OPS-1: adopted")
-	expect(t, "result", result{"1 ClientBindings of 1 users in 1 files in " + directory + "\n", exitClean}, got)
+	expect(t, "result", result{"1 ClientBinding of 1 user in 1 file in " + directory + "\n", exitClean}, got)
 	expect(t, "files", map[string]string{maria + ".yaml": `# Written by kubectl clientbindings import from HOST: what the API showed.
 ---
 # maria: garcia: owner of DoxdEEV-4IJq-zKeUYqrtqVDK
@@ -154,7 +154,7 @@ spec:
 	directory = t.TempDir()
 	own := map[string]string{"DELOS_LOGIN": login, "DELOS_PASSWORD": password}
 	got, _ = n.runWith(t.Context(), own, "import", "-d", directory, "--user", "user_abc123def", "--client", cust, "--url", n.url, "--connection", "platform/delos")
-	expect(t, "result", result{"1 ClientBindings of 1 users in 1 files in " + directory + "\n", exitClean}, got)
+	expect(t, "result", result{"1 ClientBinding of 1 user in 1 file in " + directory + "\n", exitClean}, got)
 	references := regexp.MustCompile(`(?s)connectionRef:.*cuid`).FindString(n.files(t, directory)["cust_789xyz.yaml"])
 	expect(t, "connectionRef", "connectionRef:\n    name: delos\n    namespace: platform\n  cuid", references)
 }
@@ -164,11 +164,11 @@ spec:
 func TestImportElsewhere(t *testing.T) {
 	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: john, Relations: map[string]bool{cust: true, doxd: true}}}})
 	directory := t.TempDir()
-	expect(t, "first run", result{"2 ClientBindings of 1 users in 2 files in " + directory + "\n", exitClean}, n.run(t, "import", "-d", directory))
+	expect(t, "first run", result{"2 ClientBindings of 1 user in 2 files in " + directory + "\n", exitClean}, n.run(t, "import", "-d", directory))
 	n.RemoveRelation(john, doxd)
 	by := &v1alpha1.ClientBinding{ObjectMeta: n.meta("john"), Spec: v1alpha1.ClientBindingSpec{UserUUID: john, CUID: cust, IsOwner: true}}
 	create(t, by)
-	expect(t, "second run", result{"0 ClientBindings of 1 users in 0 files in " + directory + `
+	expect(t, "second run", result{"0 ClientBindings of 1 user in 0 files in " + directory + `
 Declared already: user user_abc123def at client cust_789xyz, by ClientBinding NAMESPACE/john
 Of an earlier import: ` + directory + `/cust_789xyz.yaml. Remove it: the API no longer shows what it declares, or another ClientBinding declares it
 Of an earlier import: ` + directory + `/` + fileName(doxd) + `. Remove it: the API no longer shows what it declares, or another ClientBinding declares it

@@ -19,6 +19,8 @@ type Verdict string
 const (
 	// Undeclared: no ClientBinding declares the access.
 	Undeclared Verdict = "Undeclared"
+	// NotAllowed: its APIConnection does not allow the ClientBinding, so that it declares no access.
+	NotAllowed Verdict = "NotAllowed"
 	// OtherKind: the user is owner where standard access is declared, or the other way round.
 	OtherKind Verdict = "OtherKind"
 	// Missing: the declared access does not exist.
@@ -43,7 +45,7 @@ const (
 	Replaced Verdict = "Replaced"
 )
 
-var verdicts = []Verdict{Undeclared, OtherKind, Missing, ExpiredButThere, Held, Revoking, Suspended, Conflict, Unreadable, AsDeclared, Expired, Replaced}
+var verdicts = []Verdict{Undeclared, NotAllowed, OtherKind, Missing, ExpiredButThere, Held, Revoking, Suspended, Conflict, Unreadable, AsDeclared, Expired, Replaced}
 
 // IsFinding reports whether a person has to act on a verdict.
 func (v Verdict) IsFinding() bool { return v != AsDeclared && v != Expired && v != Replaced }
@@ -72,10 +74,12 @@ type entry struct {
 	Justification string     `json:"justification,omitempty"`
 	ExpiresAt     *time.Time `json:"expiresAt,omitempty"`
 	Reason        string     `json:"reason,omitempty"`
+	// Bare: no ClientBinding that is allowed declares the relation.
+	Bare bool `json:"-"`
 }
 
-// compare compares the declared relations with those that the API shows.
-func compare(declared []v1alpha1.ClientBinding, people []person, now time.Time) []entry {
+// compare compares the declared relations with those that the API shows. barred has the reasons why ClientBindings may not hold a relation.
+func compare(declared []v1alpha1.ClientBinding, barred map[key]string, people []person, now time.Time) []entry {
 	bindings := map[pair][]v1alpha1.ClientBinding{}
 	users := map[string]map[string]bool{}
 	add := func(user, cuid string) {
@@ -85,9 +89,9 @@ func compare(declared []v1alpha1.ClientBinding, people []person, now time.Time) 
 		users[user][cuid] = true
 	}
 	for _, binding := range declared {
-		key := pair{binding.Spec.UserUUID, binding.Spec.CUID}
-		bindings[key] = append(bindings[key], binding)
-		add(key.user, key.cuid)
+		of := pair{binding.Spec.UserUUID, binding.Spec.CUID}
+		bindings[of] = append(bindings[of], binding)
+		add(of.user, of.cuid)
 	}
 	for _, one := range people {
 		for _, has := range one.Access {
@@ -101,7 +105,7 @@ func compare(declared []v1alpha1.ClientBinding, people []person, now time.Time) 
 			entries = append(entries, entry{User: one.UUID, Username: one.Username, UserStatus: one.Status, Declared: v1alpha1.AccessNone, Actual: unknown, Verdict: Unreadable, Why: one.Problem})
 		}
 		for cuid := range users[one.UUID] {
-			entries = append(entries, one.at(cuid).judged(bindings[pair{one.UUID, cuid}], now)...)
+			entries = append(entries, one.at(cuid).judged(bindings[pair{one.UUID, cuid}], barred, now)...)
 		}
 	}
 	slices.SortFunc(entries, byVerdict)
@@ -169,23 +173,26 @@ func accessOf(owner bool) v1alpha1.Access {
 }
 
 // judged compares a relation of the API with the ClientBindings that declare it. Each of them has an entry.
-func (e entry) judged(bindings []v1alpha1.ClientBinding, now time.Time) (entries []entry) {
+func (e entry) judged(bindings []v1alpha1.ClientBinding, barred map[key]string, now time.Time) (entries []entry) {
 	if len(bindings) == 0 {
 		e.judge(nil, now)
 		return []entry{e}
 	}
 	slices.SortFunc(bindings, byForce(now))
-	holder := bindings[0].Namespace + "/" + bindings[0].Name
+	why := func(binding v1alpha1.ClientBinding) string { return barred[client.ObjectKeyFromObject(&binding)] }
+	holder := slices.IndexFunc(bindings, func(binding v1alpha1.ClientBinding) bool { return why(binding) == "" })
 	for i := range bindings {
 		one, binding := e, &bindings[i]
 		one.describe(binding)
 		one.judge(binding, now)
 		switch {
-		case i == 0:
+		case why(*binding) != "":
+			one.Verdict, one.Why, one.Bare = NotAllowed, why(*binding), holder < 0
+		case i == holder || !ended(binding, now) && idle(binding):
 		case ended(binding, now):
-			one.Verdict, one.Why = Replaced, "ClientBinding "+holder+" stands for the relation"
+			one.Verdict, one.Why = Replaced, "ClientBinding "+bindings[holder].Namespace+"/"+bindings[holder].Name+" stands for the relation"
 		default:
-			one.Verdict, one.Why = Conflict, "ClientBinding "+holder+" is older, and holds the relation"
+			one.Verdict, one.Why = Conflict, "ClientBinding "+bindings[holder].Namespace+"/"+bindings[holder].Name+" is older, and holds the relation"
 		}
 		entries = append(entries, one)
 	}
@@ -193,13 +200,15 @@ func (e entry) judged(bindings []v1alpha1.ClientBinding, now time.Time) (entries
 }
 
 // byForce sorts the holder of a relation first: the oldest ClientBinding that has not ended, as for the operator; or else one that is
-// being deleted; or else the youngest.
+// being deleted; or else the youngest. Idle ones come last.
 func byForce(now time.Time) func(a, b v1alpha1.ClientBinding) int {
 	return func(a, b v1alpha1.ClientBinding) int {
 		if ended(&a, now) && ended(&b, now) {
 			return cmp.Or(compareBool(a.DeletionTimestamp.IsZero(), b.DeletionTimestamp.IsZero()), byAge(b, a))
 		}
-		return cmp.Or(compareBool(ended(&a, now), ended(&b, now)), byAge(a, b))
+		return cmp.Or(
+			compareBool(!ended(&a, now) && idle(&a), !ended(&b, now) && idle(&b)),
+			compareBool(ended(&a, now), ended(&b, now)), byAge(a, b))
 	}
 }
 
@@ -296,7 +305,7 @@ func count(entries []entry) map[Verdict]int {
 // inWords names a verdict in a summary.
 func (v Verdict) inWords() string {
 	return map[Verdict]string{
-		Undeclared: "undeclared", OtherKind: "of the other kind", Missing: "missing", ExpiredButThere: "expired and still there",
+		Undeclared: "undeclared", NotAllowed: "not allowed", OtherKind: "of the other kind", Missing: "missing", ExpiredButThere: "expired and still there",
 		Held: "held by the brake on revocations", Revoking: "being revoked", Suspended: "suspended and not as declared",
 		Conflict: "declared twice", Unreadable: "unreadable", AsDeclared: "as declared", Expired: "expired", Replaced: "declared anew",
 	}[v]
@@ -317,5 +326,5 @@ func countInWords(entries []entry) string {
 	for _, one := range entries {
 		relations[pair{one.User, one.Client}] = true
 	}
-	return fmt.Sprintf("%d relations: %s", len(relations), strings.Join(parts, ", "))
+	return fmt.Sprintf("%s: %s", amount(len(relations), "relation"), strings.Join(parts, ", "))
 }

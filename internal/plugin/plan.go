@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -137,6 +139,14 @@ func typed(manifest *unstructured.Unstructured) (*v1alpha1.ClientBinding, error)
 
 // apply sends a dry run of a manifest to the API server.
 func apply(ctx context.Context, kube client.Client, manifest *unstructured.Unstructured) (refusal string, err error) {
+	if manifest.GetName() == "" {
+		return "metadata.name is missing", nil
+	}
+	for _, name := range []string{manifest.GetName(), manifest.GetNamespace()} {
+		if problems := content.IsPathSegmentName(name); len(problems) > 0 {
+			return fmt.Sprintf("the name %q %s", name, strings.Join(problems, ", ")), nil
+		}
+	}
 	text, err := json.Marshal(manifest)
 	if err != nil {
 		return "", err
@@ -148,6 +158,9 @@ func apply(ctx context.Context, kube client.Client, manifest *unstructured.Unstr
 // refusalOf separates a refusal by the API server from other errors.
 func refusalOf(err error) (refusal string, failed error) {
 	var status apierrors.APIStatus
+	if meta.IsNoMatchError(err) {
+		return visible(err.Error()), nil
+	}
 	if err != nil && strings.HasPrefix(err.Error(), "failed to create typed patch object") {
 		return visible(err.Error()), nil // a field that does not exist, which the API server calls its own fault
 	}

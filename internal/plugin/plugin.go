@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
@@ -96,7 +98,31 @@ Exit codes: 0 when you have nothing to act on, 1 when the command has findings, 
 		newCheck(access),
 		newStatus(access),
 	)
+	for _, command := range root.Commands() {
+		command.PreRunE = refuseEmpty
+	}
 	return root
+}
+
+// refuseEmpty refuses an argument or a list that was given and is empty, as by a script whose variable is: it would be taken for all, or for nothing.
+func refuseEmpty(command *cobra.Command, arguments []string) (refusal error) {
+	if slices.Contains(arguments, "") {
+		return fmt.Errorf("the argument of %s is empty: use %s", command.Name(), command.UseLine())
+	}
+	command.Flags().Visit(func(flag *pflag.Flag) {
+		if list, is := flag.Value.(pflag.SliceValue); is && (len(list.GetSlice()) == 0 || slices.Contains(list.GetSlice(), "")) {
+			refusal = fmt.Errorf("--%s is empty: give it a value, or leave it out", flag.Name)
+		}
+	})
+	return refusal
+}
+
+// amount is a number of things in words.
+func amount(number int, thing string) string {
+	if number == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", number, thing)
 }
 
 // identify names the plugin to the API server, and removes the limit of five calls a second, with which a diff of many manifests would

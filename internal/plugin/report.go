@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/cli-runtime/pkg/printers"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
@@ -136,6 +137,11 @@ func (r *reporting) run(ctx context.Context) error {
 	if !known {
 		return fmt.Errorf("--output is %q: it must be %s", r.output, reportFormats)
 	}
+	if r.file != "" {
+		if err := mayWrite(r.file); err != nil {
+			return fmt.Errorf("--file: %w", err)
+		}
+	}
 	made, err := r.make(ctx)
 	if err != nil {
 		return err
@@ -177,7 +183,7 @@ func (r *reporting) make(ctx context.Context) (*report, error) {
 		}
 		made.Connection = name.String()
 	}
-	declared, err := r.declaredAt(ctx, platform.host, made)
+	declared, barred, err := r.declaredAt(ctx, platform.host, made)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +205,7 @@ func (r *reporting) make(ctx context.Context) (*report, error) {
 	}
 	made.UsersRead = len(people)
 	slices.Sort(made.Notes)
-	for _, one := range compare(declared, people, r.program.Now()) {
+	for _, one := range compare(declared, barred, people, r.program.Now()) {
 		if r.wanted(one) {
 			one.ClientName = names[one.Client]
 			made.Entries = append(made.Entries, one)
@@ -215,36 +221,42 @@ func (r *reporting) make(ctx context.Context) (*report, error) {
 	return made, nil
 }
 
-// declaredAt are the requested ClientBindings of a host.
-func (r *reporting) declaredAt(ctx context.Context, host string, made *report) (declared []v1alpha1.ClientBinding, err error) {
+// declaredAt are the requested ClientBindings of a host, and the reasons why some of them may not hold their relation.
+func (r *reporting) declaredAt(ctx context.Context, host string, made *report) (declared []v1alpha1.ClientBinding, barred map[key]string, err error) {
 	kube, err := r.kube()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	all, err := r.bindings(ctx, kube)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	made.Namespace = all.namespace
-	hosts := &hosts{access: r.access, kube: kube, known: map[key]string{}}
+	made.Namespace, barred = all.namespace, map[key]string{}
+	hosts := newHosts(r.access, kube)
 	homeless := 0
 	for _, binding := range all.items {
 		at, err := hosts.of(ctx, &binding)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if at == "" {
 			homeless++
 		}
-		if at == host && r.asked(binding.Spec.UserUUID, binding.Spec.CUID) {
-			declared = append(declared, binding)
+		if at != host || !r.asked(binding.Spec.UserUUID, binding.Spec.CUID) {
+			continue
+		}
+		declared = append(declared, binding)
+		if !ended(&binding, r.program.Now()) {
+			if barred[client.ObjectKeyFromObject(&binding)], err = hosts.barred(ctx, &binding); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	made.BindingsRead = len(declared)
 	if homeless > 0 {
-		made.Notes = append(made.Notes, fmt.Sprintf("%d ClientBindings were left out: their APIConnection is not there, or you may not read it (see --default-connection)", homeless))
+		made.Notes = append(made.Notes, fmt.Sprintf("left out: %s whose APIConnection is not there, or may not be read by you (see --default-connection)", amount(homeless, "ClientBinding")))
 	}
-	return declared, nil
+	return declared, barred, nil
 }
 
 // asked reports whether a relation is requested.
@@ -255,7 +267,7 @@ func (r *reporting) asked(user, cuid string) bool {
 func (r *reporting) wanted(one entry) bool {
 	// An entry that cannot be read may be access as owner, and of any user.
 	owner := one.Actual == v1alpha1.AccessOwner || one.Declared == v1alpha1.AccessOwner || one.Actual == unknown
-	undeclared := one.Verdict == Undeclared || one.Verdict == Unreadable && one.Binding == ""
+	undeclared := one.Verdict == Undeclared || one.Verdict == Unreadable && one.Binding == "" || one.Bare && one.Actual != v1alpha1.AccessNone
 	return (one.Client == "" || r.asked(one.User, one.Client)) && (!r.owners || owner) && (!r.undeclared || undeclared)
 }
 
@@ -333,11 +345,11 @@ func (r *reporting) columns(made *report, out io.Writer, wide bool) error {
 
 // scope describes the scope of the report.
 func (r *report) scope() string {
-	text := fmt.Sprintf("Looked at %s: %d users of %s", r.GeneratedAt.Format(time.RFC3339), r.UsersRead, r.API)
+	text := fmt.Sprintf("Looked at %s: %s of %s", r.GeneratedAt.Format(time.RFC3339), amount(r.UsersRead, "user"), r.API)
 	if r.Connection != "" {
 		text += " through APIConnection " + r.Connection
 	}
-	text += fmt.Sprintf(", %d ClientBindings of ", r.BindingsRead)
+	text += fmt.Sprintf(", %s of ", amount(r.BindingsRead, "ClientBinding"))
 	if r.Namespace != "" {
 		text += "namespace " + r.Namespace
 	} else {

@@ -174,7 +174,7 @@ Looked at 2026-11-27T12:00:00Z: 6 users of HOST through APIConnection NAMESPACE/
 		if rows := strings.Count(text, `<tr data-verdict=`); rows != 16 {
 			t.Errorf("%d rows, want 16", rows)
 		}
-		for _, want := range []string{"13 of 14 relations are not as declared", `<td>c_declared<small>Acme &amp; &lt;b&gt;Sons&lt;/b&gt;</small></td><td class="number">1</td><td class="number">0</td><td class="number">1</td>`} {
+		for _, want := range []string{"Not as declared: 13 of 14 relations", `<td>c_declared<small>Acme &amp; &lt;b&gt;Sons&lt;/b&gt;</small></td><td class="number">1</td><td class="number">0</td><td class="number">1</td>`} {
 			if !strings.Contains(text, want) {
 				t.Errorf("has no %s", want)
 			}
@@ -221,6 +221,79 @@ func TestReportOfWhatCannotBeRead(t *testing.T) {
 			t.Errorf("%s: %+v", arguments, got)
 		}
 	}
+}
+
+// TestOnlyWhoMayHoldsTheRelation: what its connection does not allow declares no access, and a suspended ClientBinding without a claim keeps none
+// from the relation, as for the operator.
+func TestOnlyWhoMayHoldsTheRelation(t *testing.T) {
+	n := newTenant(t, delossim.Config{Users: []delossim.User{
+		{UUID: "u_1", Relations: map[string]bool{"c_1": false}}, {UUID: "u_2", Relations: map[string]bool{"c_1": true}}, {UUID: "u_3"},
+	}, Clients: []string{"c_1"}})
+	connection := &v1alpha1.APIConnection{ObjectMeta: n.meta("default")}
+	if err := kube.Patch(t.Context(), connection, client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"allowed":{"owner":false}}}`))); err != nil {
+		t.Fatal(err)
+	}
+	n.declare(t, "a-denied", "u_1", "c_1", true)
+	n.declare(t, "b-holder", "u_1", "c_1", false)
+	n.declare(t, "c-denied", "u_2", "c_1", true)
+	n.declare(t, "d-idle", "u_3", "c_1", false, func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ptr.To(true) })
+	n.declare(t, "e-holder", "u_3", "c_1", false)
+	expect(t, "report", result{`VERDICT      CLIENT   USER   DECLARED   ACTUAL     CLIENTBINDING
+NotAllowed   c_1      u_1    Owner      Standard   NAMESPACE/a-denied
+NotAllowed   c_1      u_2    Owner      Owner      NAMESPACE/c-denied
+Missing      c_1      u_3    Standard   None       NAMESPACE/e-holder
+Suspended    c_1      u_3    Standard   None       NAMESPACE/d-idle
+AsDeclared   c_1      u_1    Standard   Standard   NAMESPACE/b-holder
+
+3 relations: 2 not allowed, 1 missing, 1 suspended and not as declared, 1 as declared
+Looked at 2026-11-27T12:00:00Z: 3 users of HOST through APIConnection NAMESPACE/default, 5 ClientBindings of all namespaces
+`, exitFindings}, n.run(t, "report"))
+	expect(t, "undeclared", result{`VERDICT      CLIENT   USER   DECLARED   ACTUAL   CLIENTBINDING
+NotAllowed   c_1      u_2    Owner      Owner    NAMESPACE/c-denied
+
+1 relation: 1 not allowed
+Looked at 2026-11-27T12:00:00Z: 3 users of HOST through APIConnection NAMESPACE/default, 5 ClientBindings of all namespaces; only access that nobody declares
+`, exitFindings}, n.run(t, "report", "--undeclared"))
+	if got := n.run(t, "what", "u_2", "-o", "wide"); !strings.Contains(got.Out, "APIConnection NAMESPACE/default does not allow it (spec.allowed: owner)") {
+		t.Errorf("does not say why: %s", got.Out)
+	}
+	said, _ := n.runWith(t.Context(), map[string]string{"stdin": manifest("b-holder", "u_1", "c_1", false) + manifest("e-holder", "u_3", "c_1", false)}, "diff", "-f", "-")
+	expect(t, "diff", result{`  u_1 stays at client c_1: standard access
+    ClientBinding NAMESPACE/a-denied changes nothing: APIConnection NAMESPACE/default does not allow it (spec.allowed: owner)
++ u_3 gets standard access to client c_1
+2 relations looked at, 1 unchanged
+`, exitFindings}, said)
+}
+
+// TestEmptyIsRefused: a script whose variable is empty does not ask about all, or about nothing.
+func TestEmptyIsRefused(t *testing.T) {
+	n := newTenant(t, delossim.Config{})
+	for _, arguments := range [][]string{
+		{"who", ""}, {"what", ""}, {"report", "--client", ""}, {"report", "--user", ""}, {"diff", "-f", ""}, {"check", "--write-test", ""},
+		{"import", "-d", t.TempDir(), "--client", ""},
+	} {
+		if got := n.run(t, arguments...); got.Code != exitFailed || !strings.Contains(got.Out, " is empty: ") {
+			t.Errorf("%q: %+v", arguments, got)
+		}
+	}
+	if calls := n.Count(delossim.OpLogin); calls > 0 {
+		t.Errorf("%d logins", calls)
+	}
+}
+
+// TestReportFileIsTriedFirst: nothing is read for a file that cannot be written.
+func TestReportFileIsTriedFirst(t *testing.T) {
+	n := newTenant(t, delossim.Config{})
+	directory := t.TempDir()
+	for _, path := range []string{filepath.Join(directory, "missing", "access.html"), directory} {
+		if got := n.run(t, "report", "-o", "html", "--file", path); got.Code != exitFailed || !strings.HasPrefix(got.Out, "Error: --file: ") {
+			t.Errorf("%s: %+v", path, got)
+		}
+	}
+	if calls := n.Count(delossim.OpLogin); calls > 0 {
+		t.Errorf("%d logins", calls)
+	}
+	expect(t, "files", map[string]string{}, n.files(t, directory))
 }
 
 // TestReportReadsOnlyWhatItMay: a caller who may read one namespace is told that the report is about that one.

@@ -215,5 +215,5 @@ func (s *statusing) print(found *state, out io.Writer) {
 			fmt.Fprintf(out, "└─ and %d more\n", more)
 		}
 	}
-	fmt.Fprintf(out, "%d Ready, %d causes to look at\n", found.Ready, len(found.Causes))
+	fmt.Fprintf(out, "%d Ready, %s to look at\n", found.Ready, amount(len(found.Causes), "cause"))
 }

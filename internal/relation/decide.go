@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Step is what a run does next.
+// Step is the next step of a run.
 type Step uint8
 
 const (
-	// StepReport means that the run is over. Statuses are written, and what may go is let go.
+	// StepReport means that the run is over. Statuses are written, and members that may go are let go.
 	StepReport Step = iota
 	// StepRead has the run read the user through the member's connection.
 	StepRead
 	// StepWitness has the run read another user, one that the member's account has confirmed.
 	StepWitness
-	// StepAskBrake has the run ask the limit on revocations, which counts the member's.
+	// StepAskBrake has the run ask the brake, which counts the member's revocation if it lets it through.
 	StepAskBrake
 	// StepRecord has the run set the member's finalizer, and record its claim, with the call that Makes names if that is not Unknown.
 	StepRecord
@@ -23,17 +23,20 @@ const (
 	StepSend
 )
 
-// Decision is what a run does next, and what it came to for each member when it is over.
+// Writes reports whether the step changes an object or the platform; the report does not count.
+func (s Step) Writes() bool { return s == StepAskBrake || s == StepRecord || s == StepSend }
+
+// Decision is the next step of a run. The last step of a run has the outcomes.
 type Decision struct {
 	Step Step
-	// Member for whom the step is taken, and what its call makes of the relation.
+	// Member is the index of the member for which the step is taken. Makes is the access that its call makes.
 	Member int
 	Makes  Access
 	// Outcomes of the members when the Step is StepReport.
 	Outcomes []Outcome
 }
 
-// State is where a member stands, in one word.
+// State is the state of a member, in one word.
 type State uint8
 
 const (
@@ -49,21 +52,21 @@ const (
 	Gone
 )
 
-// Outcome is what a run came to for one member.
+// Outcome is the result of a run for one member.
 type Outcome struct {
 	State State
 	// Why is the reason in detail.
 	Why Why
-	// Other is the index of the member that the reason is about; that of the member itself when it is about no other.
+	// Other is the index of another member that the reason is about, else the index of the member itself.
 	Other int
-	// Look is after how long something changes by itself that the reason is about; 0 leaves the next look to the rhythm in which failures
-	// are retried, or confirmations repeated.
+	// Look is the time until the next look, if the reason may change by itself then. 0 leaves the next look to the schedule of
+	// retries and confirmations.
 	Look time.Duration
 	// Calls that stay on the member's record.
 	Calls []Call
 }
 
-// Why tells why a member has its state.
+// Why is the reason why a member has its state.
 type Why uint8
 
 // The reasons for Waiting.
@@ -107,11 +110,11 @@ const (
 // The reasons for Revoking.
 const (
 	HandingOver Why = iota + 96
-	// HandedOverSoon means that the heir holds the relation, but a call of this member may still arrive.
+	// HandedOverSoon means that the holder has taken the relation over, but a call of this member may still arrive.
 	HandedOverSoon
 	BrakeHeld
 	RemovalNotShown
-	// GoneMayBeOlder means that no relation was read, but what was read may be older than the last call.
+	// GoneMayBeOlder means that no relation was read, but the answer may be older than the last call.
 	GoneMayBeOlder
 	// RemovedButMayArrive means that the relation is gone, but a call of this member may still arrive.
 	RemovedButMayArrive
@@ -119,21 +122,31 @@ const (
 	NothingRemoved
 	// RemovalRefused means that the platform refuses the removal, and shows the relation.
 	RemovalRefused
-	// AbsenceUnproven and below: there is no relation in what was read, and that proves nothing.
+
+	// The following six mean that an answer shows no relation, and that it proves nothing.
+
+	// AbsenceUnnamed means that the answer that there is no such user does not name the user.
 	AbsenceUnnamed
+	// AbsenceSeenByOther means that the account is not the one that last saw the user for the claim.
 	AbsenceSeenByOther
+	// AbsenceSeenByBlind means that the account does not see another user either, one that it has confirmed before.
 	AbsenceSeenByBlind
+	// AbsenceAwaited means that there is no other user to ask for, so that the absence has to last.
 	AbsenceAwaited
+	// AbsenceOdd means that an entry of the answer has a form that is not known, and may be about this client.
 	AbsenceOdd
+	// AbsenceNotWhole means that the answer has no list of clients.
 	AbsenceNotWhole
+
 	// DeletedNotRemoved means that a deleted user has no access, but would have it again when restored.
 	DeletedNotRemoved
 	// Undeclared means that the relation is there, nobody declares it, and the operator does not know whether it made it.
 	Undeclared
 	// OrphanMayArrive means that the access is to stay, but a call of this member may still change it.
 	OrphanMayArrive
-	// HeldBack means that a dry run would remove the access. LetGoHeldBack: it would let the object go.
+	// HeldBack means that the operator would remove the access if it were no dry run.
 	HeldBack
+	// LetGoHeldBack means that the operator would let the object go if it were no dry run.
 	LetGoHeldBack
 )
 
@@ -146,15 +159,15 @@ const (
 	NothingToRevoke
 	// NotOurs means that it was suspended and never had a claim.
 	NotOurs
-	// DeclaredByOther: another member declares the relation.
+	// DeclaredByOther means that another member declares the relation.
 	DeclaredByOther
-	// GivenUp means that it could not be read for too long whether there is a relation.
+	// GivenUp means that for too long no read could tell whether there is a relation.
 	GivenUp
 	// ExpiredBefore means that it expired without a claim, and there is no access.
 	ExpiredBefore
 	// ExpiredElsewhere means that it expired without a claim, and another member declares the access that there is.
 	ExpiredElsewhere
-	// ExpiredUndeclared means that it expired without a claim, and there is access that nobody declares.
+	// ExpiredUndeclared means that it expired without a claim, and there is access that no member declares.
 	ExpiredUndeclared
 )
 
@@ -202,8 +215,8 @@ func (m *Member) hasToLeave() bool {
 // ending reports whether the member's access is to end.
 func (m *Member) ending() bool { return m.Leaving || m.Expired }
 
-// elect returns the member that holds the relation: the oldest that may. One without a claim holds it only through a connection that is
-// ready, or will be without help: people who can create connections could else keep others from what is theirs.
+// elect returns the holder: the oldest member that may hold the relation. A member without a claim needs a connection that is ready, or
+// becomes ready without help. Otherwise a person who can create connections could keep younger members from the relation.
 func (d *decider) elect() int {
 	return slices.IndexFunc(d.Members, func(m Member) bool {
 		switch {
@@ -222,7 +235,7 @@ func (d *decider) elect() int {
 func (d *decider) decide(i int) (Outcome, *Decision) {
 	switch m := &d.Members[i]; {
 	case m.Claimed && !m.Finalizer && !m.Leaving && !d.DryRun:
-		// Without it the deletion would not revoke.
+		// Without the finalizer the deletion would not revoke.
 		return d.step(i, StepRecord, Unknown)
 	case m.ending():
 		return d.end(i)
@@ -250,7 +263,7 @@ func (d *decider) step(i int, step Step, makes Access) (Outcome, *Decision) {
 }
 
 // send records a call. One run makes one change; only a removal may follow a removal. A member sends one call. It sends a second
-// one only to remove what the platform does not overwrite.
+// one only to remove a relation that the platform does not overwrite.
 func (d *decider) send(i int, makes Access, otherwise Outcome) (Outcome, *Decision) {
 	m := &d.Members[i]
 	changed := slices.ContainsFunc(d.Members, func(other Member) bool {
@@ -275,8 +288,8 @@ func (d *decider) send(i int, makes Access, otherwise Outcome) (Outcome, *Decisi
 	}
 }
 
-// yields reports whether a member that hands over has waited for too long and can remove the relation: it does so before the holder
-// gives more access, or goes on with calls that get no answer.
+// yields reports whether the holder's call has to wait, since a member that hands over has waited for too long and can remove the
+// relation. The removal comes before the holder gives more access, and before it repeats a call that got no answer.
 func (d *decider) yields(holder *Member, makes Access) bool {
 	if makes == None || makes <= holder.Reading.Access && !holder.lost() {
 		return false
@@ -294,7 +307,7 @@ func (d *decider) yields(holder *Member, makes Access) bool {
 // soon has the relation looked at again at once.
 const soon = time.Nanosecond
 
-// linkProblem is why a member cannot act through its connection, if it cannot.
+// linkProblem is the reason why a member cannot act through its connection; NoReason if it can.
 func (m *Member) linkProblem() Why {
 	switch m.Link {
 	case LinkMissing:
@@ -316,7 +329,8 @@ func (m *Member) linkProblem() Why {
 	}
 }
 
-// read returns the step or the outcome of a member until its connection has shown the user, or that there is none.
+// read returns the step that reads the user, or the outcome of a read that failed. done reports that the platform has shown the user,
+// or has said that there is no such user.
 func (d *decider) read(i int) (outcome Outcome, next *Decision, done bool) {
 	switch r := d.Members[i].Reading; {
 	case r.State == NotRead:
@@ -347,7 +361,7 @@ func (d *decider) hold(i int) (Outcome, *Decision) {
 	return d.look(i)
 }
 
-// look decides by what Get user shows, for the holder and for a member that only looks.
+// look decides by the answer of Get user: for the holder, and for a suspended member without a claim.
 func (d *decider) look(i int) (Outcome, *Decision) {
 	if outcome, next, done := d.read(i); !done {
 		return outcome, next
@@ -364,15 +378,15 @@ func (d *decider) look(i int) (Outcome, *Decision) {
 	}
 }
 
-// disturbed reports whether what was confirmed may not be so any more, or another member waits for its confirmation: another
-// member is leaving, or a call may still change the relation.
+// disturbed reports whether a confirmed member has to be read before it is due: another member is leaving and waits for the
+// confirmation, or a call may still change the relation.
 func (d *decider) disturbed(i int) bool {
 	m := &d.Members[i]
 	leaving := slices.ContainsFunc(d.Members, func(other Member) bool { return other.hasToLeave() })
 	return leaving || m.arrivesWithin(Unknown) > 0 || d.Doubtful(i)
 }
 
-// confirm decides for a holder, or for a member that only looks, whose relation is as it declares.
+// confirm decides for a member whose relation is as it declares.
 func (d *decider) confirm(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
 	unconfirmed := Outcome{State: Confirming, Why: NotShownYet, Other: i}
@@ -388,12 +402,12 @@ func (d *decider) confirm(i int) (Outcome, *Decision) {
 	case !m.Claimed:
 		return d.step(i, StepRecord, Unknown)
 	default:
-		// A call that makes the same may still arrive, and the caller looks again when it cannot any more.
+		// A call that makes the same access may still arrive. The next look is after that.
 		return Outcome{State: Bound, Why: AsDeclared, Other: i, Look: m.arrivesWithin(Unknown)}, nil
 	}
 }
 
-// correct decides for a holder, or for a member that only looks, whose relation is not as it declares.
+// correct decides for a member whose relation is not as it declares.
 func (d *decider) correct(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
 	gives := m.Declares > m.Reading.Access
@@ -409,7 +423,7 @@ func (d *decider) correct(i int) (Outcome, *Decision) {
 	case m.Sent.Answer == Accepted:
 		return Outcome{State: Confirming, Why: NotShownYet, Other: i}, nil
 	case m.Contested && gives && !m.accepted(None):
-		// What it has itself removed to make it again is no contest.
+		// The member's own removal, which makes room for the relation, is no contest.
 		return d.wait(i, ContestedAccess)
 	case gives && d.mayArrive(m.Declares) > 0:
 		return Outcome{State: Confirming, Why: CallMayArrive, Other: i, Look: d.mayArrive(m.Declares)}, nil
@@ -420,13 +434,13 @@ func (d *decider) correct(i int) (Outcome, *Decision) {
 	}
 }
 
-// Doubtful reports whether a call may have changed, or may still change, what was confirmed of a member: one is on record that
-// makes another access. Nobody vouches for the member then without a new read.
+// Doubtful reports whether the confirmation of a member needs a new read: a call on record makes another access, and may have changed
+// the relation since, or may still change it.
 func (f *Facts) Doubtful(member int) bool {
 	return f.has(func(c Call) bool { return c.Makes != f.Members[member].Declares })
 }
 
-// mayArrive is for how long a call of any member may still make the relation another one than declared.
+// mayArrive is the time in which a call of any member may still arrive that makes another access than declared.
 func (f *Facts) mayArrive(declared Access) time.Duration {
 	left := time.Duration(0)
 	for i := range f.Members {
@@ -435,12 +449,12 @@ func (f *Facts) mayArrive(declared Access) time.Duration {
 	return left
 }
 
-// lost reports whether a call of the member is on record that nobody saw answered.
+// lost reports whether a call of the member is on record whose answer was not seen.
 func (m *Member) lost() bool {
 	return slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted })
 }
 
-// arrivesWithin is for how long a call of the member that makes another access may still arrive.
+// arrivesWithin is the time in which a call of the member may still arrive that makes another access than except.
 func (m *Member) arrivesWithin(except Access) time.Duration {
 	left := time.Duration(0)
 	for _, call := range m.Calls {
@@ -451,18 +465,18 @@ func (m *Member) arrivesWithin(except Access) time.Duration {
 	return left
 }
 
-// overtaken reports whether the last call that the platform accepted made another access than declared and may not show yet: what
-// was read is then older than that call.
+// overtaken reports whether the last accepted call made another access than declared, and may not show yet. A read that shows the
+// declared access is then older than that call.
 func (f *Facts) overtaken(declared Access) bool {
 	return f.has(func(c Call) bool { return c.Accepted && c.Makes != declared && !c.settled() })
 }
 
-// accepted reports whether the platform accepted a call of the member that may not show yet.
+// accepted reports whether the platform accepted a call of the member that makes this access and may not show yet.
 func (m *Member) accepted(makes Access) bool {
 	return slices.ContainsFunc(m.Calls, func(c Call) bool { return c.Accepted && c.Makes == makes && !c.settled() })
 }
 
-// showsWithin is for how long a call that the platform accepted may not show yet.
+// showsWithin is the time in which an accepted call of any member may not show yet.
 func (f *Facts) showsWithin() time.Duration {
 	left := time.Duration(0)
 	for _, m := range f.Members {
@@ -475,7 +489,7 @@ func (f *Facts) showsWithin() time.Duration {
 	return left
 }
 
-// overtook is for how long a read that shows what an accepted call of the member makes may be older than that call.
+// overtook is the time in which a read may be older than an accepted call of the member, although it shows the access that the call makes.
 func (m *Member) overtook() time.Duration {
 	left := time.Duration(0)
 	for _, call := range m.Calls {
@@ -486,14 +500,14 @@ func (m *Member) overtook() time.Duration {
 	return left
 }
 
-// proves reports whether it is known that the holder may revoke what a member hands over to it: both have the same account, or the
-// platform answered the holder's call as one that it may send. To have read the relation is no proof.
+// proves reports whether the holder can revoke the relation that a member hands over: both have the same account, or the platform
+// answered a call of the holder as one that its account may send. A read of the relation is no proof.
 func (d *decider) proves(holder int, leaver *Member) bool {
 	m := &d.Members[holder]
 	return m.Sent.Answer == Accepted || m.Sent.Answer == AlreadyRelated || m.Account != "" && m.Account == leaver.Account
 }
 
-// toProve reports whether the holder has to send its call once more, since a member waits for the proof that it may revoke.
+// toProve reports whether the holder has to send its call once more, since a member waits for the proof that the holder can revoke.
 func (d *decider) toProve(i int) bool {
 	return !d.Members[i].Suspended && !d.DryRun && slices.ContainsFunc(d.Members, func(other Member) bool {
 		return other.hasToLeave() && !other.ClaimUnreadable && other.arrivesWithin(Unknown) <= 0 && !d.proves(i, &other)
@@ -513,13 +527,13 @@ func (d *decider) waitBehind(i int) (Outcome, *Decision) {
 	case why != NoReason:
 		return d.wait(i, why)
 	}
-	// It is suspended and has no claim.
+	// A member that gets here is suspended and has no claim.
 	return d.look(i)
 }
 
-// finish has a dry run let nothing go, and says which calls stay on the member's record. A member whose access is to end keeps them all,
-// and removes the access once more after those that have settled. From others a confirmation takes the calls that have settled, and the
-// accepted one that it has shown.
+// finish completes the outcome of a member. A dry run lets no member go. A member whose access is to end keeps all calls on its record,
+// since the access is removed once more after a call that has settled. From the record of other members, a confirmation takes the calls
+// that have settled, and the accepted call that it shows.
 func (d *decider) finish(i int, outcome Outcome) Outcome {
 	m := &d.Members[i]
 	if d.DryRun && outcome.State == Gone && (m.Finalizer || m.Claimed && !m.Leaving) {

@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// A member of the table is an owner whose connection can be used, changed by what follows.
+// owner is a member that declares owner access, with a connection that can be used, and with changes.
 func owner(changes ...func(*Member)) Member {
 	m := Member{Declares: Owner, Account: "operator"}
 	for _, change := range changes {
@@ -43,8 +43,7 @@ func sent(makes Access, answer Answer) func(*Member) {
 	return func(m *Member) { m.Sent = Sent{makes, answer} }
 }
 
-// arrivesWithin is a call that may still arrive for ten seconds, accepted one that may not show for as long, and settled one that can
-// no longer do either.
+// An unanswered call may still arrive for ten seconds, and an accepted one may not show for as long. A settled one can do neither.
 func unanswered(makes Access) Call { return Call{Makes: makes, Left: 10 * time.Second} }
 func accepted(makes Access) Call   { return Call{Makes: makes, Accepted: true, Left: 10 * time.Second} }
 func overtaking(makes Access) Call {
@@ -60,7 +59,7 @@ func next(step Step, member int, makes Access) Decision {
 
 func report(outcomes ...Outcome) Decision { return Decision{Outcomes: outcomes} }
 
-// TestDecide is all that is decided, in the terms of the field. Members are numbered from 0, the oldest first.
+// TestDecide has a row for each decision. Members are numbered from 0, the oldest first.
 func TestDecide(t *testing.T) {
 	const ten = 10 * time.Second
 	for name, row := range map[string]struct {
@@ -231,23 +230,23 @@ func TestDecide(t *testing.T) {
 			members: []Member{owner(claimed, leaving, sent(None, NothingThere), noUser(LongAbsent))}, want: report(Outcome{State: Gone, Why: Revoked})},
 
 		// A handover.
-		"the heir is read before anything is removed": {
+		"the holder is read before anything is removed": {
 			members: []Member{owner(claimed, leaving), owner(claimed, rested)}, want: next(StepRead, 1, Unknown)},
-		"the heir of the same account has read it": {
+		"the holder of the same account has read it": {
 			members: []Member{owner(claimed, leaving), owner(claimed, shown(Owner))},
 			want:    report(Outcome{State: Gone, Why: HandedOver, Other: 1}, Outcome{State: Bound, Why: AsDeclared, Other: 1})},
-		"the heir of another account proves that it may revoke": {
+		"the holder of another account proves that it may revoke": {
 			members: []Member{owner(claimed, leaving), owner(claimed, byAccount("other"), shown(Owner))}, want: next(StepRecord, 1, Owner)},
-		"an heir that may not write: it is removed": {
+		"a holder that may not write: it is removed": {
 			members: []Member{owner(claimed, leaving), owner(claimed, byAccount("other"), sent(Owner, Refused))}, want: next(StepRecord, 0, None)},
-		"an heir whose connection is not ready is waited for": {
+		"a holder whose connection is not ready is waited for": {
 			members: []Member{owner(claimed, leaving), owner(claimed, through(LinkNotReady))},
 			want:    report(Outcome{State: Revoking, Why: HandingOver, Other: 1}, Outcome{Why: ConnectionNotReady, Other: 1})},
 		"but not without end": {
 			members: []Member{owner(claimed, leaving, waitedLong), owner(claimed, through(LinkNotReady))}, want: next(StepRecord, 0, None)},
-		"nor for an heir whose calls get no answer": {
+		"nor for a holder whose calls get no answer": {
 			members: []Member{owner(claimed, leaving, waitedLong), owner(claimed, byAccount("other"), shown(Owner), calls(unanswered(Owner)))}, want: next(StepRecord, 0, None)},
-		"nor does it wait for an heir that would give more": {
+		"nor does it wait for a holder that would give more": {
 			members: []Member{owner(standard, claimed, leaving, waitedLong), owner(claimed, shown(Standard))}, want: next(StepRecord, 0, None)},
 		"nothing is handed over while a call of its own may arrive": {
 			members: []Member{owner(claimed, leaving, calls(unanswered(Owner))), owner(claimed, shown(Owner))},
@@ -295,8 +294,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestWhatComesOfCalls leads a run through the calls that it records and sends: what is decided after them, and what stays on record.
-func TestWhatComesOfCalls(t *testing.T) {
+// TestAfterCalls leads a run through calls that it records and sends, to the decision after them, and the calls that stay on record.
+func TestAfterCalls(t *testing.T) {
 	const ten = 10 * time.Second
 	makes := func(access Access, answer Answer) func(*Facts) {
 		return func(f *Facts) {

@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// Access is what a user may do for a client, in rising order.
+// Access is the access of a user at a client, in rising order.
 type Access uint8
 
 const (
-	// Unknown means that it was not read, or what was read can be understood in more than one way.
+	// Unknown means that it was not read, or that the answer can be understood in more than one way.
 	Unknown Access = iota
 	// None means that the user has no access to the client.
 	None
@@ -22,7 +22,7 @@ const (
 	Owner
 )
 
-// Facts is all that a run knows of a relation.
+// Facts are all that a run knows of a relation.
 type Facts struct {
 	// Members are the ClientBindings that declare the relation, the oldest first.
 	Members []Member
@@ -30,16 +30,15 @@ type Facts struct {
 	DryRun bool
 }
 
-// Member is one ClientBinding of the relation, and what this run has done for it.
+// Member is one ClientBinding of the relation, with the calls and reads of this run on its behalf.
 type Member struct {
 	// Declares is Owner or Standard.
 	Declares Access
-	// Leaving means that it is being deleted. Expired: its access has come to its end. Suspended: it neither gives nor corrects.
+	// Leaving means that it is being deleted. Expired: its time has passed. Suspended: it neither gives nor corrects.
 	Leaving, Expired, Suspended bool
 	// Orphan: its deletion leaves the access as it is.
 	Orphan bool
-	// SpecUnreadable and ClaimUnreadable: fields of it do not decode, so that it is not known what it declares, or what it
-	// answers for.
+	// SpecUnreadable and ClaimUnreadable: fields do not decode that say what it declares, or what it answers for.
 	SpecUnreadable, ClaimUnreadable bool
 	// Finalizer means that it has the operator's finalizer. Claimed: the operator answers for the relation on its behalf, and its
 	// deletion or expiry revokes.
@@ -51,26 +50,26 @@ type Member struct {
 	DueIn time.Duration
 	// SaidUnclaimed: its status says, under suspension, that the operator does not answer for the relation.
 	SaidUnclaimed bool
-	// WaitedLong: for as long as --stall-after the holder could not take the relation over from it. Without a claim: for as long the
-	// holder did not adopt the relation, or it could not be read whether there is one.
+	// WaitedLong: for --stall-after the holder could not take the relation over from it. Without a claim: for --stall-after the
+	// holder did not adopt the relation, or no read could tell whether there is one.
 	WaitedLong bool
-	// Contested: others undid its access, and the operator gave it again, as often as it does. It is not given again now.
+	// Contested: others changed its access, and the operator corrected it, as often as the limit allows. It is not given again.
 	Contested bool
-	// Brake is what the connection's limit on revocations says of its revocation.
+	// Brake is the answer of the brake to its revocation.
 	Brake Brake
-	// Through names the APIConnection through which it acts, and Link is its state. Account names the platform's account that
-	// the connection has a session of. ClaimAccount is the account that last saw the relation on behalf of the claim, or claimed it.
+	// Through numbers the APIConnection through which it acts, and Link is the state of that. Account is the account of the connection's
+	// session. ClaimAccount is the account that last saw the relation on behalf of the claim, or that claimed it.
 	Through               int
 	Link                  Link
 	Account, ClaimAccount string
 
-	// Reading is what this run last read through its connection.
+	// Reading is the last read of this run through its connection.
 	Reading Reading
-	// Recorded is what the call makes that was recorded in this run and not sent yet; Unknown when there is none.
+	// Recorded is the access that the recorded call of this run makes, until that is sent; Unknown when there is no such call.
 	Recorded Access
 	// Sent is the last call that this run sent on its behalf.
 	Sent Sent
-	// Prior is the unanswered call of the same kind that was on record before the one that this run recorded.
+	// Prior is the unanswered call that was on record before, and makes the same access as the recorded one.
 	Prior Call
 }
 
@@ -80,7 +79,7 @@ type Link uint8
 const (
 	// LinkReady means that it has an open session.
 	LinkReady Link = iota
-	// LinkMissing means that there is none.
+	// LinkMissing means that it does not exist.
 	LinkMissing
 	// LinkElsewhere means that it leads to another API than the one in which the relation was made.
 	LinkElsewhere
@@ -90,23 +89,23 @@ const (
 	LinkNotReady
 	// LinkStarting means that it was ready when the operator last ran, and has no session yet.
 	LinkStarting
-	// LinkUnprotected means that it is not sure to stay until the access was revoked, so that nothing is given through it on behalf of a
-	// member without a claim.
+	// LinkUnprotected means that it does not have the operator's finalizer yet, and could go before the access is revoked. Nothing is
+	// given through it on behalf of a member without a claim.
 	LinkUnprotected
 	// LinkLeaving means that it is being deleted. Nothing is given through it on behalf of a member without a claim, either.
 	LinkLeaving
 )
 
-// usable reports whether a member may come to act through a connection without help from outside.
+// usable reports whether a connection can be used, now or later, without the help of a person.
 func (l Link) usable() bool { return l == LinkReady || l == LinkStarting || l == LinkUnprotected }
 
-// Brake is what a connection's limit on revocations says of one.
+// Brake is the answer of a connection's brake to one revocation.
 type Brake uint8
 
 const (
 	// BrakeNone means that there is no limit, or the revocation was let through.
 	BrakeNone Brake = iota
-	// BrakeAsk means that it was not asked yet.
+	// BrakeAsk means that the brake was not asked yet.
 	BrakeAsk
 	// BrakeHolds means that the limit is reached.
 	BrakeHolds
@@ -114,41 +113,41 @@ const (
 
 // Call is a call that changes the relation and that may still take effect. The times are for the record; only Left counts.
 type Call struct {
-	// Makes is what it makes of the relation: None for a removal.
+	// Makes is the access that it makes: None for a removal.
 	Makes Access
-	// Accepted means that the platform accepted it, but it may not show yet. Else nobody saw an answer, and it may still arrive.
+	// Accepted means that the platform accepted it, but it may not show yet. Else no answer was seen, and it may still arrive.
 	Accepted bool
-	// Overtakes means that a call that makes another access came shortly before this accepted one, and may not have shown yet. A read that
-	// shows what this one makes may then be older than both.
+	// Overtakes means that another call, which makes another access, came shortly before this accepted one, and may not have shown yet. A
+	// read that shows the access of this call may then be older than both.
 	Overtakes bool
-	// Left is for how long it may still arrive, or may not show; it has settled when nothing is left.
+	// Left is the time in which it may still arrive, or may not show yet. It has settled when nothing is left.
 	Left time.Duration
 
-	// Sent is when it was recorded. Timeout bounds the call, and Settle is for how long after that it may take effect.
+	// Sent is the time of its record. Timeout bounds the call, and Settle is the time after that in which it may still take effect.
 	Sent            time.Time
 	Timeout, Settle time.Duration
 }
 
 func (c Call) settled() bool { return c.Left <= 0 }
 
-// Reading is what Get user showed, in a read that began after all calls that this run has sent.
+// Reading is the answer of Get user, to a read that began after all calls that this run has sent.
 type Reading struct {
 	State ReadState
-	// Access of the user, or what a deleted user would have again when restored. It is Unknown if the answer
-	// says of this client what cannot be understood.
+	// Access of the user, or the access that a deleted user would have again when restored. It is Unknown if the
+	// answer has an entry about this client that cannot be understood.
 	Access Access
 	// Deleted means that the user is deleted in the platform and has no access.
 	Deleted bool
-	// Whole means that the answer had a list of the user's clients. Odd: one of them has a form that is not known, and
-	// may be any client.
+	// Whole means that the answer had a list of the user's clients. Odd: an entry of it has a form that is not known, and
+	// may be about any client.
 	Whole, Odd bool
 	// Named means that an answer that there is no such user names this user.
 	Named bool
-	// Witness is what became of the proof that the account can see users at all.
+	// Witness is the proof that the account sees users at all.
 	Witness Witness
 }
 
-// ReadState is what became of a read.
+// ReadState is the state of a read.
 type ReadState uint8
 
 const (
@@ -156,7 +155,7 @@ const (
 	NotRead ReadState = iota
 	// NoTurn means that the connection has no turn free, and calls the relation back.
 	NoTurn
-	// ReadFailed means that there was no answer that can be used.
+	// ReadFailed means that no usable answer came.
 	ReadFailed
 	// Shown means that Get user showed the user.
 	Shown
@@ -164,8 +163,8 @@ const (
 	NoUser
 )
 
-// Witness is the read of another user, one that the account has confirmed before. An account that does not see that one
-// either proves nothing about this one.
+// Witness is the result of reading another user, one that the account has confirmed before. An account that does not see
+// that user either proves nothing about the user of the relation.
 type Witness uint8
 
 const (
@@ -177,7 +176,7 @@ const (
 	SeesNobody
 	// NoWitness means that there is no other user to ask for, and the absence was not read for long enough.
 	NoWitness
-	// LongAbsent means that there is none, but the absence was read again and again for --stall-after.
+	// LongAbsent means that there is no other user to ask for, but the absence was read again and again for --stall-after.
 	LongAbsent
 )
 
@@ -187,7 +186,7 @@ type Sent struct {
 	Answer Answer
 }
 
-// Answer is what came of a call.
+// Answer is the answer to a call, as far as it was seen.
 type Answer uint8
 
 const (
@@ -197,23 +196,23 @@ const (
 	Accepted
 	// Refused by the platform, which did nothing.
 	Refused
-	// AlreadyRelated means that the platform does not overwrite the relation that there is.
+	// AlreadyRelated means that the platform does not overwrite the existing relation.
 	AlreadyRelated
 	// NothingThere means that the platform says that there is nothing to remove.
 	NothingThere
-	// Lost means that nobody saw an answer. The call may have arrived, and may still arrive.
+	// Lost means that no answer was seen. The call may have arrived, and may still arrive.
 	Lost
 	// Unsent means that it was not sent after all.
 	Unsent
 )
 
-// NoteRecorded notes that the claim of a member is on record, and with it a call that is about to be sent. A call that makes
-// Unknown is none.
+// NoteRecorded notes that the claim of a member is on record, and with it a call that is about to be sent. If call makes
+// Unknown, no call is recorded.
 func (f *Facts) NoteRecorded(member int, call Call) {
 	m := &f.Members[member]
 	m.Finalizer = true
 	if !m.Claimed {
-		// What a dry run, or a look under suspension, has confirmed is reported anew with the claim.
+		// A confirmation by a dry run, or under suspension, is reported anew with the claim.
 		m.Claimed, m.ClaimAccount, m.Rests = true, m.Account, false
 	}
 	if call.Makes == Unknown {
@@ -224,7 +223,7 @@ func (f *Facts) NoteRecorded(member int, call Call) {
 		same := former.Makes == call.Makes && !former.Accepted && !former.settled()
 		if same {
 			m.Prior = former
-			// One record stands for both calls, and may not end before either of them.
+			// One record stands for both calls, and must not end before either of them.
 			call.Settle = max(call.Settle, former.Left-call.Timeout)
 			call.Left = max(call.Left, former.Left)
 		}
@@ -234,8 +233,8 @@ func (f *Facts) NoteRecorded(member int, call Call) {
 	m.Calls = append(m.Calls, call)
 }
 
-// NoteSent notes what came of the call on record. What was read before it proves nothing any more. A call that the
-// platform accepted has the last word over all that it accepted before; shows is for how long it may not show yet.
+// NoteSent notes the answer to the call on record. Reads from before the call prove nothing any more. An accepted call
+// overrules all that were accepted before it; shows is the time in which it may not show yet.
 func (f *Facts) NoteSent(member int, answer Answer, shows time.Duration) {
 	m := &f.Members[member]
 	makes := m.Recorded
@@ -259,7 +258,7 @@ func (f *Facts) NoteSent(member int, answer Answer, shows time.Duration) {
 	}
 }
 
-// outdate notes that what was read, and what was accepted, before a call counts no more.
+// outdate drops the reads, and the accepted calls, from before a call.
 func (f *Facts) outdate(member int, makes Access, answer Answer) {
 	changed := answer == Accepted || answer == Lost
 	for i := range f.Members {
@@ -281,7 +280,7 @@ func (f *Facts) has(such func(Call) bool) bool {
 	return slices.ContainsFunc(f.Members, func(m Member) bool { return slices.ContainsFunc(m.Calls, such) })
 }
 
-// NoteRead notes what was read through the connection of a member, which all members with the same connection share.
+// NoteRead notes a read through the connection of a member, for all members with that connection.
 func (f *Facts) NoteRead(member int, reading Reading) {
 	for i := range f.Members {
 		m := &f.Members[i]
@@ -295,7 +294,7 @@ func (f *Facts) NoteRead(member int, reading Reading) {
 	}
 }
 
-// without returns the calls that are not to go, in a slice of its own.
+// without returns a copy of the calls that leaves out those that go.
 func without(calls []Call, goes func(Call) bool) []Call {
 	return slices.DeleteFunc(slices.Clone(calls), goes)
 }

@@ -25,8 +25,8 @@ func (d *decider) end(i int) (Outcome, *Decision) {
 	}
 }
 
-// orphan lets a member go that is to leave the access as it is, once no call of it can change that any more, and each of them shows:
-// what another member reads then is so.
+// orphan lets a member with deletionPolicy Orphan go once all its calls have settled. Another member then reads access that no call of
+// this one can change any more.
 func (d *decider) orphan(i int) (Outcome, *Decision) {
 	left := time.Duration(0)
 	for _, call := range d.Members[i].Calls {
@@ -45,8 +45,8 @@ func (d *decider) leave(i int) (Outcome, *Decision) {
 	if d.holder < 0 {
 		return d.revoke(i)
 	}
-	heir := d.outcomes[d.holder]
-	taken := heir.State == Bound && heir.Why == AsDeclared && d.proves(d.holder, m)
+	holder := d.outcomes[d.holder]
+	taken := holder.State == Bound && holder.Why == AsDeclared && d.proves(d.holder, m)
 	switch left := max(m.arrivesWithin(Unknown), m.overtook()); {
 	case taken && left > 0:
 		return Outcome{State: Revoking, Why: HandedOverSoon, Other: d.holder, Look: left}, nil
@@ -56,7 +56,7 @@ func (d *decider) leave(i int) (Outcome, *Decision) {
 		// Access that is to end does not wait for a holder that cannot take it over.
 		return d.revoke(i)
 	default:
-		return Outcome{State: Revoking, Why: HandingOver, Other: d.holder, Look: heir.Look}, nil
+		return Outcome{State: Revoking, Why: HandingOver, Other: d.holder, Look: holder.Look}, nil
 	}
 }
 
@@ -69,21 +69,21 @@ func (d *decider) revoke(i int) (Outcome, *Decision) {
 	case m.Sent.Answer == Lost, m.Sent.Answer == Unsent:
 		return d.wait(i, CallFailed)
 	case m.Sent.Answer != NoCall, d.removed(i), d.removalTried(i, NothingThere), d.removalTried(i, Refused):
-		return d.verify(i)
+		return d.checkGone(i)
 	case !m.removalUnanswered():
 		return d.remove(i)
 	}
-	// A removal may still arrive. It is sent again only if the relation is there: otherwise that would never end.
+	// A removal may still arrive. It is sent again only if the relation is there: otherwise removals would follow each other for ever.
 	if outcome, next, done := d.read(i); !done {
 		return outcome, next
 	}
 	if m.Reading.State == Shown && m.Reading.Access > None {
 		return d.remove(i)
 	}
-	return d.verify(i)
+	return d.checkGone(i)
 }
 
-// remove sends the removal, if the connection's limit on revocations lets it through.
+// remove sends the removal, if the brake lets it through.
 func (d *decider) remove(i int) (Outcome, *Decision) {
 	switch m := &d.Members[i]; {
 	case m.Brake == BrakeAsk && !d.DryRun && m.Reading.State != NoTurn:
@@ -95,8 +95,9 @@ func (d *decider) remove(i int) (Outcome, *Decision) {
 	}
 }
 
-// removed reports whether an accepted removal has the last word: one of this run with the same account; or one on record, if no other
-// member has a claim, and no grant of this member whose answer nobody saw has settled since. After that grant the removal is sent once more.
+// removed reports whether an accepted removal has the last word. A removal of this run by the same account has it. A removal on record
+// has it if no other member has a claim, and no unanswered grant of this member has settled since: after such a grant the removal is sent
+// once more.
 func (d *decider) removed(i int) bool {
 	m := &d.Members[i]
 	if d.removalTried(i, Accepted) {
@@ -113,15 +114,15 @@ func (d *decider) removed(i int) bool {
 	return accepted && !settledGrant && claims == 1
 }
 
-// removalTried reports whether this run has tried the removal with the member's account, and got this answer.
+// removalTried reports whether this run has tried the removal by the member's account, and got this answer.
 func (d *decider) removalTried(i int, answer Answer) bool {
 	return slices.ContainsFunc(d.Members, func(m Member) bool {
 		return m.Account == d.Members[i].Account && m.Sent == Sent{None, answer}
 	})
 }
 
-// removalMayShow reports whether a removal that the platform accepted may still come to show.
-func (d *decider) removalMayShow(i int) bool {
+// removalMayShowLater reports whether a removal by the member's account was accepted, and may not show yet.
+func (d *decider) removalMayShowLater(i int) bool {
 	return slices.ContainsFunc(d.Members, func(other Member) bool {
 		return other.Account == d.Members[i].Account && other.accepted(None)
 	})
@@ -131,8 +132,8 @@ func (m *Member) removalUnanswered() bool {
 	return slices.ContainsFunc(m.Calls, func(c Call) bool { return !c.Accepted && c.Makes == None && !c.settled() })
 }
 
-// verify decides by what Get user shows after a removal.
-func (d *decider) verify(i int) (Outcome, *Decision) {
+// checkGone decides by the answer of Get user after a removal.
+func (d *decider) checkGone(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
 	if outcome, next, done := d.read(i); !done {
 		return outcome, next
@@ -143,11 +144,11 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 	case r.State == NoUser:
 		outcome, next = d.proveAbsence(i)
 	case r.Deleted:
-		outcome, next = d.verifyDeleted(i)
+		outcome, next = d.checkDeleted(i)
 	case r.Access > None:
-		outcome, next = d.verifyPresent(i)
+		outcome, next = d.checkPresent(i)
 	default:
-		outcome, next = d.verifyAbsent(i)
+		outcome, next = d.checkAbsent(i)
 	}
 	left := m.arrivesWithin(Unknown)
 	switch {
@@ -156,19 +157,19 @@ func (d *decider) verify(i int) (Outcome, *Decision) {
 	case left > 0:
 		return Outcome{State: Revoking, Why: RemovedButMayArrive, Other: i, Look: left}, nil
 	case d.overtaken(None), m.overtook() > 0:
-		// A later read may then show what was before.
+		// This read may be older than the last accepted call, and a later one may show access.
 		return d.revoking(i, GoneMayBeOlder)
 	default:
 		return outcome, nil
 	}
 }
 
-// verifyPresent decides for a relation that is still there.
-func (d *decider) verifyPresent(i int) (Outcome, *Decision) {
+// checkPresent decides for a relation that is still there.
+func (d *decider) checkPresent(i int) (Outcome, *Decision) {
 	switch {
 	case d.removalTried(i, Refused):
 		return d.revoking(i, RemovalRefused)
-	case d.removalMayShow(i):
+	case d.removalMayShowLater(i):
 		return d.revoking(i, RemovalNotShown)
 	case d.removed(i):
 		return d.remove(i)
@@ -177,13 +178,13 @@ func (d *decider) verifyPresent(i int) (Outcome, *Decision) {
 	}
 }
 
-// verifyDeleted decides for a deleted user: there is no access, but what was not removed would be there again if the user were
-// restored.
-func (d *decider) verifyDeleted(i int) (Outcome, *Decision) {
+// checkDeleted decides for a deleted user: there is no access, but a relation that was not removed would be there again if the
+// user were restored.
+func (d *decider) checkDeleted(i int) (Outcome, *Decision) {
 	switch m := &d.Members[i]; {
 	case !d.removed(i):
 		return d.revoking(i, DeletedNotRemoved)
-	case m.Reading.Access > None && d.removalMayShow(i):
+	case m.Reading.Access > None && d.removalMayShowLater(i):
 		return d.revoking(i, RemovalNotShown)
 	case m.Reading.Access > None:
 		return d.remove(i)
@@ -192,8 +193,8 @@ func (d *decider) verifyDeleted(i int) (Outcome, *Decision) {
 	}
 }
 
-// verifyAbsent decides what it is worth that no relation is shown.
-func (d *decider) verifyAbsent(i int) (Outcome, *Decision) {
+// checkAbsent decides whether an answer that does not show the relation proves that it is gone.
+func (d *decider) checkAbsent(i int) (Outcome, *Decision) {
 	switch m, accepted := &d.Members[i], d.removed(i); {
 	case !accepted && m.ClaimAccount != m.Account:
 		return d.revoking(i, AbsenceSeenByOther)
@@ -214,8 +215,8 @@ func (d *decider) revoking(i int, why Why) (Outcome, *Decision) {
 	return Outcome{State: Revoking, Why: why, Other: i}, nil
 }
 
-// proveAbsence decides what it is worth that the platform knows no such user: nothing from an account that sees
-// nobody, or that is not the one which saw the relation.
+// proveAbsence decides whether the answer that there is no such user proves that the relation is gone. It proves nothing if
+// the account sees no user at all, or is not the account that saw the relation.
 func (d *decider) proveAbsence(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
 	switch r := m.Reading; {
@@ -234,8 +235,8 @@ func (d *decider) proveAbsence(i int) (Outcome, *Decision) {
 	}
 }
 
-// leaveUnclaimed decides for a deleted member that has the finalizer and no claim: it was never enforced, or it was
-// restored without its status.
+// leaveUnclaimed decides for a deleted member that has the finalizer and no claim: the operator never gave or adopted its
+// access, or it was restored without its status.
 func (d *decider) leaveUnclaimed(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
 	switch {
@@ -259,8 +260,8 @@ func (d *decider) leaveUnclaimed(i int) (Outcome, *Decision) {
 	}
 }
 
-// Unread reports whether the outcome of a member without a claim that leaves is that it could not be read whether there is a
-// relation. That a run has to wait for its turn, or for a session, does not count.
+// Unread is for a member without a claim that leaves. It reports whether no read could tell whether there is a relation. A wait
+// for a turn, or for a session, does not count.
 func (o Outcome) Unread() bool {
 	switch o.Why {
 	case NoTurnYet, ConnectionStarting, Undeclared, HandingOver, HeldBack, LetGoHeldBack:
@@ -298,7 +299,7 @@ func (d *decider) readUnclaimed(i int) (Outcome, *Decision) {
 }
 
 // observeExpired decides for a member that expired and has no claim: it was created after its time, or its status was
-// lost, or its access was taken away. It revokes nothing, and says what is there.
+// lost, or its access was revoked. It revokes nothing, and says which access there is.
 func (d *decider) observeExpired(i int) (Outcome, *Decision) {
 	m := &d.Members[i]
 	if m.Rests && (m.DueIn == 0 || d.holder >= 0) {

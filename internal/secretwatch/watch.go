@@ -21,10 +21,10 @@ type single struct {
 	secret types.NamespacedName
 	stop   context.CancelFunc
 
-	// known says that the Secret was looked at, and is is what it was then; nil when it was not there.
+	// known says that the Secret was looked at, and is is its last version; nil when it did not exist.
 	known bool
 	is    *metav1.PartialObjectMetadata
-	// refusal is why it cannot be watched at present.
+	// refusal is the error because of which it cannot be watched at present.
 	refusal error
 }
 
@@ -68,7 +68,7 @@ func pause(ctx context.Context, wait time.Duration) (goesOn bool) {
 // follow lists the Secret and watches it until the watch ends.
 func (s *single) follow(ctx context.Context) error {
 	lasts := s.lasts()
-	// Nothing is waited for longer, also when the API server does not keep to it.
+	// The timeout holds also if the API server does not end the watch in time.
 	ctx, cancel := context.WithTimeout(ctx, lasts+time.Minute)
 	defer cancel()
 	listed, changes, err := s.open(ctx, lasts)
@@ -95,7 +95,7 @@ func (s *single) follow(ctx context.Context) error {
 	return nil
 }
 
-// open lists the Secret and begins a watch, for which all rights are needed: only then the Secret counts as watched.
+// open lists the Secret and begins a watch, if the operator has all rights to it: only then it counts as watched.
 func (s *single) open(ctx context.Context, lasts time.Duration) (*metav1.PartialObjectMetadata, watch.Interface, error) {
 	select {
 	case s.slots <- struct{}{}:
@@ -125,7 +125,7 @@ func (s *single) open(ctx context.Context, lasts time.Duration) (*metav1.Partial
 	return &list.Items[0], changes, nil
 }
 
-// saw remembers the Secret, and tells when it is another one than before.
+// saw remembers the Secret, and tells the listeners if it has changed.
 func (s *single) saw(ctx context.Context, found *metav1.PartialObjectMetadata) {
 	is := stripped(found)
 	s.mu.Lock()
@@ -140,7 +140,7 @@ func (s *single) saw(ctx context.Context, found *metav1.PartialObjectMetadata) {
 	}
 }
 
-// refused remembers why the Secret cannot be watched, and tells when that is news.
+// refused remembers why the Secret cannot be watched, and tells the listeners if that is new.
 func (s *single) refused(ctx context.Context, why error) {
 	s.mu.Lock()
 	was, news := s.is, s.refusal == nil
@@ -158,8 +158,8 @@ func same(a, b *metav1.PartialObjectMetadata) bool {
 	return a.UID == b.UID && a.ResourceVersion == b.ResourceVersion
 }
 
-// stripped is what protecting a Secret takes. Annotations and managed fields are as long as their writers like, and
-// kubectl's last-applied-configuration has the content of the Secret in it.
+// stripped is the part of a Secret that its protection needs. Annotations and managed fields may have any size, and
+// kubectl's last-applied-configuration contains the content of the Secret.
 func stripped(secret *metav1.PartialObjectMetadata) *metav1.PartialObjectMetadata {
 	if secret == nil {
 		return nil

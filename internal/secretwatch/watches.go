@@ -27,26 +27,26 @@ import (
 )
 
 const (
-	// retry is how long a watch that was refused or failed waits; up to half as long again is added by chance.
+	// retry is the wait of a watch that was refused or failed; up to half as long again is added by chance.
 	retry = 2 * time.Second
 	// retriesPerSecond bounds the tries of all watches that were refused or failed, so that many of them do not flood the
 	// API server.
 	retriesPerSecond = 20
-	// requestsAtOnce is how many requests that begin watches are under way at the same time.
+	// requestsAtOnce bounds the requests under way that begin watches.
 	requestsAtOnce = 20
-	// A watch ends after a time between these, and begins anew: so a right that was taken away is noticed, since the API
-	// server does not look again while a watch goes on.
+	// A watch ends after a time between these, and begins anew. So a right that was taken away is noticed: the API server does
+	// not check rights again while a watch goes on.
 	shortestWatch, longestWatch = 2 * time.Minute, 4 * time.Minute
 )
 
 // ErrUnknown says that a Secret is watched and was not seen yet. A [Change] tells when it was.
 var ErrUnknown = errors.New("the Secret was not looked at yet")
 
-// Change is what became of a Secret, for one connection that names it.
+// Change is a change of a Secret, for one connection that names it.
 type Change struct {
-	// Connection is that APIConnection.
+	// Connection is the name of that APIConnection.
 	Connection types.NamespacedName
-	// Was and Is are the Secret before and after; nil when it was not there, was not known, or could not be watched.
+	// Was and Is are the Secret before and after; nil when it did not exist, was not known, or could not be watched.
 	Was, Is *metav1.PartialObjectMetadata
 }
 
@@ -57,7 +57,7 @@ type Watches struct {
 	reviews authorizationclient.SelfSubjectAccessReviewInterface
 	slots   chan struct{}
 	retries *rate.Limiter
-	// lasts draws how long a watch lasts.
+	// lasts draws the duration of a watch.
 	lasts func() time.Duration
 
 	mu sync.Mutex
@@ -69,7 +69,7 @@ type Watches struct {
 
 // New returns Watches without any watch. Those that begin end with the context.
 func New(ctx context.Context, config *rest.Config) (*Watches, error) {
-	// The watches are not held up by the client's limit on requests, nor hold up others by it: slots and retries bound them.
+	// The client's own limit on requests does not apply to watches: slots and retries bound them.
 	unlimited := rest.CopyConfig(config)
 	unlimited.QPS = -1
 	secrets, err := metadata.NewForConfig(unlimited)
@@ -101,7 +101,7 @@ func (w *Watches) Changes() <-chan event.TypedGenericEvent[Change] {
 	return listener
 }
 
-// Follow says which Secrets of its namespace a connection names from now on: watches begin, and those that no
+// Follow sets the Secrets of its namespace that a connection names from now on. Their watches begin, and watches that no
 // connection needs any more end.
 func (w *Watches) Follow(connection types.NamespacedName, secrets ...string) {
 	w.mu.Lock()
@@ -136,8 +136,8 @@ func (w *Watches) followers(secret types.NamespacedName) (connections []types.Na
 	return connections
 }
 
-// Get reads what is known of a Secret that is watched, and of its metadata only what protecting it takes: into has to be a
-// *metav1.PartialObjectMetadata. Its errors are NotFound, Forbidden when the operator lacks a right to the Secret, and
+// Get returns the last version of a watched Secret, with the part of its metadata that its protection needs. into has to be
+// a *metav1.PartialObjectMetadata. The errors are NotFound, Forbidden when the operator lacks a right to the Secret, and
 // [ErrUnknown].
 func (w *Watches) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
 	w.mu.Lock()
@@ -155,7 +155,7 @@ func (w *Watches) Get(_ context.Context, key client.ObjectKey, into client.Objec
 	return nil
 }
 
-// tell has all connections that name a Secret learn of a change.
+// tell sends a change of a Secret to all listeners, once for each connection that names it.
 func (w *Watches) tell(ctx context.Context, secret types.NamespacedName, was, is *metav1.PartialObjectMetadata) {
 	w.mu.Lock()
 	connections, listeners := w.followers(secret), w.listeners
@@ -171,13 +171,13 @@ func (w *Watches) tell(ctx context.Context, secret types.NamespacedName, was, is
 	}
 }
 
-// may asks whether the operator may patch a Secret, which no request of a watch shows.
+// may returns an error if the operator may not patch a Secret, which the requests of a watch do not show.
 func (w *Watches) may(ctx context.Context, secret types.NamespacedName) error {
 	review := &authorizationv1.SelfSubjectAccessReview{Spec: authorizationv1.SelfSubjectAccessReviewSpec{
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: secret.Namespace, Name: secret.Name, Verb: "patch", Version: "v1", Resource: "secrets"},
 	}}
 	answer, err := w.reviews.Create(ctx, review, metav1.CreateOptions{})
-	// Where it may not be asked, the patch itself will show it.
+	// If the review fails, the patch itself will show it.
 	if err == nil && !answer.Status.Allowed {
 		return apierrors.NewForbidden(corev1.Resource("secrets"), secret.Name, errors.New("the verb patch is missing"))
 	}

@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// complainEvery is how often a line about spans may be written.
+	// complainEvery is the shortest time between two lines about spans.
 	complainEvery = time.Minute
-	// longestComplaint is how many characters of an error are written.
+	// longestComplaint is the number of characters at which an error is cut.
 	longestComplaint = 300
 )
 
-// complaints writes to the log what goes wrong with spans, at most one line in complainEvery.
+// complaints logs errors about spans, at most one line in complainEvery.
 type complaints struct {
 	log logr.Logger
 	now func() time.Time
@@ -39,7 +39,7 @@ func (c *complaints) Handle(err error) {
 	c.written, c.skipped = now, 0
 }
 
-// shown is a text of which a collector may have written parts, without control characters and not too long.
+// shown makes a text fit for the log: no control characters, and not too long. A collector may have written parts of it.
 func shown(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

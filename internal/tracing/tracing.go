@@ -19,7 +19,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// endWithin is how long spans that are left at the end of the process may take to be sent.
+// endWithin bounds the time in which the last spans are sent at the end of the process.
 const endWithin = 2 * time.Second
 
 // Tracing makes spans and sends them.
@@ -29,9 +29,9 @@ type Tracing struct {
 	provider *sdktrace.TracerProvider
 }
 
-// FromEnvironment returns tracing as the environment variables of OpenTelemetry say. It is off, and nothing runs, unless they name an
-// endpoint. An error says which variable is wrong, and repeats no value that may be a secret. Spans that cannot be sent are dropped: what
-// goes wrong is written to the log, one line a minute at most.
+// FromEnvironment returns tracing as the environment variables of OpenTelemetry configure it. It is off, and nothing runs, unless they
+// name an endpoint. An error says which variable is wrong, and repeats no value that may be a secret. Spans that cannot be sent are
+// dropped, with one line in the log a minute at most.
 func FromEnvironment(ctx context.Context, service, version string, log logr.Logger) (Tracing, error) {
 	endpoint, wanted, err := configured()
 	if !wanted || err != nil {
@@ -44,7 +44,7 @@ func FromEnvironment(ctx context.Context, service, version string, log logr.Logg
 	if err != nil {
 		return Tracing{}, fmt.Errorf("sending spans to the endpoint that %s names: %w", endpoint, err)
 	}
-	// What the environment says goes before what the operator says of itself.
+	// Attributes from the environment override the operator's own.
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
 		resource.WithAttributes(attribute.String("service.name", service), attribute.String("service.version", version)),
@@ -57,7 +57,7 @@ func FromEnvironment(ctx context.Context, service, version string, log logr.Logg
 	return Tracing{Tracer: provider.Tracer(service), provider: provider}, nil
 }
 
-// End sends what is left, for a moment, and stops.
+// End sends the remaining spans, within endWithin, and stops.
 func (t Tracing) End(ctx context.Context) {
 	if t.provider == nil {
 		return
@@ -69,7 +69,7 @@ func (t Tracing) End(ctx context.Context) {
 	}
 }
 
-// configured returns which variable names the endpoint, and whether spans are wanted.
+// configured returns the variable that names the endpoint, and whether spans are wanted.
 func configured() (endpoint string, wanted bool, err error) {
 	for _, variable := range []string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"} {
 		if os.Getenv(variable) != "" {

@@ -1,5 +1,5 @@
-// Package trial tries whether an installed operator works. It has the operator look at an APIConnection, and, where a relation is
-// named, has it give that access and revoke it.
+// Package trial checks whether an installed operator works. It has the operator look at an APIConnection, and, if a relation is
+// named, give that access and revoke it.
 package trial
 
 import (
@@ -19,13 +19,13 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// pause is how long a trial waits between two looks.
+// pause is the wait between two looks.
 const pause = time.Second
 
-// cleanUpWithin is how long a trial that failed takes to delete its ClientBinding.
+// cleanUpWithin bounds the time in which a trial that failed deletes its ClientBinding.
 const cleanUpWithin = 10 * time.Second
 
-// Trial is one try.
+// Trial is one check of an installed operator.
 type Trial struct {
 	// Kube needs the rights to get and patch the APIConnection, and, with a relation, to create, get, patch and delete ClientBindings in
 	// its namespace and the verb grant on clientbindings/standard.
@@ -34,12 +34,12 @@ type Trial struct {
 	Connection types.NamespacedName
 	// User and CUID are the relation; no access is given when they are empty.
 	User, CUID string
-	// Out is where the trial says what it has seen.
+	// Out gets a line for each step that succeeded.
 	Out io.Writer
 	Now func() time.Time
 }
 
-// Run tries it until the context ends. The error says what was not seen, and what the operator said last.
+// Run makes the trial, until the context ends. The error says which step failed, and has the last message of the operator.
 func (t *Trial) Run(ctx context.Context) error {
 	if err := t.login(ctx); err != nil {
 		return err
@@ -61,7 +61,7 @@ func (t *Trial) login(ctx context.Context) error {
 	}
 	err := t.until(ctx, connection, func() (bool, string) {
 		if connection.Status.LastHandledRequestedAt != asked {
-			return false, "nobody has looked at it: does the operator run, and serve its namespace?"
+			return false, "the operator has not looked at it: does it run, and serve the namespace?"
 		}
 		ready, said := readyOf(connection.Status.Conditions, connection.Generation)
 		return ready, said
@@ -73,8 +73,8 @@ func (t *Trial) login(ctx context.Context) error {
 	return nil
 }
 
-// grant gives the access and revokes it. It begins with a suspended ClientBinding, which only reads: access that is there already would be
-// adopted, and be revoked at the end.
+// grant gives the access and revokes it. It begins with a suspended ClientBinding, which only reads: existing access would be adopted, and
+// be revoked at the end.
 func (t *Trial) grant(ctx context.Context) (err error) {
 	binding := &v1alpha1.ClientBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: t.Connection.Namespace, GenerateName: "trial-"},
@@ -131,7 +131,7 @@ func (t *Trial) say(format string, arguments ...any) {
 	_, _ = fmt.Fprintf(t.Out, format+"\n", arguments...) // The outcome does not depend on it.
 }
 
-// until reads the object until what is asked is so. The error has what was said last.
+// until reads the object until seen says yes. The error has the last message.
 func (t *Trial) until(ctx context.Context, object client.Object, seen func() (yes bool, said string)) error {
 	last := ""
 	err := wait.PollUntilContextCancel(ctx, pause, true, func(ctx context.Context) (bool, error) {
@@ -148,8 +148,8 @@ func (t *Trial) until(ctx context.Context, object client.Object, seen func() (ye
 	return err
 }
 
-// readyOf tells whether the condition Ready is True for this generation, and its reason and message; those are "" when it is about an older
-// one.
+// readyOf reports whether the condition Ready is True for this generation, with its reason and message; "" if it is about an older
+// generation.
 func readyOf(conditions []metav1.Condition, generation int64) (ready bool, said string) {
 	condition := meta.FindStatusCondition(conditions, v1alpha1.ConditionReady)
 	if condition == nil || condition.ObservedGeneration != generation {

@@ -23,17 +23,17 @@ import (
 )
 
 const (
-	// failingAfter is how long a watch has to fail until that is reported.
+	// failingAfter is the time for which a watch has to fail until that is reported.
 	failingAfter = time.Minute
 	// fewestErrors keeps a short interruption of the API server from being reported: client-go, whose waits double, needs
 	// some ten seconds for as many tries.
 	fewestErrors = 4
-	// recoveredAfter is how long after its last error a watch counts as working. client-go waits up to a minute from one
-	// try to the next, and a connection may take half a minute to fail.
+	// recoveredAfter is the time after its last error from which a watch counts as working. client-go waits up to a minute
+	// from one try to the next, and a connection may take half a minute to fail.
 	recoveredAfter = 2 * time.Minute
 )
 
-// Health knows what the watches of some kinds met. It is safe for concurrent use.
+// Health has the failures of the watches of some kinds. It is safe for concurrent use.
 type Health struct {
 	kinds map[string]client.Object
 	now   func() time.Time
@@ -42,19 +42,20 @@ type Health struct {
 	failures map[*toolscache.Reflector]*failure
 }
 
-// failure is what a watch that fails met since it began to.
+// failure has the errors of a watch since it began to fail.
 type failure struct {
 	kind        string
 	since, last time.Time
 	errors      int
 	err         error
-	// version is what the watch had seen when it failed last. Once it sees more, it works again.
+	// version is the resource version at the last error. Once the watch sees another one, it works again.
 	version string
-	told    bool
+	// logged: the failure is in the log.
+	logged bool
 }
 
-// New returns the health of the watches of some kinds, those of which the operator has to see every change. A kind whose
-// Go type is metav1.PartialObjectMetadata has to name itself.
+// New returns the health of the watches of these kinds. An object of the Go type metav1.PartialObjectMetadata has to have its
+// kind set.
 func New(scheme *runtime.Scheme, now func() time.Time, kinds ...client.Object) (*Health, error) {
 	h := &Health{kinds: map[string]client.Object{}, now: now, failures: map[*toolscache.Reflector]*failure{}}
 	for _, kind := range kinds {
@@ -70,7 +71,7 @@ func New(scheme *runtime.Scheme, now func() time.Time, kinds ...client.Object) (
 // Kinds are the names of the kinds, sorted.
 func (h *Health) Kinds() []string { return slices.Sorted(maps.Keys(h.kinds)) }
 
-// WatchFailed is told of each failed list or watch. It is to be a cache's DefaultWatchErrorHandler.
+// WatchFailed is a DefaultWatchErrorHandler of a cache, which calls it for each failed list or watch.
 func (h *Health) WatchFailed(ctx context.Context, reflector *toolscache.Reflector, err error) {
 	toolscache.DefaultWatchErrorHandler(ctx, reflector, err)
 	if errors.Is(err, io.EOF) || apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
@@ -87,8 +88,8 @@ func (h *Health) WatchFailed(ctx context.Context, reflector *toolscache.Reflecto
 	}
 	is.last, is.err, is.version = now, err, reflector.LastSyncResourceVersion()
 	is.errors++
-	if is.lasts(now) && !is.told {
-		is.told = true
+	if is.lasts(now) && !is.logged {
+		is.logged = true
 		ctrl.LoggerFrom(ctx).Error(err, "the operator does not see what happens: a watch keeps failing", "kind", kind, "since", is.since.UTC().Format(time.RFC3339))
 	}
 }
@@ -101,7 +102,7 @@ func (f *failure) lasts(now time.Time) bool {
 	return f.errors >= fewestErrors && now.Sub(f.since) >= failingAfter
 }
 
-// kindOf finds the kind of a reflector. client-go describes it by the Go type of what is watched.
+// kindOf finds the kind of a reflector. client-go describes it by the Go type of the watched objects.
 func (h *Health) kindOf(reflector *toolscache.Reflector) string {
 	for name, kind := range h.kinds {
 		if reflector.TypeDescription() == fmt.Sprintf("%T", kind) {
@@ -128,8 +129,8 @@ func (h *Health) Failing() map[string]error {
 	return failing
 }
 
-// Problems returns, by kind, why the operator does not see what happens: the cache has not filled, or a watch has been
-// failing for a minute or longer.
+// Problems returns, by kind, why the operator sees no changes: the cache has not filled, or a watch has been failing for a
+// minute or longer.
 func (h *Health) Problems(ctx context.Context, of cache.Cache) map[string]error {
 	problems := h.Failing()
 	for name := range h.kinds {

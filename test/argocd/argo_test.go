@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,9 +37,9 @@ const overlay = `apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: argocd
 resources:
-- %[1]s/manifests/crds
-- %[1]s/manifests/config
-- %[1]s/manifests/rbac
+- %[1]s/source/manifests/crds
+- %[1]s/source/manifests/base/config
+- %[1]s/source/manifests/cluster-rbac/application-controller
 - others.yaml
 components:
 - %[2]s/config/argocd
@@ -101,26 +102,27 @@ func startArgo(c *sandbox.Command) {
 		ports[i] = address[strings.LastIndex(address, ":")+1:]
 	}
 	at := func(i int) string { return "127.0.0.1:" + ports[i] }
-	run := func(path string, ready func(context.Context) bool, args ...string) *sandbox.StartedProgram {
+	cli := filepath.Join(programs, "argocd")
+	run := func(path, name string, ready func(context.Context) bool, args ...string) *sandbox.StartedProgram {
 		started, err := box.StartProgram(c.Context(), sandbox.Program{
-			Name: filepath.Base(path), Path: path, Args: args, Env: env, Kubeconfig: kubeconfig, Ready: ready,
+			Name: name, Path: path, Args: args, Env: append(slices.Clone(env), "ARGOCD_BINARY_NAME="+name), Kubeconfig: kubeconfig, Ready: ready,
 		})
 		sandbox.Must(c, err)
 		return started
 	}
 	redis, err := exec.LookPath("redis-server")
 	sandbox.Must(c, err)
-	run(redis, accepts(at(0)), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--port", ports[0])
-	run(filepath.Join(programs, "argocd-repo-server"), answers(at(2), "/healthz"),
+	run(redis, "redis-server", accepts(at(0)), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--port", ports[0])
+	run(cli, "argocd-repo-server", answers(at(2), "/healthz"),
 		"--address=127.0.0.1", "--port="+ports[1], "--metrics-address=127.0.0.1", "--metrics-port="+ports[2],
 		"--redis="+at(0), "--disable-tls", "--client-ca-path=", "--revision-cache-expiration=1s")
-	argo = &argoCD{server: at(4), cli: filepath.Join(programs, "argocd"), env: env}
-	argo.controller = run(filepath.Join(programs, "argocd-application-controller"), answers(at(3), "/healthz"),
+	argo = &argoCD{server: at(4), cli: cli, env: env}
+	argo.controller = run(cli, "argocd-application-controller", answers(at(3), "/healthz"),
 		"--redis="+at(0), "--repo-server="+at(1), "--repo-server-plaintext", "--metrics-port="+ports[3], "--app-resync=3", "--app-resync-jitter=0")
-	run(filepath.Join(programs, "argocd-server"), answers(at(4), "/healthz"),
+	run(cli, "argocd-server", answers(at(4), "/healthz"),
 		"--address=127.0.0.1", "--port="+ports[4], "--metrics-port="+ports[5], "--insecure", "--disable-auth",
 		"--redis="+at(0), "--repo-server="+at(1), "--repo-server-plaintext")
-	run(filepath.Join(programs, "argocd-applicationset-controller"), answers(at(6), "/metrics"),
+	run(cli, "argocd-applicationset-controller", answers(at(6), "/metrics"),
 		"--metrics-addr="+at(6), "--probe-addr="+at(7), "--webhook-addr=127.0.0.1:0", "--argocd-repo-server="+at(1), "--repo-server-plaintext")
 }
 
@@ -131,6 +133,12 @@ func argoEnvironment(c *sandbox.Command) []string {
 	path, err := kustomize(c)
 	sandbox.Must(c, err)
 	sandbox.Must(c, os.Symlink(path, filepath.Join(bin, "kustomize")))
+	// Called by the repo server, also where signatures are not checked. A module's files have no run bit.
+	for _, name := range []string{"git-verify-wrapper.sh", "gpg-wrapper.sh"} {
+		script, err := os.ReadFile(filepath.Join(os.Getenv("ARGOCD_ASSETS"), "source", "hack", name))
+		sandbox.Must(c, err)
+		sandbox.Must(c, os.WriteFile(filepath.Join(bin, name), script, 0o700))
+	}
 	env := []string{
 		"PATH=" + strings.Join([]string{bin, os.Getenv("ARGOCD_ASSETS"), os.Getenv("PATH")}, string(os.PathListSeparator)),
 		// There is no pod around it.

@@ -17,6 +17,7 @@ import (
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
@@ -88,8 +89,18 @@ func TestSwitches(t *testing.T) {
 		}
 	})
 	t.Run("namespaces", func(t *testing.T) {
-		sandbox.Must(t, kube.Delete(t.Context(), n.CredentialsBinding()))
-		install(t, "namespaces={"+n.Namespace+"}")
+		binding := n.bindingOf(user)
+		n.Create(t, binding)
+		sandbox.Within(t, time.Minute, func() string { return n.allReady(t, 1) })
+		// The operator keeps the RoleBinding that was made by hand, since it is in use: to delete it would not make room for that of the release.
+		run(t, helm("upgrade", append([]string{chart, "--take-ownership", "--wait", "--timeout=2m"}, flags([]string{"namespaces={" + n.Namespace + "}"})...)...)...)
+		rights := n.CredentialsBinding()
+		sandbox.Must(t, kube.Get(t.Context(), client.ObjectKeyFromObject(rights), rights))
+		if diff := cmp.Diff([]string{v1alpha1.InUseFinalizer}, rights.Finalizers); diff != "" {
+			t.Errorf("finalizers of the RoleBinding that was taken over (-want +got):\n%s", diff)
+		}
+		n.Delete(t, binding)
+		sandbox.Within(t, time.Minute, func() string { return stillThere(t.Context(), binding) })
 		n.giveAndTake(t, user)
 		install(t)
 	})

@@ -25,6 +25,7 @@ const kubectlHead = `# What kubectl shows
 
 A test runs these commands with the real kubectl, a real API server, the operator and a simulated platform, and writes this page (` + "`TestKubectl`" + ` in
 [test/e2e](../test/e2e/kubectl_test.go)). Ages and addresses are replaced. ` + "`cb` and `apiconn`" + ` are the short names of clientbindings and apiconnections.
+Lines are broken as in a terminal of 160 columns, or of 80 if the title says so.
 `
 
 // looks are the commands of the page, in this order.
@@ -32,18 +33,20 @@ var looks = []struct {
 	title, command string
 	// width of the terminal; 160 when 0.
 	width int
+	// fits says that no line may be longer than that.
+	fits bool
 }{
 	{title: "All objects of a namespace", command: "kubectl get cb,apiconn -n team-k"},
-	{title: "The same in a terminal of 80 columns", command: "kubectl get cb -n team-k", width: 80},
-	{title: "Columns that fit into 80", command: `kubectl get cb -n team-k -o custom-columns=NAME:.metadata.name,ACCESS:.status.access,READY:.status.conditions[?(@.type=="Ready")].status,REASON:.status.conditions[?(@.type=="Ready")].reason`, width: 80},
-	{title: "The message of each binding", command: "kubectl get cb -n team-k -o wide"},
+	{title: "The bindings in a terminal of 80 columns", command: "kubectl get cb -n team-k", width: 80, fits: true},
+	{title: "The connections in a terminal of 80 columns", command: "kubectl get apiconn -n team-k", width: 80, fits: true},
+	{title: "The user, client and message of each binding", command: "kubectl get cb -n team-k -o wide"},
 	{title: "The message of a connection", command: "kubectl get apiconn -n team-k -o wide"},
-	{title: "Only the message", command: `kubectl get cb nobody -n team-k -o jsonpath={.status.conditions[?(@.type=="Ready")].message}`, width: 80},
-	{title: "The owners of a client", command: "kubectl get cb -A --field-selector spec.cuid=PtzcKoFV-7mXq-aLeWUyrtqVD,spec.isOwner=true"},
-	{title: "The access of a user", command: "kubectl get cb -A --field-selector spec.userUUID=7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1"},
-	{title: "Wait until access is there", command: "kubectl wait cb/maria -n team-k --for=condition=Ready --timeout=30s", width: 80},
-	{title: "Wait for an object that cannot become Ready by itself", command: "kubectl wait cb/nobody -n team-k --for=condition=Reconciling --timeout=30s", width: 80},
-	{title: "Delete, and wait until the access is gone", command: "kubectl delete cb maria -n team-k --timeout=30s", width: 80},
+	{title: "Only the message", command: `kubectl get cb nobody-uses-acme -n team-k -o jsonpath={.status.conditions[?(@.type=="Ready")].message}`, width: 80},
+	{title: "The owners of a client", command: "kubectl get cb -A -o wide --field-selector spec.cuid=PtzcKoFV-7mXq-aLeWUyrtqVD,spec.isOwner=true"},
+	{title: "The access of a user", command: "kubectl get cb -A -o wide --field-selector spec.userUUID=7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1"},
+	{title: "Wait until access is there", command: "kubectl wait cb/maria-garcia-owns-acme -n team-k --for=condition=Ready --timeout=30s", width: 80},
+	{title: "Wait for an object that cannot become Ready by itself", command: "kubectl wait cb/nobody-uses-acme -n team-k --for=condition=Reconciling --timeout=30s", width: 80},
+	{title: "Delete, and wait until the access is gone", command: "kubectl delete cb maria-garcia-owns-acme -n team-k --timeout=30s", width: 80},
 }
 
 // TestKubectl compares the output of kubectl with docs/kubectl.md.
@@ -56,14 +59,14 @@ func TestKubectl(t *testing.T) {
 	create(t, n.Secret(secretName, account))
 	connection := n.Connection(v1alpha1.DefaultConnectionName, n.Platform.URL, secretName)
 	create(t, connection)
-	granted := n.Binding("maria", maria, cuid, true)
+	granted := n.Binding("maria-garcia-owns-acme", maria, cuid, true)
 	granted.Spec.ExpiresAt = &metav1.Time{Time: time.Date(2126, 12, 31, 17, 0, 0, 0, time.UTC)}
 	create(t, granted)
-	create(t, n.Binding("nobody", "user_abc123deg", cuid, false))
+	create(t, n.Binding("nobody-uses-acme", "user_abc123deg", cuid, false))
 	sandbox.Within(t, 30*time.Second, func() string {
 		return sandbox.First(
-			n.says(t, "maria", metav1.ConditionTrue, v1alpha1.ReasonBound),
-			n.says(t, "nobody", metav1.ConditionFalse, v1alpha1.ReasonUserNotFound),
+			n.says(t, "maria-garcia-owns-acme", metav1.ConditionTrue, v1alpha1.ReasonBound),
+			n.says(t, "nobody-uses-acme", metav1.ConditionFalse, v1alpha1.ReasonUserNotFound),
 			n.inUse(t, 2),
 		)
 	})
@@ -80,14 +83,19 @@ func TestKubectl(t *testing.T) {
 		if width == 0 {
 			width = 160
 		}
-		command := regexp.MustCompile(`((?:custom-columns|jsonpath)=)(\S+)`).ReplaceAllString(look.command, "$1'$2'")
-		fmt.Fprintf(&page, "\n## %s\n\n```sh\n%s\n```\n\n```text\n%s\n```\n", look.title, command, wrap(n.steady(said), width))
+		shown := n.steady(said)
+		wrapped := wrap(shown, width)
+		if look.fits && wrapped != shown {
+			t.Errorf("%s does not fit into %d columns:\n%s", look.command, width, wrapped)
+		}
+		command := regexp.MustCompile(`(jsonpath=)(\S+)`).ReplaceAllString(look.command, "$1'$2'")
+		fmt.Fprintf(&page, "\n## %s\n\n```sh\n%s\n```\n\n```text\n%s\n```\n", look.title, command, wrapped)
 	}
 	page.WriteString("\n## Watch changes\n\n```sh\nkubectl get cb -n team-k -w\n```\n\nkubectl prints a line for each change of an object, until you press Ctrl-C.\n")
 	comparePage(t, "docs/kubectl.md", page.String())
 
 	sandbox.Within(t, 10*time.Second, func() string {
-		if lines := strings.Count(seen(), "\nmaria "); lines < 2 {
+		if lines := strings.Count(seen(), "\nmaria-garcia-owns-acme "); lines < 2 {
 			return fmt.Sprintf("kubectl get -w has told %d lines of the binding that was deleted:\n%s", lines, seen())
 		}
 		return ""
@@ -158,7 +166,7 @@ func (n *tenant) watch(t *testing.T) func() string {
 		return "\n" + told.String()
 	}
 	sandbox.Within(t, 10*time.Second, func() string {
-		if !strings.Contains(seen(), "\nmaria ") {
+		if !strings.Contains(seen(), "\nmaria-garcia-owns-acme ") {
 			return "kubectl get -w tells nothing"
 		}
 		return ""

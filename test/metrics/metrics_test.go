@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -37,6 +38,15 @@ func about(since time.Time) between {
 	age := time.Since(since).Seconds()
 	return between{low: age - 3, high: age + 3}
 }
+
+// left is the time until something ends, which goes on while it is measured.
+func left(ends time.Time) between {
+	until := time.Until(ends).Seconds()
+	return between{low: until - 60, high: until + 1}
+}
+
+// lost are audit lines that the file does not take: two for each write since the scenario removed its directory.
+var lost = between{low: 10, high: 500}
 
 // some is a rate or a duration whose size depends on the machine.
 var some = between{low: 1e-9, high: 30}
@@ -96,7 +106,7 @@ func TestWhatHappensIsShown(t *testing.T) {
 	expect("OperatorAbsent", result{"": is(1)})
 	s.weaken()
 	free := s.occupy()
-	sandbox.Must(t, box.Operator.Start(t.Context(), "--stall-after=2s", "--metrics-bind-address="+address))
+	sandbox.Must(t, box.Operator.Start(t.Context(), "--stall-after=2s", "--audit-log="+s.auditLog, "--metrics-bind-address="+address))
 	expect("OperatorAbsent", result{})
 	expect("NoLeader", result{"": is(0)})
 	free()
@@ -113,6 +123,7 @@ func TestWhatHappensIsShown(t *testing.T) {
 
 	s.grant()
 	s.expire()
+	s.loseAudit()
 	s.drift()
 	s.block()
 	s.hold()
@@ -139,10 +150,10 @@ func TestWhatHappensIsShown(t *testing.T) {
 	expect("ExpiredNotRevoked", result{"connection=team-a/blocked": about(s.end)})
 	expect("SessionClosed", result{"connection=team-a/down": is(0), "connection=team-a/refused": is(0)})
 	expect("CredentialsRefused", result{"connection=team-a/refused reason=LoginRefused": is(0)})
-	expect("TokenExpiring", result{"connection=team-a/token": between{low: time.Until(s.tokenEnds).Seconds() - 60, high: time.Until(s.tokenEnds).Seconds() + 1}})
+	expect("TokenExpiring", result{"connection=team-a/token": left(s.tokenEnds)})
 	expect("Drift", result{"connection=team-a/default": between{low: 5, high: 6}})
 	expect("ReleasedUnread", result{"connection=team-a/refused": between{low: 1, high: 1.5}})
-	expect("AuditLinesLost", nil)
+	expect("AuditLinesLost", result{"": lost})
 	expect("ConfirmationsStale", result{"connection=team-a/default": {low: 3, high: 300}, "connection=team-a/down": {low: 3, high: 300}})
 	expect("OperatorBlind", result{"kind=ClientBinding": is(1)})
 	expect("PolicyNotEnforced", result{"kind=ValidatingAdmissionPolicy policy=clientbinding-operator-orphans": is(1)})
@@ -240,7 +251,7 @@ func (s *scenario) compareDashboard(t *testing.T, p *prometheus, queries []query
 // dashboard has the wanted values of the panels at the end.
 func (s *scenario) dashboard() map[string]result {
 	number := func(value float64) result { return result{"": is(value)} }
-	stale, slots, once := between{low: 3, high: 300}, between{high: 16}, between{high: 30}
+	stale, slots, once, session := between{low: 3, high: 300}, between{high: 16}, between{high: 30}, between{low: 1, high: 3600}
 	return map[string]result{
 		"stat Ready A":                 number(5),
 		"stat Stalled A":               number(6),
@@ -292,13 +303,26 @@ func (s *scenario) dashboard() map[string]result {
 			"connection=team-a/default": is(0), "connection=team-a/blocked": is(0), "connection=team-a/held": is(0),
 			"connection=team-a/token": is(0), "connection=team-a/down": is(0), "connection=team-a/refused": is(0),
 		},
+		"timeseries Time left of access tokens A": {
+			"connection=team-a/default": session, "connection=team-a/blocked": session, "connection=team-a/held": session, "connection=team-a/down": session,
+		},
+		"timeseries Time left of access tokens B": {"connection=team-a/token": left(s.tokenEnds)},
+		"timeseries Outages A": {
+			"connection=team-a/default": is(0), "connection=team-a/blocked": is(0), "connection=team-a/held": is(0),
+			"connection=team-a/token": is(0), "connection=team-a/down": {low: 1, high: 30}, "connection=team-a/refused": is(0),
+		},
+		"timeseries Not written, not read A": {"": lost},
+		"timeseries Not written, not read B": {
+			"connection=none": is(0), "connection=team-a/default": is(0), "connection=team-a/blocked": is(0), "connection=team-a/held": is(0),
+			"connection=team-a/token": is(0), "connection=team-a/down": is(0), "connection=team-a/refused": {low: 1, high: 1.5},
+		},
 		"timeseries Operator A": number(1),
 		"timeseries Operator B": {"kind=APIConnection": is(1), "kind=ClientBinding": is(0), "kind=Namespace": is(1)},
 		// The alerts without a wait of minutes.
 		"timeseries Alerts A": {
 			"alertname=ClientBindingRevocationBlocked": is(1), "alertname=ClientBindingRevocationsHeld": is(1), "alertname=ClientBindingRevocationOverdue": is(1),
 			"alertname=ClientBindingExpiredNotRevoked": is(1), "alertname=ClientBindingTokenExpiring": is(1), "alertname=ClientBindingDrift": is(1),
-			"alertname=ClientBindingReleasedUnread":     is(1),
+			"alertname=ClientBindingReleasedUnread": is(1), "alertname=ClientBindingAuditLinesLost": is(1),
 			"alertname=ClientBindingCredentialsRefused": {low: 1, high: 1, optional: true}, "alertname=ClientBindingOperatorBlind": {low: 1, high: 1, optional: true},
 		},
 	}
@@ -375,6 +399,19 @@ func write(t *testing.T, p *prometheus, queries []query, began time.Time) {
 	sandbox.Must(t, json.NewEncoder(buffered).Encode(queries))
 	sandbox.Must(t, buffered.Flush())
 	sandbox.Must(t, file.Close())
+}
+
+// TestEveryMetricIsOfUse: a panel or an alert asks for it.
+func TestEveryMetricIsOfUse(t *testing.T) {
+	dashboard, err := os.ReadFile("../../config/grafana/dashboard.json")
+	sandbox.Must(t, err)
+	rules, err := os.ReadFile("../../config/prometheus/rules.yaml")
+	sandbox.Must(t, err)
+	for _, metric := range metrics.All() {
+		if !regexp.MustCompile(metric.Name + `(_bucket)?\b`).Match(append(dashboard, rules...)) {
+			t.Errorf("no panel and no alert asks for %s", metric.Name)
+		}
+	}
 }
 
 // TestEveryAlertIsTried: promtool's tests have each alert.

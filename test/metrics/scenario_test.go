@@ -5,6 +5,7 @@ package metrics
 import (
 	"encoding/base64"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -37,10 +38,15 @@ type scenario struct {
 
 	// end is the end of the access that cannot be revoked, and tokenEnds the expiry of the token.
 	end, tokenEnds time.Time
+	// auditLog is the operator's audit file.
+	auditLog string
 }
 
 func newScenario(t *testing.T) *scenario {
-	return &scenario{T: t, Tenant: box.NewTenant(t, "team-a", platform("ann", "bob", "carol", "dave", "erin"))}
+	return &scenario{
+		T: t, Tenant: box.NewTenant(t, "team-a", platform("ann", "bob", "carol", "dave", "erin")),
+		auditLog: filepath.Join(t.TempDir(), "audit"),
+	}
 }
 
 func platform(users ...string) delossim.Config {
@@ -129,6 +135,9 @@ func (s *scenario) expire() {
 	s.reads(binding, v1alpha1.ReasonBound)
 	s.reads(binding, v1alpha1.ReasonExpired)
 }
+
+// loseAudit has the operator's audit file take no more lines.
+func (s *scenario) loseAudit() { sandbox.Must(s, os.RemoveAll(filepath.Dir(s.auditLog))) }
 
 // drift removes access from outside again and again. The operator gives it again five times, and then the binding is contested.
 func (s *scenario) drift() {

@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -40,15 +41,6 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "image:", err)
-		os.Exit(1)
-	}
-}
-
-func run(ctx context.Context) error {
 	directory := flag.String("directory", ".", "Directory of the operator's module.")
 	image := flag.String("image", "", "Name and tag of the image.")
 	commit := flag.String("commit", "", "Commit that is built.")
@@ -58,11 +50,10 @@ func run(ctx context.Context) error {
 	archive := flag.String("archive", "", "File for an OCI archive, as `ctr images import`, `docker load` and `podman load` take it.")
 	push := flag.Bool("push", false, "Push the image to its registry, with the credentials of `docker login`.")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 
-	tag, err := name.NewTag(*image)
-	if err != nil {
-		return err
-	}
+	tag := must(name.NewTag(*image))
 	labels := map[string]string{
 		"org.opencontainers.image.title":       "clientbinding-operator",
 		"org.opencontainers.image.description": "Makes access to client accounts on the Delos Financial platform declarative.",
@@ -72,49 +63,44 @@ func run(ctx context.Context) error {
 		"org.opencontainers.image.version":     tag.TagStr(),
 		"org.opencontainers.image.revision":    *commit,
 	}
-	index, err := assemble(ctx, *directory, *ldflags, strings.Split(*platforms, ","), labels, time.Unix(*seconds, 0).UTC())
-	if err != nil {
-		return err
-	}
-	if err := checkSize(index); err != nil {
-		return err
-	}
+	index := assemble(ctx, *directory, *ldflags, strings.Split(*platforms, ","), labels, v1.Time{Time: time.Unix(*seconds, 0).UTC()})
+	checkSize(index)
 	if *archive != "" {
-		if err := save(*archive, tag, index); err != nil {
-			return err
-		}
+		done(save(*archive, tag, index))
 		fmt.Fprintln(os.Stderr, "saved in", *archive)
 	}
 	if *push {
-		if err := remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)); err != nil {
-			return err
-		}
+		done(remote.WriteIndex(tag, index, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain)))
 		fmt.Fprintln(os.Stderr, "pushed")
 	}
-	digest, err := index.Digest()
+	fmt.Printf("%s@%s\n", tag, must(index.Digest()))
+}
+
+// done ends the program if there is an error.
+func done(err error) {
 	if err != nil {
-		return err
+		log.Fatal("image: ", err)
 	}
-	fmt.Printf("%s@%s\n", tag, digest)
-	return nil
+}
+
+// must returns a value, or ends the program if there is an error.
+func must[T any](value T, err error) T {
+	done(err)
+	return value
 }
 
 // assemble builds the operator for the platforms and puts it into images.
-func assemble(ctx context.Context, directory, ldflags string, platforms []string, labels map[string]string, created time.Time) (v1.ImageIndex, error) {
-	bases, err := baseImages(platforms)
-	if err != nil {
-		return nil, err
-	}
+func assemble(ctx context.Context, directory, ldflags string, platforms []string, labels map[string]string, created v1.Time) v1.ImageIndex {
 	options := []build.Option{
 		build.WithBaseImages(func(context.Context, string) (name.Reference, build.Result, error) {
-			return name.MustParseReference("scratch"), bases, nil
+			return name.MustParseReference("scratch"), baseImages(platforms), nil
 		}),
 		build.WithPlatforms(platforms...),
 		build.WithTrimpath(true),
 		build.WithDefaultFlags([]string{"-buildvcs=false"}),
 		build.WithLdflags(strings.Fields(ldflags)),
-		build.WithCreationTime(v1.Time{Time: created}),
-		build.WithKoDataCreationTime(v1.Time{Time: created}),
+		build.WithCreationTime(created),
+		build.WithKoDataCreationTime(created),
 		build.WithUser(user),
 		// The software bill of materials is made once for a release, see `make release`.
 		build.WithDisabledSBOM(),
@@ -122,56 +108,34 @@ func assemble(ctx context.Context, directory, ldflags string, platforms []string
 	for key, value := range labels {
 		options = append(options, build.WithLabel(key, value), build.WithAnnotation(key, value))
 	}
-	builder, err := build.NewGo(ctx, directory, options...)
-	if err != nil {
-		return nil, err
+	built := must(must(build.NewGo(ctx, directory, options...)).Build(ctx, build.StrictScheme+module))
+	if index, is := built.(v1.ImageIndex); is {
+		return index
 	}
-	built, err := builder.Build(ctx, build.StrictScheme+module)
-	if err != nil {
-		return nil, err
-	}
-	switch result := built.(type) {
-	case v1.ImageIndex:
-		return result, nil
-	case v1.Image: // of a single platform
-		return mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{Add: result}), nil
-	default:
-		return nil, fmt.Errorf("ko built a %T", built)
-	}
+	// Of a single platform.
+	return mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{Add: built.(v1.Image)})
 }
 
 // baseImages returns for each platform an image with a user and certificate authorities.
-func baseImages(platforms []string) (v1.ImageIndex, error) {
-	files, err := layer([]file{
+func baseImages(platforms []string) v1.ImageIndex {
+	files := layer([]file{
 		{"etc/passwd", []byte("nonroot:x:65532:65532:nonroot:/:/sbin/nologin\n")},
 		{"etc/group", []byte("nonroot:x:65532:\n")},
 		{"etc/ssl/certs/ca-certificates.crt", authorities()},
 	})
-	if err != nil {
-		return nil, err
-	}
 	index := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, text := range platforms {
-		platform, err := v1.ParsePlatform(text)
-		if err != nil {
-			return nil, err
-		}
-		image, err := mutate.ConfigFile(mutate.MediaType(empty.Image, types.OCIManifestSchema1), &v1.ConfigFile{
+		platform := must(v1.ParsePlatform(text))
+		image := must(mutate.ConfigFile(mutate.MediaType(empty.Image, types.OCIManifestSchema1), &v1.ConfigFile{
 			OS: platform.OS, Architecture: platform.Architecture, Variant: platform.Variant,
 			RootFS: v1.RootFS{Type: "layers"},
-		})
-		if err != nil {
-			return nil, err
-		}
-		image, err = mutate.Append(mutate.ConfigMediaType(image, types.OCIConfigJSON), mutate.Addendum{
+		}))
+		image = must(mutate.Append(mutate.ConfigMediaType(image, types.OCIConfigJSON), mutate.Addendum{
 			Layer: files, History: v1.History{CreatedBy: "hack/tools/image", Comment: "user and certificate authorities"},
-		})
-		if err != nil {
-			return nil, err
-		}
+		}))
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: v1.Descriptor{Platform: platform}})
 	}
-	return index, nil
+	return index
 }
 
 // authorities returns Mozilla's certificate authorities in PEM, but for those that are trusted with constraints, which PEM cannot say.
@@ -191,61 +155,41 @@ type file struct {
 }
 
 // layer returns a layer with the files, which all users may read.
-func layer(files []file) (v1.Layer, error) {
+func layer(files []file) v1.Layer {
 	var content bytes.Buffer
 	archive := tar.NewWriter(&content)
 	for _, file := range files {
-		header := &tar.Header{Name: file.path, Mode: 0o444, Size: int64(len(file.content)), Typeflag: tar.TypeReg}
-		if err := archive.WriteHeader(header); err != nil {
-			return nil, err
-		}
-		if _, err := archive.Write(file.content); err != nil {
-			return nil, err
-		}
+		done(archive.WriteHeader(&tar.Header{Name: file.path, Mode: 0o444, Size: int64(len(file.content)), Typeflag: tar.TypeReg}))
+		must(archive.Write(file.content))
 	}
-	if err := archive.Close(); err != nil {
-		return nil, err
-	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+	done(archive.Close())
+	return must(tarball.LayerFromOpener(func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(content.Bytes())), nil
-	}, tarball.WithMediaType(types.OCILayer))
+	}, tarball.WithMediaType(types.OCILayer)))
 }
 
 // checkSize prints the compressed size of the image on each platform, and fails if one is too large.
-func checkSize(index v1.ImageIndex) error {
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return err
-	}
-	var failed []error
-	for _, descriptor := range manifest.Manifests {
-		image, err := index.Image(descriptor.Digest)
-		if err != nil {
-			return err
-		}
-		contents, err := image.Manifest()
-		if err != nil {
-			return err
-		}
+func checkSize(index v1.ImageIndex) {
+	for _, descriptor := range must(index.IndexManifest()).Manifests {
+		contents := must(must(index.Image(descriptor.Digest)).Manifest())
 		size := descriptor.Size + contents.Config.Size
 		for _, layer := range contents.Layers {
 			size += layer.Size
 		}
 		fmt.Fprintf(os.Stderr, "%s: %.1f MB compressed\n", descriptor.Platform, float64(size)/1e6)
 		if size > most {
-			failed = append(failed, fmt.Errorf("the image for %s has %d bytes compressed: %d is the limit", descriptor.Platform, size, most))
+			log.Fatalf("image: that of %s has %d bytes compressed: %d is the limit", descriptor.Platform, size, most)
 		}
 	}
-	return errors.Join(failed...)
 }
 
 // save writes an OCI archive with the image, under its full name.
-func save(path string, tag name.Tag, index v1.ImageIndex) error {
+func save(path string, tag name.Tag, index v1.ImageIndex) (err error) {
 	directory, err := os.MkdirTemp("", "image-")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(directory)
+	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
 	named := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: index, Descriptor: v1.Descriptor{Annotations: map[string]string{
 		"io.containerd.image.name":          tag.Name(),
 		"org.opencontainers.image.ref.name": tag.Name(),
@@ -260,12 +204,8 @@ func save(path string, tag name.Tag, index v1.ImageIndex) error {
 	if err != nil {
 		return err
 	}
-	defer out.Close()
 	archive := tar.NewWriter(out)
-	if err := errors.Join(addDirectory(archive, directory), archive.Close()); err != nil {
-		return err
-	}
-	return out.Close()
+	return errors.Join(addDirectory(archive, directory), archive.Close(), out.Close())
 }
 
 // addDirectory adds all files in a directory, in the order of their names and without their times.

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image/color"
+	"log"
 	"os"
 	"slices"
 
@@ -35,12 +36,10 @@ type round struct {
 
 func main() {
 	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "plot RESULTS.json PICTURE.svg")
-		os.Exit(2)
+		log.Fatal("usage: plot RESULTS.json PICTURE.svg")
 	}
 	if err := draw(os.Args[1], os.Args[2]); err != nil {
-		fmt.Fprintln(os.Stderr, "plot:", err)
-		os.Exit(1)
+		log.Fatal(err)
 	}
 }
 

@@ -13,7 +13,7 @@ var (
 	lower  = binding{phase: there, declares: relation.Standard, conn: 1}
 )
 
-// Configurations are those that are explored.
+// Configurations returns all configurations to explore.
 func Configurations() []Configuration {
 	all := configurations
 	for i := range all {
@@ -152,7 +152,7 @@ var configurations = []Configuration{
 		Creates: []binding{owner, lower}, Faults: 1, Crashes: 1,
 	},
 	{
-		Name: "two leaders", About: "Two processes, and the lead moves; caches that show what was so; a fault",
+		Name: "two leaders", About: "Two processes, and the lead moves; caches that are behind; a fault",
 		Bindings: 1, Processes: 2, Witnesses: true, StaleCaches: true, Deletes: true, EditsAccess: true, Edits: 1,
 		Creates: []binding{owner}, Faults: 1, Moves: 1,
 	},

@@ -2,7 +2,7 @@ package explorer
 
 import "github.com/delos-financial/clientbinding-operator/internal/relation"
 
-// apply has a call take effect; what was so before may be read for some time.
+// apply has a call take effect. Reads may show the former access for as long as stale.
 func (pl *platform) apply(makes relation.Access, stale uint8) {
 	if pl.user == userMissing || pl.user == userDeleted && makes > relation.None {
 		return
@@ -64,7 +64,7 @@ func (w *world) pass() bool {
 	return changed
 }
 
-// environment has everything happen that is not done by the operator.
+// environment emits each event that the operator does not cause.
 func (e *explorer) environment(w *world, emit emitter) {
 	next := *w
 	if next.pass() {
@@ -106,13 +106,13 @@ func (e *explorer) environment(w *world, emit emitter) {
 		next = *w
 		next.budget[moves]--
 		next.leader = 1 - w.leader
-		// A process that has led ends before it leads again, and its cache shows what the one before it wrote.
+		// A process that has led ends before it leads again, and its cache shows what the former leader wrote.
 		e.die(&next, int(next.leader))
 		emit(&next, action{what: leaderMoves, proc: next.leader})
 	}
 }
 
-// people write and delete a binding, and time makes it expire.
+// people emits what people and time do to a binding.
 func (e *explorer) people(w *world, i int, emit emitter) {
 	is := &w.bindings[i]
 	change := func(what verb, edit bool, to func(b *binding)) {
@@ -175,7 +175,7 @@ func (e *explorer) people(w *world, i int, emit emitter) {
 		e.store(&next, i, b, -1, 0)
 		emit(&next, action{what: losesStatus, binding: uint8(i)})
 	}
-	// These are about time: no process sees a conflict.
+	// Time causes these and not a write, so no process meets a conflict.
 	onward := func(what verb, to func(b *binding)) {
 		next := *w
 		to(&next.bindings[i])
@@ -212,7 +212,7 @@ func (pl *platform) travels(i int) bool {
 	return false
 }
 
-// outside is what others do on the platform.
+// outside emits what others do on the platform.
 func (e *explorer) outside(w *world, emit emitter) {
 	drift := func(next world, did action) {
 		next.platform.stale = [4]uint8{}
@@ -252,7 +252,7 @@ func (e *explorer) outside(w *world, emit emitter) {
 	}
 }
 
-// outage changes connections and accounts.
+// outage emits changes of connections and accounts.
 func (e *explorer) outage(w *world, emit emitter) {
 	if w.budget[outages] == 0 {
 		return
@@ -291,7 +291,7 @@ func (e *explorer) outage(w *world, emit emitter) {
 	}
 }
 
-// outageKind is what may happen to a connection, or to the account with its number.
+// outageKind is a change of a connection, or of the account with its number.
 type outageKind uint8
 
 const (

@@ -12,20 +12,20 @@ import (
 
 // Configuration bounds the world.
 type Configuration struct {
-	// Name of it, and what it has.
+	// Name, and a description.
 	Name, About string
-	// Bindings and Processes there are.
+	// Bindings and Processes are their numbers.
 	Bindings, Processes int
-	// Timeout of a call, and for how long after that it may arrive and show; Lag is for how long a read may show what was
-	// so before. All in ticks; Lag is not more than Settle.
+	// Timeout of a call, and Settle, the time after that in which it may arrive and show. Lag is the time in which a read may
+	// show the former access. All are in ticks; Lag is not more than Settle.
 	Timeout, Settle, Lag uint8
 
-	// Deletes, Expires and the others allow what may happen to a binding; edits are counted.
+	// These allow events of a binding; edits are counted.
 	Deletes, Expires                                        bool
 	EditsAccess, EditsSuspend, EditsOrphan, EditsConnection bool
 	// Stalls: failures last. Contests: corrections come to their limit.
 	Stalls, Contests bool
-	// StaleCaches: a cache may show what was so before. UnfencedWrites: a process that does not lead any more may still write to Kubernetes.
+	// StaleCaches: a cache may be behind. UnfencedWrites: a process that does not lead any more may still write to Kubernetes.
 	StaleCaches, UnfencedWrites bool
 	// KeepsRelations: the platform does not overwrite a relation. Witnesses: there is another user that both accounts see.
 	KeepsRelations, Witnesses bool
@@ -33,12 +33,12 @@ type Configuration struct {
 	LeavesOut bool
 	// Brake: there is a limit on revocations. DryRun: the operator only says what it would do.
 	Brake, DryRun bool
-	// Outages are what may happen to connections and accounts.
+	// Outages are the events of connections and accounts.
 	Outages []outageKind
 	// Creates are the forms in which bindings may be created.
 	Creates []binding
 
-	// How many times these may happen.
+	// How many times each of these events may happen.
 	Edits, Faults, Crashes, Drifts, OutageCount, Moves, UserEvents, Restores uint8
 
 	start func(w *world)
@@ -161,7 +161,7 @@ func (e *explorer) first() world {
 	return w
 }
 
-// successors of a state are all that may come of one step of a process, or of the environment.
+// successors emits each state that may follow by one step of a process, or of the environment.
 func (e *explorer) successors(w *world, emit emitter) {
 	for p := range e.Processes {
 		switch {
@@ -176,7 +176,7 @@ func (e *explorer) successors(w *world, emit emitter) {
 	e.environment(w, emit)
 }
 
-// normalize forgets what makes no difference.
+// normalize clears memory that no longer matters, so that states which behave alike are equal.
 func (e *explorer) normalize(w *world) {
 	for p := range w.procs {
 		proc := &w.procs[p]
@@ -240,7 +240,7 @@ func (w *world) String() string {
 	}
 	for c := range w.conns {
 		conn := &w.conns[c]
-		if *conn != (conn0(c)) {
+		if *conn != (firstConn(c)) {
 			fmt.Fprintf(&s, "; connection %d: %+v", c, *conn)
 		}
 	}
@@ -276,7 +276,7 @@ func (w *world) String() string {
 	return s.String()
 }
 
-func conn0(c int) conn { return conn{account: uint8(c)} }
+func firstConn(c int) conn { return conn{account: uint8(c)} }
 
 func name(i int) string { return string(rune('A' + i)) }
 
@@ -289,7 +289,7 @@ var (
 	statusNames = [...]string{"-", "Waiting", "Confirming", "Bound", "Revoking", "Gone"}
 )
 
-// action is what leads from one state to the next.
+// action leads from one state to the next.
 type action struct {
 	what                verb
 	proc, binding, x, y uint8

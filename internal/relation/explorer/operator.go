@@ -9,7 +9,7 @@ import (
 // tick is the unit of time.
 const tick = time.Second
 
-// facts are the relation.Facts of a run, and which binding each member is.
+// facts are the relation.Facts of a run, with the binding of each member.
 type facts struct {
 	relation.Facts
 	bindings [maxBindings]int
@@ -79,7 +79,7 @@ func confirmedLater(bindings *[maxBindings]binding, b *binding) bool {
 
 var accountNames = [...]string{"", "a", "b"}
 
-// gather returns the facts of a run as they are now. They are good until the next call.
+// gather returns the facts of a run as they are now. They are valid until the next call of gather.
 func (e *explorer) gather(w *world, p int, into *scratch) *facts {
 	proc := &w.procs[p]
 	f := &into.facts
@@ -184,7 +184,7 @@ func callsOf(calls []relation.Call) (left [4]uint8, accepted relation.Access, ov
 	return left, accepted, overtakes
 }
 
-// facts is what the operator takes a reading for.
+// facts is a reading in the form that the operator gets.
 func (r reading) facts() relation.Reading {
 	return relation.Reading{
 		State: r.state, Access: r.access, Deleted: r.deleted, Witness: r.witness,
@@ -194,7 +194,7 @@ func (r reading) facts() relation.Reading {
 
 func ticks(left time.Duration) uint8 { return uint8(max(0, (left+tick-1)/tick)) }
 
-// recordsOf is what is stored of the calls on record.
+// recordsOf returns the calls on record in the form in which a binding stores them.
 func recordsOf(calls []relation.Call) (records [4]uint8) {
 	left, accepted, _ := callsOf(calls)
 	for k := range left {
@@ -231,7 +231,7 @@ func (e *explorer) step(w *world, p int, emit emitter) {
 			keep(g, &after.procs[p])
 			after.procs[p].run.drifted = false
 			if how == readsUser {
-				// What a read has shown, later ones show, too.
+				// No later read is older than this one.
 				after.platform.stale = [4]uint8{}
 			}
 			emit(&after, action{what: how, proc: uint8(p), binding: uint8(i), x: uint8(r.access), y: uint8(r.state)})
@@ -266,7 +266,7 @@ func (e *explorer) step(w *world, p int, emit emitter) {
 	}
 }
 
-// reads calls back with all that a read through the connection of a binding may show.
+// reads calls show with each answer that a read through the connection of a binding may get.
 func (e *explorer) reads(w *world, p, i int, show func(reading, verb)) {
 	conn := &w.procs[p].run.conns[w.procs[p].view[i].conn]
 	if conn.link == relation.LinkNotReady || conn.link == relation.LinkStarting || conn.link == relation.LinkMissing {
@@ -299,7 +299,7 @@ func (e *explorer) reads(w *world, p, i int, show func(reading, verb)) {
 // leads reports whether a process may write: the check and the write are one step.
 func (e *explorer) leads(w *world, p int) bool { return int(w.leader) == p }
 
-// die has a process end, and forget all; another one takes its place.
+// die replaces a process by one that remembers nothing.
 func (e *explorer) die(w *world, p int) {
 	w.procs[p] = process{}
 	if e.StaleCaches {
@@ -582,7 +582,7 @@ func reported(b binding, m *relation.Member, out *relation.Outcome, last bool) b
 	switch out.Why {
 	case relation.CannotRead, relation.ConnectionNotReady, relation.ConnectionStarting, relation.NoTurnYet:
 		if b.status == saysBound && !b.leaving && !b.expired && last {
-			// What was confirmed is vouched for as long as nothing else is read.
+			// A confirmation stands as long as nothing else is read.
 			return b
 		}
 		if out.Why == relation.NoTurnYet {

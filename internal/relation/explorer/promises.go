@@ -15,7 +15,7 @@ func (e *explorer) fail(format string, args ...any) {
 	}
 }
 
-// checkRecord checks, by what is stored in Kubernetes, a call that is put on record.
+// checkRecord checks a call that is put on record against the bindings that are stored in Kubernetes.
 func (e *explorer) checkRecord(w *world, p, i int, makes relation.Access) {
 	b := &w.bindings[i]
 	link := linkOf(&w.procs[p].run.conns[b.conn], b)
@@ -34,7 +34,7 @@ func (e *explorer) checkRecord(w *world, p, i int, makes relation.Access) {
 	}
 }
 
-// heldBeside reports whether another binding is bound that can take the relation over from i at once.
+// heldBeside reports whether another binding is bound, and can take the relation over from i at once.
 func (e *explorer) heldBeside(w *world, p, i int) bool {
 	conns := &w.procs[p].run.conns
 	for j := range e.Bindings {
@@ -47,7 +47,7 @@ func (e *explorer) heldBeside(w *world, p, i int) bool {
 	return false
 }
 
-// checkReport checks what is said of a binding, and that nothing is let go too early.
+// checkReport checks that a status is true, and that nothing is let go too early.
 func (e *explorer) checkReport(w *world, p, i int, m *relation.Member, out *relation.Outcome) {
 	b, pl := &w.bindings[i], &w.platform
 	drifted := w.procs[p].run.drifted
@@ -66,13 +66,13 @@ func (e *explorer) checkReport(w *world, p, i int, m *relation.Member, out *rela
 			e.fail("a dry run lets %s go", name(i))
 		}
 		if out.Why == relation.HandedOver && !w.procs[p].run.accountsChanged {
-			heir := &w.procs[p].view[e.scratch.facts.bindings[out.Other]]
+			holder := &w.procs[p].view[e.scratch.facts.bindings[out.Other]]
 			conns := &w.procs[p].run.conns
-			if account := conns[heir.conn].account; w.accounts[account].readsOnly && account != conns[b.conn].account {
+			if account := conns[holder.conn].account; w.accounts[account].readsOnly && account != conns[b.conn].account {
 				e.fail("%s hands over to an account that may only read", name(i))
 			}
 		}
-		if e.answered(w, i) {
+		if e.answeredFor(w, i) {
 			return
 		}
 		switch out.Why {
@@ -84,14 +84,14 @@ func (e *explorer) checkReport(w *world, p, i int, m *relation.Member, out *rela
 			}
 		}
 	case out.State == relation.Gone && b.lost && (out.Why == relation.ExpiredUndeclared || out.Why == relation.ExpiredElsewhere):
-		if !e.answered(w, i) {
+		if !e.answeredFor(w, i) {
 			w.platform.made = false
 		}
 	}
 }
 
-// answered reports whether a binding other than i answers for the relation: its deletion does not let go silently.
-func (e *explorer) answered(w *world, i int) bool {
+// answeredFor reports whether a binding other than i answers for the relation: its deletion does not leave access behind silently.
+func (e *explorer) answeredFor(w *world, i int) bool {
 	for j := range e.Bindings {
 		b := &w.bindings[j]
 		if j != i && b.phase == there && b.finalizer && (b.claimed || b.lost) {
@@ -101,10 +101,10 @@ func (e *explorer) answered(w *world, i int) bool {
 	return false
 }
 
-// check checks what is promised of every state.
+// check checks the promises that hold in every state.
 func (e *explorer) check(w *world) {
 	pl := &w.platform
-	if pl.made && pl.access > relation.None && !e.answered(w, -1) {
+	if pl.made && pl.access > relation.None && !e.answeredFor(w, -1) {
 		e.fail("nobody answers for the access (%s) that the operator gave or confirmed", accessName(pl.access))
 	}
 	for _, t := range pl.transit {
@@ -133,7 +133,7 @@ func (w *world) quiet() bool {
 	return true
 }
 
-// settles checks that runs without faults come to rest, where what is declared holds.
+// settles checks that runs without faults come to rest, in a state that judge accepts.
 func (e *explorer) settles(w world, tell func(string)) {
 	w.budget = [budgets]uint8{}
 	for p := range w.procs {
@@ -169,7 +169,7 @@ func (e *explorer) settles(w world, tell func(string)) {
 		due := w
 		rests := !wasDue && due.comeDue()
 		if !rests || e.Drifts+e.UserEvents == 0 {
-			// Without changes from outside, what is said holds although it is not due to be read.
+			// Without changes from outside, statuses hold although they are not due to be checked.
 			if e.judge(&w); e.violation != "" {
 				return
 			}
@@ -192,7 +192,7 @@ func (e *explorer) settles(w world, tell func(string)) {
 	}
 }
 
-// comeDue has everything that rests be looked at again.
+// comeDue makes all bindings that rest due for a look.
 func (w *world) comeDue() bool {
 	changed := false
 	for i := range w.bindings {
@@ -205,7 +205,7 @@ func (w *world) comeDue() bool {
 	return changed
 }
 
-// stallAll has everything that fails have failed for long.
+// stallAll makes all failures long ones.
 func (w *world) stallAll() bool {
 	changed := false
 	for i := range w.bindings {
@@ -275,7 +275,7 @@ func (e *explorer) judge(w *world) {
 	}
 }
 
-// rightful is the binding whose declaration counts: the oldest that may have it.
+// rightful is the binding whose declaration counts: the oldest that may hold the relation.
 func (e *explorer) rightful(w *world) int {
 	for i := range e.Bindings {
 		b := &w.bindings[i]
@@ -298,7 +298,7 @@ func (e *explorer) able(w *world, b *binding) bool {
 	return linkOf(conn, b) == relation.LinkReady && !acc.blind && !acc.readsOnly
 }
 
-// explained reports whether there is a documented reason for access that is to end and does not.
+// explained reports whether there is a documented reason why access that is to end has not ended.
 func (e *explorer) explained(w *world, b *binding) bool {
 	conn := &w.conns[b.conn]
 	link := linkOf(conn, b)

@@ -20,15 +20,15 @@ type world struct {
 	bindings [maxBindings]binding
 	procs    [maxProcesses]process
 	leader   uint8
-	// left of what the configuration allows to happen.
+	// budget is the number of events of each kind that may still happen.
 	budget [budgets]uint8
 }
 
 type platform struct {
 	user user
-	// access is what the user has, or what a deleted user would have again when restored.
+	// access of the user, or the access that a deleted user would have again when restored.
 	access relation.Access
-	// stale tells for how long a read may still show each access as it was before the last change.
+	// stale is the time in which a read may still show each former access.
 	stale [4]uint8
 	// made: the operator gave the access, or confirmed it.
 	made bool
@@ -52,7 +52,7 @@ type transit struct {
 }
 
 type conn struct {
-	// link is what is wrong with the connection for all.
+	// link is the state of the connection for all bindings.
 	link       relation.Link
 	account    uint8
 	deniesAll  bool
@@ -91,7 +91,7 @@ type binding struct {
 	calls [4]uint8
 }
 
-// status is the state that the binding's status says of the present generation.
+// status is the state in a binding's status, for the present generation.
 type status uint8
 
 const (
@@ -105,21 +105,21 @@ const (
 
 // process is one process of the operator.
 type process struct {
-	// view is what its cache shows, and behind tells whether that is older than what is stored.
+	// view has the bindings as its cache shows them, and behind tells which are older than the stored ones.
 	view   [maxBindings]binding
 	behind [maxBindings]bool
-	// memory tells for how long each call on record may still take effect, plus one; 0 while the process has not seen the record.
-	// foreign tells which of them another process has written since.
+	// memory is the time in which each call on record may still take effect, plus one; 0 while the process has not seen the record.
+	// foreign tells which of the calls another process has recorded since.
 	memory  [maxBindings][4]uint8
 	foreign [maxBindings]uint8
-	// overtakesNone tells of the accepted call on record that no other one was accepted shortly before.
+	// overtakesNone: no other call was accepted shortly before the accepted call on record.
 	overtakesNone [maxBindings]bool
 	// sent: it has sent a call since it confirmed.
 	sent bool
 	run  run
 }
 
-// run is what a run of a process has come to.
+// run is the progress of a run.
 type run struct {
 	phase runPhase
 	steps uint8
@@ -168,7 +168,7 @@ type reading struct {
 	witness  relation.Witness
 }
 
-// What a configuration allows a number of times.
+// The events whose number a configuration bounds.
 const (
 	edits = iota
 	faults

@@ -2,9 +2,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"image/color"
+	"log"
 	"math"
 	"os"
 	"slices"
@@ -60,34 +62,21 @@ type query struct {
 
 func main() {
 	if len(os.Args) != 4 {
-		fmt.Fprintln(os.Stderr, "usage: picture DASHBOARD SERIES PICTURE")
-		os.Exit(2)
+		log.Fatal("usage: picture DASHBOARD SERIES PICTURE")
 	}
-	if err := run(os.Args[1], os.Args[2], os.Args[3]); err != nil {
-		fmt.Fprintln(os.Stderr, "picture:", err)
-		os.Exit(1)
-	}
-}
-
-func run(dashboard, recorded, picture string) error {
-	var is struct{ Panels []panel }
+	var dashboard struct{ Panels []panel }
 	var queries []query
-	if err := read(dashboard, &is); err != nil {
-		return err
-	}
-	if err := read(recorded, &queries); err != nil {
-		return err
-	}
+	read(os.Args[1], &dashboard)
+	read(os.Args[2], &queries)
 	height := 0.
-	for _, panel := range is.Panels {
+	for _, panel := range dashboard.Panels {
 		height = max(height, panel.GridPos.Y+panel.GridPos.H)
 	}
 	canvas := vgimg.NewWith(vgimg.UseWH(columns*unitWidth, vg.Length(height*unitHeight)), vgimg.UseDPI(110), vgimg.UseBackgroundColor(grey(0xf4)))
-	whole := draw.New(canvas)
 	began, ended := times(queries)
-	for _, panel := range is.Panels {
+	for _, panel := range dashboard.Panels {
 		at := panel.GridPos
-		area := draw.Crop(whole, vg.Length(at.X*unitWidth)+gap, -vg.Length((columns-at.X-at.W)*unitWidth)-gap,
+		area := draw.Crop(draw.New(canvas), vg.Length(at.X*unitWidth)+gap, -vg.Length((columns-at.X-at.W)*unitWidth)-gap,
 			vg.Length((height-at.Y-at.H)*unitHeight)+gap, -vg.Length(at.Y*unitHeight)-gap)
 		area.SetColor(color.White)
 		area.Fill(area.Rectangle.Path())
@@ -95,40 +84,41 @@ func run(dashboard, recorded, picture string) error {
 			return q.Panel[:max(len(q.Panel)-2, 0)] != panel.Type+" "+panel.Title
 		})
 		if len(of) != len(panel.Targets) {
-			return fmt.Errorf("of %q there are %d of %d queries", panel.Title, len(of), len(panel.Targets))
+			log.Fatalf("of %q there are %d of %d queries", panel.Title, len(of), len(panel.Targets))
 		}
 		if panel.Type == "stat" {
 			panel.number(area, of[0])
-		} else if err := panel.graph(area, of, began, ended); err != nil {
-			return err
+		} else {
+			panel.graph(area, of, began, ended)
 		}
 	}
-	file, err := os.Create(picture)
-	if err != nil {
-		return err
+	var drawn bytes.Buffer
+	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(&drawn); err != nil {
+		log.Fatal(err)
 	}
-	if _, err := (vgimg.PngCanvas{Canvas: canvas}).WriteTo(file); err != nil {
-		return err
+	if err := os.WriteFile(os.Args[3], drawn.Bytes(), 0o644); err != nil {
+		log.Fatal(err)
 	}
-	return file.Close()
 }
 
-func read(file string, into any) error {
+func read(file string, into any) {
 	text, err := os.ReadFile(file)
-	if err != nil {
-		return err
+	if err == nil {
+		err = json.Unmarshal(text, into)
 	}
-	return json.Unmarshal(text, into)
+	if err != nil {
+		log.Fatal(err)
+	}
 }
 
 func grey(value uint8) color.Color { return color.RGBA{value, value, value, 0xff} }
 
-func style(size vg.Length, bold bool, shade color.Color) draw.TextStyle {
+func style(size vg.Length, bold bool, shade color.Color, x draw.XAlignment, y draw.YAlignment) draw.TextStyle {
 	face := font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}
 	if bold {
 		face.Weight = 2
 	}
-	return draw.TextStyle{Color: shade, Font: face, Handler: plot.DefaultTextHandler}
+	return draw.TextStyle{Color: shade, Font: face, Handler: plot.DefaultTextHandler, XAlign: x, YAlign: y}
 }
 
 // number draws the last value of a panel with one.
@@ -144,26 +134,20 @@ func (p panel) number(area draw.Canvas, of query) {
 			shade = color.RGBA{0xc4, 0x16, 0x2a, 0xff}
 		}
 	}
-	title, value := style(11, false, grey(0x24)), style(30, true, shade)
-	title.XAlign, value.XAlign, value.YAlign = draw.XLeft, draw.XCenter, draw.YCenter
-	title.YAlign = draw.YTop
-	area.FillText(title, vg.Point{X: area.Min.X + 8, Y: area.Max.Y - 6}, p.Title)
-	area.FillText(value, vg.Point{X: (area.Min.X + area.Max.X) / 2, Y: area.Min.Y + (area.Max.Y-area.Min.Y)*0.4}, p.format(last))
+	area.FillText(style(11, false, grey(0x24), draw.XLeft, draw.YTop), vg.Point{X: area.Min.X + 8, Y: area.Max.Y - 6}, p.Title)
+	area.FillText(style(30, true, shade, draw.XCenter, draw.YCenter), vg.Point{X: (area.Min.X + area.Max.X) / 2, Y: area.Min.Y + (area.Max.Y-area.Min.Y)*0.4}, p.format(last))
 }
 
 // graph draws lines over time.
-func (p panel) graph(area draw.Canvas, of []query, began, ended float64) error {
+func (p panel) graph(area draw.Canvas, of []query, began, ended float64) {
 	drawn := plot.New()
-	drawn.Title.Text, drawn.Title.TextStyle = p.Title, style(11, false, grey(0x24))
-	drawn.Title.TextStyle.XAlign, drawn.Title.TextStyle.YAlign = draw.XCenter, draw.YTop
-	drawn.Title.Padding = 4
+	drawn.Title.Text, drawn.Title.Padding = p.Title, 4
+	drawn.Title.TextStyle = style(11, false, grey(0x24), draw.XCenter, draw.YTop)
 	drawn.X.Min, drawn.X.Max, drawn.Y.Min = 0, ended-began, 0
-	drawn.X.Tick.Label, drawn.Y.Tick.Label = style(8, false, grey(0x55)), style(8, false, grey(0x55))
-	drawn.X.Tick.Label.XAlign, drawn.X.Tick.Label.YAlign = draw.XCenter, draw.YTop
-	drawn.Y.Tick.Label.XAlign, drawn.Y.Tick.Label.YAlign = draw.XRight, draw.YCenter
-	drawn.Y.Tick.Marker = ticks{p}
-	drawn.X.Tick.Marker = seconds{}
-	drawn.Legend.TextStyle, drawn.Legend.Top, drawn.Legend.Left = style(8, false, grey(0x24)), true, true
+	drawn.X.Tick.Label = style(8, false, grey(0x55), draw.XCenter, draw.YTop)
+	drawn.Y.Tick.Label = style(8, false, grey(0x55), draw.XRight, draw.YCenter)
+	drawn.X.Tick.Marker, drawn.Y.Tick.Marker = plot.TickerFunc(seconds), plot.TickerFunc(p.ticks)
+	drawn.Legend.TextStyle, drawn.Legend.Top, drawn.Legend.Left = style(8, false, grey(0x24), draw.XLeft, draw.YTop), true, true
 	drawn.Legend.ThumbnailWidth, drawn.Legend.XOffs, drawn.Legend.YOffs = 10, 4, -2
 	drawn.Add(plotter.NewGrid())
 	stacked, highest := map[float64]float64{}, 0.
@@ -183,7 +167,7 @@ func (p panel) graph(area draw.Canvas, of []query, began, ended float64) error {
 			}
 			line, err := plotter.NewLine(points)
 			if err != nil {
-				return err
+				log.Fatal(err)
 			}
 			line.Color, line.Width = palette[index%len(palette)], 1.2
 			index++
@@ -198,7 +182,6 @@ func (p panel) graph(area draw.Canvas, of []query, began, ended float64) error {
 	// The names stand above the lines.
 	drawn.Y.Max = max(highest, 1) * (1.1 + 0.1*float64(named))
 	drawn.Draw(draw.Crop(area, 6, -10, 4, -4))
-	return nil
 }
 
 // palette are colours that can be told apart.
@@ -256,25 +239,18 @@ func (p panel) format(value float64) string {
 }
 
 // ticks are at round values, in the unit of the panel.
-type ticks struct{ panel panel }
-
-// Ticks implements plot.Ticker.
-func (t ticks) Ticks(low, high float64) []plot.Tick {
+func (p panel) ticks(low, high float64) []plot.Tick {
 	found := plot.DefaultTicks{}.Ticks(low, high)
 	for i := range found {
 		if found[i].Label != "" {
-			found[i].Label = t.panel.format(found[i].Value)
+			found[i].Label = p.format(found[i].Value)
 		}
 	}
 	return found
 }
 
 // seconds are ticks of the time since the beginning.
-type seconds struct{}
-
-// Ticks implements plot.Ticker.
-func (seconds) Ticks(low, high float64) []plot.Tick {
-	var found []plot.Tick
+func seconds(low, high float64) (found []plot.Tick) {
 	for at := low; at <= high; at += 10 {
 		found = append(found, plot.Tick{Value: at, Label: strconv.Itoa(int(at)) + " s"})
 	}

@@ -71,9 +71,18 @@ func values(t *testing.T, text string) map[string]any {
 	return parsed
 }
 
+// newest is a version of Kubernetes that has all that the chart can install.
+var newest = common.KubeVersion{Version: "v1.36.0", Major: "1", Minor: "36"}
+
 func render(text map[string]any, loaded *chart.Chart, options common.ReleaseOptions) (map[string]string, error) {
+	return renderFor(newest, text, loaded, options)
+}
+
+func renderFor(version common.KubeVersion, text map[string]any, loaded *chart.Chart, options common.ReleaseOptions) (map[string]string, error) {
 	options.Name, options.Namespace, options.Revision = release, system, 1
-	settings, err := util.ToRenderValues(loaded, text, options, common.DefaultCapabilities)
+	capabilities := common.DefaultCapabilities.Copy()
+	capabilities.KubeVersion = version
+	settings, err := util.ToRenderValues(loaded, text, options, capabilities)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +271,7 @@ func TestLint(t *testing.T) { lint(t, "") }
 func lint(t *testing.T, text string) {
 	t.Helper()
 	linter := action.NewLint()
-	linter.Strict, linter.Namespace = true, system
+	linter.Strict, linter.Namespace, linter.KubeVersion = true, system, &newest
 	for _, err := range linter.Run([]string{directory}, values(t, text)).Errors {
 		t.Error(err)
 	}
@@ -307,6 +316,18 @@ func TestValuesThatAreRefused(t *testing.T) {
 		if _, err := render(values(t, text), load(t), common.ReleaseOptions{IsInstall: true}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", text, err, want)
 		}
+	}
+}
+
+// TestOlderKubernetes: without mutating admission policies the chart says what to leave out, and then goes without.
+func TestOlderKubernetes(t *testing.T) {
+	older := common.KubeVersion{Version: "v1.35.2", Major: "1", Minor: "35"}
+	_, err := renderFor(older, nil, load(t), common.ReleaseOptions{IsInstall: true})
+	if want := "set policies.requester and policies.finalizers to false"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := renderFor(older, values(t, "policies: {requester: false, finalizers: false}"), load(t), common.ReleaseOptions{IsInstall: true}); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -13,14 +13,14 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// rival is a second binding of the same relation, in a namespace of the same world.
-type rival struct {
+// otherBinding is a second binding of the same relation, in a namespace of the same world.
+type otherBinding struct {
 	*world
 	key client.ObjectKey
 }
 
-// rivalIn makes a binding of John and Acme that is younger than the world's own, or older by its name.
-func (w *world) rivalIn(namespace, name string, change func(*v1alpha1.ClientBinding)) *rival {
+// bindIn makes a binding of John and Acme that is younger than the world's own, or older by its name.
+func (w *world) bindIn(namespace, name string, change func(*v1alpha1.ClientBinding)) *otherBinding {
 	w.t.Helper()
 	object := &v1alpha1.ClientBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
@@ -30,10 +30,10 @@ func (w *world) rivalIn(namespace, name string, change func(*v1alpha1.ClientBind
 		change(object)
 	}
 	w.create(object)
-	return &rival{w, client.ObjectKeyFromObject(object)}
+	return &otherBinding{w, client.ObjectKeyFromObject(object)}
 }
 
-func (r *rival) reconcile() {
+func (r *otherBinding) reconcile() {
 	r.t.Helper()
 	object := &v1alpha1.ClientBinding{}
 	if err := r.kube.Get(r.t.Context(), r.key, object); err == nil {
@@ -44,7 +44,7 @@ func (r *rival) reconcile() {
 	}
 }
 
-func (r *rival) get() *v1alpha1.ClientBinding {
+func (r *otherBinding) get() *v1alpha1.ClientBinding {
 	r.t.Helper()
 	object := &v1alpha1.ClientBinding{}
 	if err := r.kube.Get(r.t.Context(), r.key, object); err != nil {
@@ -53,19 +53,19 @@ func (r *rival) get() *v1alpha1.ClientBinding {
 	return object
 }
 
-func (r *rival) ready() condition {
+func (r *otherBinding) ready() condition {
 	r.t.Helper()
 	return *meta.FindStatusCondition(r.get().Status.Conditions, v1alpha1.ConditionReady)
 }
 
-// The world's own binding is called "john"; rivals sort behind it, which decides between bindings of one second.
+// The world's own binding is called "john"; the others sort behind it, which decides between bindings of one second.
 
 func TestYoungerBindingOfARelationIsInConflict(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(nil)
 	w.reconcile()
-	second := w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
+	second := w.bindIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
 	w.calls()
 
 	second.reconcile()
@@ -83,7 +83,7 @@ func TestConflictAcrossNamespacesTellsNoName(t *testing.T) {
 	w.bind(nil)
 	w.reconcile()
 	elsewhere := w.anotherNamespace()
-	second := w.rivalIn(elsewhere, "second", nil)
+	second := w.bindIn(elsewhere, "second", nil)
 
 	second.reconcile()
 
@@ -94,7 +94,7 @@ func TestDeletingTheYoungerRevokesNothing(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) })
-	second := w.rivalIn(w.namespace, "second", nil)
+	second := w.bindIn(w.namespace, "second", nil)
 	second.reconcile() // The older one never left suspension and holds nothing.
 	expectEqual(t, "reason of the younger", "Bound", second.ready().Reason)
 	binding := w.binding()
@@ -119,7 +119,7 @@ func TestHandover(t *testing.T) {
 	w.connect()
 	w.bind(func(b *v1alpha1.ClientBinding) { b.Spec.IsOwner = true })
 	w.reconcile()
-	second := w.rivalIn(w.namespace, "second", nil)
+	second := w.bindIn(w.namespace, "second", nil)
 	second.reconcile()
 	w.delete()
 	w.calls()
@@ -134,30 +134,30 @@ func TestHandover(t *testing.T) {
 	expectEqual(t, "origin for the other", v1alpha1.OriginAdopted, second.get().Status.Claim.Origin)
 }
 
-// TestNoHeir shows which bindings do not inherit, so that the relation is revoked.
-func TestNoHeir(t *testing.T) {
+// TestNoHolder shows which bindings do not take a relation over, so that the relation is revoked.
+func TestNoHolder(t *testing.T) {
 	cases := map[string]func(*world){
 		"one that never left suspension": func(w *world) {
-			w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) }).reconcile()
+			w.bindIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Spec.Suspend = ref(true) }).reconcile()
 		},
 		"one without a connection": func(w *world) {
-			w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) {
+			w.bindIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) {
 				b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "other"}
 			}).reconcile()
 		},
 		"one whose connection it may not use": func(w *world) {
-			w.rivalIn(w.anotherNamespace(), "second", func(b *v1alpha1.ClientBinding) {
+			w.bindIn(w.anotherNamespace(), "second", func(b *v1alpha1.ClientBinding) {
 				b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "default", Namespace: w.namespace}
 			}).reconcile()
 		},
 		"one of another API": func(w *world) {
 			w.createConnection(func(c *v1alpha1.APIConnection) { c.Name, c.Spec.URL = "other", "https://elsewhere.example" })
-			w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) {
+			w.bindIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) {
 				b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "other"}
 			})
 		},
 		"one that is being deleted": func(w *world) {
-			second := w.rivalIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Finalizers = []string{"example.com/kept"} })
+			second := w.bindIn(w.namespace, "second", func(b *v1alpha1.ClientBinding) { b.Finalizers = []string{"example.com/kept"} })
 			if err := w.kube.Delete(w.t.Context(), second.get()); err != nil {
 				w.t.Fatal(err)
 			}
@@ -180,13 +180,13 @@ func TestNoHeir(t *testing.T) {
 	}
 }
 
-// TestHeirThatGoesToo shows that access is revoked when both bindings are deleted before the one could take over.
-func TestHeirThatGoesToo(t *testing.T) {
+// TestHolderThatGoesToo shows that access is revoked when both bindings are deleted before the one could take over.
+func TestHolderThatGoesToo(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(nil)
 	w.reconcile()
-	second := w.rivalIn(w.namespace, "second", nil)
+	second := w.bindIn(w.namespace, "second", nil)
 	second.reconcile()
 	w.delete()
 	w.reconcile()
@@ -219,23 +219,23 @@ func (w *world) connectedNamespace(prefix string) string {
 // TestWhoMayNotHoldARelation shows that nobody keeps others from a relation, or a user's access alive, by declaring it
 // through a connection that does not allow that or does not work.
 func TestWhoMayNotHoldARelation(t *testing.T) {
-	for name, declare := range map[string]func(*world) *rival{
-		"through a connection that does not serve the namespace": func(w *world) *rival { return w.tenant(nil) },
-		"through a connection that is not there": func(w *world) *rival {
-			return w.tenant(func(b *v1alpha1.ClientBinding) { b.Spec.ConnectionRef.Name = "other" })
+	for name, declare := range map[string]func(*world) *otherBinding{
+		"through a connection that does not serve the namespace": func(w *world) *otherBinding { return w.bindTeam(nil) },
+		"through a connection that is not there": func(w *world) *otherBinding {
+			return w.bindTeam(func(b *v1alpha1.ClientBinding) { b.Spec.ConnectionRef.Name = "other" })
 		},
-		"through a connection of its own that names the same API and does not work": func(w *world) *rival {
+		"through a connection of its own that names the same API and does not work": func(w *world) *otherBinding {
 			elsewhere := w.connectedNamespace("aa-")
 			w.reconcileConnectionAt(client.ObjectKey{Namespace: elsewhere, Name: "default"})
-			return w.rivalIn(elsewhere, "john", nil)
+			return w.bindIn(elsewhere, "john", nil)
 		},
-		"through a connection that does not allow the client": func(w *world) *rival {
+		"through a connection that does not allow the client": func(w *world) *otherBinding {
 			elsewhere := w.openNamespace(&v1alpha1.Allowed{CUIDs: []string{"other"}})
-			return w.rivalIn(elsewhere, "john", nil)
+			return w.bindIn(elsewhere, "john", nil)
 		},
-		"as an owner, through a connection that makes none": func(w *world) *rival {
+		"as an owner, through a connection that makes none": func(w *world) *otherBinding {
 			elsewhere := w.openNamespace(&v1alpha1.Allowed{Owner: ref(false)})
-			return w.rivalIn(elsewhere, "john", owner)
+			return w.bindIn(elsewhere, "john", owner)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestHolderThatIsNoLongerAllowed(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.share(&v1alpha1.Allowed{Namespaces: allNamespaces()})
-	first := w.tenant(owner)
+	first := w.bindTeam(owner)
 	first.reconcile()
 	w.bind(nil)
 	w.reconcile()

@@ -1,43 +1,24 @@
-// crds makes the schemas of CRDs refuse times and numbers that Go cannot decode. It rewrites the named files.
-//
-// controller-gen writes a time as a string of the format date-time. This format allows times that Go's parser refuses, such as with a small
-// z. With a format the API server does not even check that the value is a string. A pattern instead of the format
-// checks both. A CEL rule could do so, too. But a rule on a value of another type is an error in the API server, also
-// for a value that was stored before and does not change. A pattern accepts such a value (ratcheting).
 package main
 
 import (
-	"bytes"
-	"fmt"
-	"os"
-
 	"sigs.k8s.io/yaml"
+
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-func main() {
-	for _, file := range os.Args[1:] {
-		if err := rewrite(file); err != nil {
-			fmt.Fprintf(os.Stderr, "crds: %s: %v\n", file, err)
-			os.Exit(1)
-		}
-	}
-}
-
-func rewrite(file string) error {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
+// restrictCRD has the schemas of a CRD refuse what Go cannot decode: times and numbers. It rewrites the file.
+//
+// controller-gen writes a time as a string of the format date-time. That lets in what Go's parser refuses, such as a small
+// z, and with a format the API server does not even check that the value is a string. A pattern in the place of the format
+// does both. A CEL rule would do so, too, but a rule that meets a value of another type is an error in the API server, also
+// for a value that was stored before and does not change; a pattern leaves such a value alone (ratcheting).
+func restrictCRD(t sandbox.T, file string) {
 	var crd map[string]any
-	if err := yaml.Unmarshal(content, &crd); err != nil {
-		return err
-	}
+	sandbox.Must(t, yaml.Unmarshal([]byte(read(t, file)), &crd))
 	restrict(crd)
 	written, err := yaml.Marshal(crd)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(file, bytes.Join([][]byte{[]byte("---\n"), written}, nil), 0o600)
+	sandbox.Must(t, err)
+	write(t, file, "---\n"+string(written))
 }
 
 // timePattern matches times in UTC and whole seconds, the form that the operator writes. With another form a GitOps tool
@@ -67,14 +48,11 @@ func restrict(part any) {
 			delete(part, "format")
 			part["pattern"] = timePattern
 		case part["type"] == "integer" && largest[format] > 0:
-			setIfAbsent(part, "maximum", largest[format])
-			setIfAbsent(part, "minimum", -largest[format])
+			for bound, value := range map[string]int64{"maximum": largest[format], "minimum": -largest[format]} {
+				if _, bounded := part[bound]; !bounded {
+					part[bound] = value
+				}
+			}
 		}
-	}
-}
-
-func setIfAbsent(in map[string]any, key string, value int64) {
-	if _, is := in[key]; !is {
-		in[key] = value
 	}
 }

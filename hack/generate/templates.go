@@ -3,11 +3,14 @@ package main
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"strconv"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
 // place says into which file of the chart an object goes that kustomize built from a directory, and under which condition it is
@@ -79,7 +82,7 @@ var changes = strings.NewReplacer(
 )
 
 // template turns an object of config/ into a template.
-func template(object *unstructured.Unstructured) (string, error) {
+func template(t sandbox.T, object *unstructured.Unstructured) string {
 	labels := object.GetLabels()
 	if labels == nil {
 		labels = map[string]string{}
@@ -87,25 +90,23 @@ func template(object *unstructured.Unstructured) (string, error) {
 	maps.Copy(labels, map[string]string{"app.kubernetes.io/name": operator, "app.kubernetes.io/part-of": operator})
 	object.SetLabels(labels)
 	plain, err := yaml.Marshal(object.Object)
-	if err != nil {
-		return "", err
-	}
+	sandbox.Must(t, err)
 	text := changes.Replace(strings.ReplaceAll(string(plain), "{{", `{{ "{{" }}`))
 	switch kind, name := object.GetKind(), object.GetName(); {
 	case kind == "RoleBinding" && name == operator+"-credentials":
 		// The operator protects it while there is access to revoke with it.
-		return replaceOnce(text, "\nmetadata:\n", "\nmetadata:\n  annotations:\n    helm.sh/resource-policy: keep\n")
+		return replaceOnce(t, text, "\nmetadata:\n", "\nmetadata:\n  annotations:\n    helm.sh/resource-policy: keep\n")
 	case kind == "ValidatingAdmissionPolicy" && name == operator+"-grants":
-		return setTerms(text)
+		return setTerms(t, text)
 	case kind == "MutatingAdmissionPolicyBinding" && name == operator+"-creation":
 		// Elsewhere nobody would take the finalizer off again.
-		return replaceOnce(text, "namespaceSelector: {}\n", servedNamespaces)
+		return replaceOnce(t, text, "namespaceSelector: {}\n", servedNamespaces)
 	case kind == "PrometheusRule":
-		text = strings.Replace(text, "$ | nindent 4 }}\n", "$ | nindent 4 }}\n    {{- with .Values.prometheusRule.labels }}\n    {{- toYaml . | nindent 4 }}\n    {{- end }}\n", 1)
+		return replaceOnce(t, text, "$ | nindent 4 }}\n", "$ | nindent 4 }}\n    {{- with .Values.prometheusRule.labels }}\n    {{- toYaml . | nindent 4 }}\n    {{- end }}\n")
 	case kind == "ServiceAccount":
-		text = strings.Replace(text, "metadata:\n", "metadata:\n  {{- with .Values.serviceAccount.annotations }}\n  annotations:\n    {{- toYaml . | nindent 4 }}\n  {{- end }}\n", 1)
+		return replaceOnce(t, text, "metadata:\n", "metadata:\n  {{- with .Values.serviceAccount.annotations }}\n  annotations:\n    {{- toYaml . | nindent 4 }}\n  {{- end }}\n")
 	}
-	return text, nil
+	return text
 }
 
 // servedNamespaces selects the namespaces that the operator serves.
@@ -120,25 +121,21 @@ const servedNamespaces = `namespaceSelector:
       {{- end }}
 `
 
-func replaceOnce(text, old, replacement string) (string, error) {
+func replaceOnce(t sandbox.T, text, old, replacement string) string {
 	if strings.Count(text, old) != 1 {
-		return "", fmt.Errorf("%q is not once in\n%s", old, text)
+		t.Fatal(fmt.Sprintf("%q is not once in\n%s", old, text))
 	}
-	return strings.Replace(text, old, replacement, 1), nil
+	return strings.Replace(text, old, replacement, 1)
 }
 
 // setTerms puts templates in the place of the policy's settings.
-func setTerms(policy string) (string, error) {
-	lines := strings.SplitAfter(policy, "\n")
-	found := 0
-	for i := 1; i < len(lines); i++ {
-		if expression, is := terms[strings.TrimSpace(strings.TrimPrefix(lines[i], "    name: "))]; is {
-			lines[i-1] = "  - expression: " + strconv.Quote(expression) + "\n"
-			found++
+func setTerms(t sandbox.T, policy string) string {
+	for name, expression := range terms {
+		setting := regexp.MustCompile(`(?m)^  - expression: .*\n    name: ` + name + "\n")
+		if len(setting.FindAllString(policy, -1)) != 1 {
+			t.Fatal("the policy has not once the setting " + name)
 		}
+		policy = setting.ReplaceAllLiteralString(policy, "  - expression: "+strconv.Quote(expression)+"\n    name: "+name+"\n")
 	}
-	if found != len(terms) {
-		return "", fmt.Errorf("the policy has %d of the %d settings that the chart has", found, len(terms))
-	}
-	return strings.Join(lines, ""), nil
+	return policy
 }

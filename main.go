@@ -57,6 +57,10 @@ const name = "clientbinding-operator"
 // policyCheckLimit bounds the check of the admission policies at the start, which the start waits for.
 const policyCheckLimit = 10 * time.Second
 
+// gatherReads is the time for which the read of a user waits for other bindings of the user. They are due at the same moment, and their runs
+// ask within some milliseconds.
+const gatherReads = 5 * time.Millisecond
+
 // connectionWorkers is how many APIConnections are checked at the same time.
 const connectionWorkers = 10
 
@@ -417,6 +421,7 @@ func register(ctx context.Context, mgr ctrl.Manager, s settings, made parts) err
 		UserAgent:         userAgent(thisBuild()),
 		Proxy:             http.ProxyFromEnvironment,
 		Now:               time.Now,
+		GatherReads:       gatherReads,
 		Tracer:            made.tracer,
 		Metrics:           measured,
 	})

@@ -95,14 +95,9 @@ func without(places []*place, removed *place) []*place {
 	return places
 }
 
-func slotsFor(perSecond int) int { return min(max(perSecond/callsPerSlot, fewestSlots), mostSlots) }
-
-// MostTurns is how many runs may use one connection at once whose rate is so many calls a second, with those that are urgent.
-func MostTurns(perSecond int) int { return slotsFor(perSecond) + urgentSlots }
-
 func newGate(wanted settings, options Options, callBack func(Relation, int)) *gate {
 	return &gate{
-		slots:     slotsFor(wanted.perSecond),
+		slots:     min(max(wanted.perSecond/callsPerSlot, fewestSlots), mostSlots),
 		now:       options.Now,
 		afterFunc: options.AfterFunc,
 		callBack:  callBack,

@@ -3,19 +3,16 @@ package connection
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
-
-// gathers is the time for which a read waits for other callers for the same user. The bindings of one user are due at the same moment, and
-// their runs ask within some milliseconds.
-const gathers = 5 * time.Millisecond
 
 // reads groups the reads of one user. A caller gets a read that began after the caller asked, never one that was under way, so that it shows
 // every write that was made before. All callers that ask before a read begins share it.
 type reads struct {
 	read func(ctx context.Context, uuid string) (*delos.User, error)
+	// later calls a function once a read has gathered its callers.
+	later func(func())
 
 	mu sync.Mutex
 	// next has, for each user with a read that gathers or is under way, the read that begins next; nil when no caller waits for one.
@@ -30,8 +27,12 @@ type sharedRead struct {
 	err  error
 }
 
-func newReads(read func(context.Context, string) (*delos.User, error)) *reads {
-	return &reads{read: read, next: map[string]*sharedRead{}}
+func newReads(read func(context.Context, string) (*delos.User, error), options Options) *reads {
+	later := func(f func()) { go f() }
+	if options.GatherReads > 0 {
+		later = func(f func()) { options.AfterFunc(options.GatherReads, f) }
+	}
+	return &reads{read: read, later: later, next: map[string]*sharedRead{}}
 }
 
 // user reads a user. A caller whose context ends leaves the others waiting, and the read under way; one whose context
@@ -61,14 +62,13 @@ func (r *reads) join(ctx context.Context, uuid string) *sharedRead {
 		r.next[uuid] = next
 	}
 	if !reading {
-		go r.run(uuid)
+		r.later(func() { r.run(uuid) })
 	}
 	return next
 }
 
 // run reads until no caller waits for a further read of the user.
 func (r *reads) run(uuid string) {
-	time.Sleep(gathers)
 	for shared := r.begin(uuid); shared != nil; shared = r.begin(uuid) {
 		shared.user, shared.err = shared.read()
 		close(shared.done)

@@ -13,6 +13,11 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delos"
 )
 
+// gather is the time that a read gathers callers for, by the time of the bubble.
+const gather = 4 * time.Millisecond
+
+var gathering = Options{GatherReads: gather, AfterFunc: func(wait time.Duration, f func()) func() bool { return time.AfterFunc(wait, f).Stop }}
+
 // slowAPI answers reads when it is told to. Its users are named after the reads: "john 1", "john 2".
 type slowAPI struct {
 	answer chan error
@@ -59,7 +64,7 @@ func askSoon(ctx context.Context, of *reads, uuid string) *asker {
 // ask asks for a user, and returns once a read that gathers has begun.
 func ask(ctx context.Context, of *reads, uuid string) *asker {
 	a := askSoon(ctx, of, uuid)
-	time.Sleep(gathers)
+	time.Sleep(gather)
 	synctest.Wait()
 	return a
 }
@@ -70,7 +75,7 @@ func inBubble(t *testing.T, test func(t *testing.T, api *slowAPI, of *reads)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		api := &slowAPI{answer: make(chan error)}
-		test(t, api, newReads(api.read))
+		test(t, api, newReads(api.read, gathering))
 	})
 }
 
@@ -134,7 +139,7 @@ func TestAskersOfOneMomentShareARead(t *testing.T) {
 		var askers []*asker
 		for range 3 {
 			askers = append(askers, askSoon(t.Context(), of, "john"))
-			time.Sleep(gathers / 4)
+			time.Sleep(gather / 4)
 		}
 		api.end(nil)
 		expectAnswers(t, "after one read", []string{"john 1", "john 1", "john 1"}, askers...)
@@ -200,7 +205,7 @@ func TestReadIsNotCanceledWithItsAsker(t *testing.T) {
 			giveUp()
 			read <- ctx.Err()
 			return &delos.User{}, nil
-		})
+		}, Options{})
 		_, _ = of.user(asker, "john")
 		if err := <-read; err != nil {
 			t.Errorf("the read got a context that is %v", err)

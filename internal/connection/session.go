@@ -46,7 +46,7 @@ func newSession(pool *Pool, name types.NamespacedName, uid types.UID, wanted set
 		gate:     gate,
 		metrics:  pool.options.Metrics.Connection(name.String()),
 	}
-	s.reads = newReads(s.readUser)
+	s.reads = newReads(s.readUser, pool.options)
 	return s
 }
 

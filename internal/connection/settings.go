@@ -46,6 +46,8 @@ type Options struct {
 	Now func() time.Time
 	// AfterFunc calls a function once a time has passed by that clock; time.AfterFunc when nil.
 	AfterFunc AfterFunc
+	// GatherReads is the time for which the read of a user waits for other callers that ask for the same user; 0 for none.
+	GatherReads time.Duration
 	// Tracer makes a span of each request; nil for none. See delos.Config.
 	Tracer trace.Tracer
 	// Metrics count calls, and show the state of sessions.

@@ -70,7 +70,16 @@ func build() (dashboard.Dashboard, error) {
 	for i, panel := range graphs {
 		builder.WithPanel(panel.timeseries().Id(uint32(101 + i)))
 	}
-	return builder.Build()
+	built, err := builder.Build()
+	if err != nil {
+		return built, err
+	}
+	for i := range built.Templating.List {
+		// The builders set these of each variable; Grafana knows them of intervals alone.
+		variable := &built.Templating.List[i]
+		variable.Auto, variable.AutoMin, variable.AutoCount = nil, nil, nil
+	}
+	return built, nil
 }
 
 // Every replica tells of the objects; the max over them is one of them.

@@ -199,7 +199,7 @@ func (r *run) link(ctx context.Context, m *member, facts *relation.Member) error
 	switch {
 	case !m.through.DeletionTimestamp.IsZero():
 		facts.Link = relation.LinkLeaving
-	case !controllerutil.ContainsFinalizer(m.through, v1alpha1.InUseFinalizer):
+	case !isProtected(m.through):
 		facts.Link = relation.LinkUnprotected
 	}
 	return nil

@@ -240,8 +240,7 @@ func (r *run) noteFacts(i int, outcome relation.Outcome) {
 	}
 	status.Claim.Account = facts.ClaimAccount
 	r.noteCalls(m, outcome.Calls)
-	protected := m.through != nil && controllerutil.ContainsFinalizer(m.through, v1alpha1.InUseFinalizer)
-	if facts.Reading.State == relation.Shown && protected && !facts.Leaving && !facts.Expired {
+	if facts.Reading.State == relation.Shown && m.through != nil && isProtected(m.through) && !facts.Leaving && !facts.Expired {
 		// The connection may be another one of the same API. It has shown the user, and is the one to revoke through from now on.
 		status.Claim.Connection.Namespace, status.Claim.Connection.Name = m.name.Namespace, m.name.Name
 	}

@@ -238,6 +238,13 @@ func (r *UsageReconciler) patchStatus(ctx context.Context, of *v1alpha1.APIConne
 	return err
 }
 
+// isProtected reports whether a connection and its Secret are sure to stay. While both are released, and when another Secret is named, the connection has the finalizer
+// although that Secret is not protected.
+func isProtected(connection *v1alpha1.APIConnection) bool {
+	return controllerutil.ContainsFinalizer(connection, v1alpha1.InUseFinalizer) &&
+		slices.Contains(connection.Status.ProtectedSecrets, connection.Spec.Credentials.SecretRef.Name)
+}
+
 // setFinalizer sets the finalizer on an object. An object that is being deleted cannot get it, but stays if it has it.
 func (r *UsageReconciler) setFinalizer(ctx context.Context, object client.Object, who demand) error {
 	if !object.GetDeletionTimestamp().IsZero() {

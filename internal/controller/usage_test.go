@@ -205,12 +205,18 @@ func TestNothingIsGrantedBeforeTheConnectionIsProtected(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(nil)
+	connection := w.connection()
 
-	result := w.reconcileNamed("john")
+	// While the connection is let go, its Secret has lost the finalizer first.
+	for _, finalizers := range [][]string{nil, {v1alpha1.InUseFinalizer}} {
+		w.edit(connection, func() { connection.Finalizers = finalizers })
 
-	expectEqual(t, "calls", operations(nil), w.calls())
-	expectEqual(t, "wait", startingRetry, result.RequeueAfter)
-	expectEqual(t, "claim", (*v1alpha1.Claim)(nil), w.binding().Status.Claim)
+		result := w.reconcileNamed("john")
+
+		expectEqual(t, "calls", operations(nil), w.calls())
+		expectEqual(t, "wait", startingRetry, result.RequeueAfter)
+		expectEqual(t, "claim", (*v1alpha1.Claim)(nil), w.binding().Status.Claim)
+	}
 }
 
 // TestSecretsAreProtectedAsTheyAreNamed: a connection that turns to another Secret lets the former one go, and one

@@ -162,7 +162,7 @@ func (r *UsageReconciler) byNeed() handler.EventHandler {
 func (r *UsageReconciler) onlyCounts(ctx context.Context, name types.NamespacedName) bool {
 	found := &v1alpha1.APIConnection{}
 	err := r.Kube.Get(ctx, name, found)
-	return err == nil && found.DeletionTimestamp.IsZero() && controllerutil.ContainsFinalizer(found, v1alpha1.InUseFinalizer)
+	return err == nil && found.DeletionTimestamp.IsZero() && isProtected(found)
 }
 
 // connectionsOf are the connections that a binding may need, in the namespaces that the operator serves.
@@ -285,7 +285,7 @@ func usabilityChanged() predicate.Predicate {
 		connection := object.(*v1alpha1.APIConnection)
 		is := usability{
 			generation:    connection.Generation,
-			protected:     controllerutil.ContainsFinalizer(connection, v1alpha1.InUseFinalizer),
+			protected:     isProtected(connection),
 			approvedValue: connection.Annotations[v1alpha1.ApprovedRevocationsAnnotation],
 		}
 		if ready := meta.FindStatusCondition(connection.Status.Conditions, v1alpha1.ConditionReady); ready != nil {

@@ -35,7 +35,7 @@ help: ## List the targets
 		/^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: generate
-generate: manifests ## Write what follows from other files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart, tables of fields
+generate: manifests ## Write the generated files: deepcopy code, CRDs, roles, Argo CD's forms, parts of the chart, tables of fields
 	$(CONTROLLER_GEN) object paths=./api/...
 	go run -C hack/tools/dashboard . $(CURDIR)/config/grafana/dashboard.json
 	go run ./hack/generate
@@ -48,7 +48,7 @@ fields = $(SITE_TOOL) crd-ref-docs --log-level=ERROR --source-path=api --config=
 		/^<!-- fields:/ { printf "%s\n", fields; within = 1 }' $(2).fields $(2) >$(2).new && mv $(2).new $(2) && rm $(2).fields
 
 .PHONY: manifests
-manifests: need-go ## Write the CRDs and roles alone
+manifests: need-go ## Write only the CRDs and roles
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 	go run ./hack/generate config/crd/bases/*.yaml
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
@@ -56,7 +56,7 @@ manifests: need-go ## Write the CRDs and roles alone
 	$(CONTROLLER_GEN) rbac:roleName=clientbinding-operator paths=./internal/controller/... \
 		output:rbac:artifacts:config=config/namespaced/tenant
 
-# Compares with the files as they were and not with the last commit, so that it is of use before one.
+# Compares with the files before, and not with the last commit, so that you can use it before a commit.
 .PHONY: check-generated
 check-generated: need-go ## Fail, with a diff, if `make generate` or `go mod tidy` changes anything
 	@before=$$(mktemp -d) && trap 'rm -rf "$$before"' EXIT && cp -R api config charts docs "$$before" && \
@@ -72,15 +72,15 @@ fmt: need-go ## Format the Go code
 	go fmt ./...
 
 .PHONY: vet
-vet: need-go ## Look for usual mistakes, quickly; lint does this and more
+vet: need-go ## Find common mistakes quickly; lint does this and more
 	go vet ./...
 
 .PHONY: lint
-lint: need-go $(GOLANGCI_LINT) ## Check style, mistakes, API conventions and who imports whom
+lint: need-go $(GOLANGCI_LINT) ## Check style, mistakes, API conventions and the imports between packages
 	$(GOLANGCI_LINT) run
 
 # One binary of golangci-lint with the Kubernetes API linter compiled in. Make builds it again when
-# its module changes; cold that takes minutes.
+# its module changes. With an empty cache this takes minutes.
 $(GOLANGCI_LINT): hack/tools/lint/go.mod hack/tools/lint/go.sum
 	@echo "Building golangci-lint, which takes some minutes the first time"
 	go build -C hack/tools/lint -o $(CURDIR)/$@ sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter
@@ -94,14 +94,14 @@ test: need-go need-cc ## Run all tests with the race detector, against a real AP
 
 # The flags are those of the build of Helm. vet would read all of Helm.
 .PHONY: test-chart
-test-chart: need-go ## Try the chart with Helm's own packages: what it renders, and what Helm does with it on a real API server
+test-chart: need-go ## Test the chart with Helm's own packages: its rendering, and install, upgrade and uninstall on a real API server
 	@assets=$$(go run ./hack/controlplane) || exit 1; \
 	KUBEBUILDER_ASSETS="$$assets" CGO_ENABLED=0 GOWORK=off go -C hack/tools/helm test -mod=readonly -vet=off -trimpath -count=1 ./...
 
 FUZZTIME ?= 5s
 
 .PHONY: fuzz
-fuzz: need-go ## Throw hostile answers at the API client, FUZZTIME for each kind
+fuzz: need-go ## Give hostile answers to the API client, FUZZTIME for each kind
 	@for target in $$(go test -list '^Fuzz' ./internal/delos | grep '^Fuzz'); do \
 		go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) ./internal/delos || exit 1; \
 	done
@@ -109,26 +109,26 @@ fuzz: need-go ## Throw hostile answers at the API client, FUZZTIME for each kind
 SOAK_FOR   ?= 10m
 SOAK_STEPS ?= 300
 
-# Without the race detector: the walks are about what happens, not about who does it at once.
+# Without the race detector: the walks test sequences of events, and not concurrency.
 .PHONY: soak
-soak: need-go ## Take random walks of the model test, SOAK_STEPS each, for SOAK_FOR; each tells its seed
+soak: need-go ## Run random walks of the controller, SOAK_STEPS each, for SOAK_FOR; each prints its seed
 	@assets=$$(go run ./hack/controlplane) || exit 1; \
 	KUBEBUILDER_ASSETS="$$assets" go test ./internal/controller -run '^TestModel$$' -count=1 -v -timeout 0 \
 		-args -model.for=$(SOAK_FOR) -model.steps=$(SOAK_STEPS)
 
 .PHONY: explore
-explore: need-go ## Visit all states of the model around one relation, then show that mistakes are noticed (ARGS=--document)
+explore: need-go ## Visit all states of the model of one relation, then show that it notices mistakes (ARGS=--document)
 	@go build -buildvcs=false -o bin/explore ./hack/explore
 	@bin/explore $(ARGS)
 
-# Built and not run by `go run`, which dies of a SIGTERM without passing it on: the demo would live on.
+# Not with `go run`, which ends at a SIGTERM without passing it on, so that the demo would go on.
 .PHONY: demo
-demo: need-go ## See it work: API server, simulated API, operator and samples (ONCE=1: check and stop)
+demo: need-go ## Run API server, simulated API, operator and samples, to try them (ONCE=1: check and stop)
 	@go build -buildvcs=false -o bin/demo ./hack/demo
 	@bin/demo $(if $(ONCE),--once)
 
 .PHONY: page
-page: need-go need-chromium ## Look at the plugin's report in Chromium (ARGS="-screenshots DIRECTORY": take pictures)
+page: need-go need-chromium ## Test the plugin's HTML report in Chromium (ARGS="-screenshots DIRECTORY": take pictures)
 	@assets=$$(go run ./hack/controlplane) || exit 1; \
 	KUBEBUILDER_ASSETS="$$assets" go test -tags browser -count=1 ./internal/plugin -run TestPageInBrowser -args $(ARGS)
 
@@ -144,7 +144,7 @@ site: bin/hugo ## Build the documentation site into dist/site; it needs no netwo
 	bin/hugo --source . --config hack/site/hugo.yaml --noBuildLock --quiet
 
 .PHONY: test-site
-test-site: site need-chromium ## Build the site, follow its links, look at it in Chromium (ARGS="-screenshots DIRECTORY": take pictures)
+test-site: site need-chromium ## Build the site, follow its links, open its pages in Chromium (ARGS="-screenshots DIRECTORY": take pictures)
 	go test -tags site -count=1 ./docs -run TestSite -args $(ARGS)
 
 .PHONY: diagrams
@@ -152,7 +152,7 @@ diagrams: need-go need-chromium ## Draw the Mermaid diagrams of docs/ for the si
 	go run ./hack/diagrams hack/site/assets/diagrams
 
 .PHONY: metrics
-metrics: need-go need-prometheus ## Have a Prometheus scrape the operator: alerts and dashboard show what happens (ARGS="-record FILE")
+metrics: need-go need-prometheus ## Let a Prometheus scrape the operator, and compare alerts and dashboard with the true state (ARGS="-record FILE")
 	promtool check rules config/prometheus/rules.yaml
 	promtool test rules test/metrics/alerts.yaml
 	@assets=$$(go run ./hack/controlplane) || exit 1; \
@@ -161,42 +161,42 @@ metrics: need-go need-prometheus ## Have a Prometheus scrape the operator: alert
 SERIES := $(CURDIR)/bin/dashboard-series.json
 
 .PHONY: picture
-picture: ## Play the scenario of `make metrics`, and draw docs/images/dashboard.png from what Prometheus recorded
+picture: ## Run the scenario of `make metrics`, and draw docs/images/dashboard.png from the series of Prometheus
 	@mkdir -p bin
 	$(MAKE) metrics ARGS="-record $(SERIES)"
 	go run -C hack/tools/dashboard ./picture $(CURDIR)/config/grafana/dashboard.json $(SERIES) $(CURDIR)/docs/images/dashboard.png
 
-# The scripts first, with Argo CD's own interpreter. The flags are those of the build of Argo CD, so that what was
-# compiled for the one is of use to the other; vet would read all of Argo CD, for minutes. That module needs a newer
-# Go, which is fetched like a module.
+# The scripts come first, with Argo CD's own interpreter. The flags are those of the build of Argo CD, so that both
+# share compiled packages. vet would read all of Argo CD, for minutes. That module needs a newer
+# Go, which is downloaded like a module.
 .PHONY: e2e-argocd
-e2e-argocd: need-go need-redis ## Try config/argocd and the operator with the real Argo CD (RUN=TestRemoval: one test; cold, it is built in minutes)
+e2e-argocd: need-go need-redis ## Test config/argocd and the operator with the real Argo CD (RUN=TestRemoval: one test; the first run builds Argo CD)
 	@argocd=$$(go run ./hack/argocd) && echo "Argo CD is in $$argocd"
 	CGO_ENABLED=0 GOTOOLCHAIN=auto GOWORK=off go -C hack/tools/argocd test -mod=readonly -vet=off -trimpath -count=1 ./...
 	go test -tags argocd ./test/argocd -count=1 -v -timeout 30m $(if $(RUN),-run '$(RUN)') $(if $(SHOW),-args -show)
 
-# Without Docker it needs root, containerd and what belongs to it; the tests say what is missing.
+# Without Docker it needs root, containerd and its tools. The tests name missing programs.
 .PHONY: test-e2e
-test-e2e: need-go ## Try image and chart in a cluster that runs pods: kind, or without Docker one of its own (RUN=TestUpgrade)
+test-e2e: need-go ## Test image and chart in a cluster that runs pods: kind, or without Docker its own cluster (RUN=TestUpgrade)
 	go test -tags e2e -count=1 -timeout 30m -p 1 ./internal/sandbox/node ./test/cluster $(if $(RUN),-run '$(RUN)')
 
 .PHONY: measure
-measure: need-go ## Write the tables of docs/high-availability.md anew, in ten minutes
+measure: need-go ## Measure and write the tables of docs/high-availability.md, in ten minutes
 	go test -tags e2e,measure -count=1 -v -timeout 30m ./test/cluster -run 'TestAvailability|TestMemory' -args -update
 
 .PHONY: bench
-bench: need-go ## Check it under load and beside neighbours in trouble, in minutes (SHORT=1: smaller, with the same checks; SCENARIOS="neighbours …")
+bench: need-go ## Test the operator under load and beside neighbours in trouble, in minutes (SHORT=1: smaller, with the same checks; SCENARIOS="neighbours …")
 	@go build -buildvcs=false -o bin/bench ./hack/bench
 	@bin/bench $(if $(SHORT),--short) $(SCENARIOS)
 
 .PHONY: nightly
-nightly: need-go ## Run all that is too long for each change, in hours: explore, soak, fuzz, adopt, bench, measure, release (ONLY="soak bench")
+nightly: need-go ## Run the tests that take too long for each change, in hours: explore, soak, fuzz, adopt, bench, measure, release (ONLY="soak bench")
 	ONLY="$(ONLY)" .ci/nightly
 
 RUNS ?= 1
 
 .PHONY: scale
-scale: need-go ## Measure what docs/scale.md says, and write it anew, in a quarter of an hour (RUNS=3: medians; SCENARIOS="restart drift": a part)
+scale: need-go ## Measure and write docs/scale.md, in a quarter of an hour (RUNS=3: medians; SCENARIOS="restart drift": a part)
 	@go build -buildvcs=false -o bin/bench ./hack/bench
 	@bin/bench --runs=$(RUNS) --document $(or $(SCENARIOS),writes scale memory restart drift fair)
 
@@ -218,7 +218,7 @@ image: bin/image ## Build the image IMG without a container engine into dist/ima
 bin/image: hack/tools/image/main.go hack/tools/image/go.mod hack/tools/image/go.sum | need-go
 	go build -C hack/tools/image -buildvcs=false -o $(CURDIR)/$@ .
 
-# Cold this takes minutes. The flags are those of the build of the control plane: what was compiled for the one is of use to the other.
+# With an empty cache this takes minutes. The flags are those of the build of the control plane, so that both share compiled packages.
 $(HELM): hack/tools/helm/go.mod hack/tools/helm/go.sum | need-go
 	@echo "Building Helm, which takes some minutes the first time"
 	CGO_ENABLED=0 go build -C hack/tools/helm -trimpath -ldflags "-s -w" -o $(CURDIR)/$@ helm.sh/helm/v4/cmd/helm
@@ -253,9 +253,9 @@ chart: $(HELM) ## Package the chart into dist/, for the image with the tag VERSI
 
 RELEASE_TOOL := go tool -modfile=hack/tools/release/go.mod
 
-# Publishing is the matter of a CI: it needs a tag, the rights to registry and repository, and an identity for cosign.
+# Only CI publishes: this needs a tag, the rights to registry and repository, and an identity for cosign.
 .PHONY: release
-release: clean-release image build-installer chart ## Put all that a release has into dist/; publishes nothing (cold, its tools are built in minutes)
+release: clean-release image build-installer chart ## Write all parts of a release into dist/, and publish nothing (the first run builds its tools)
 	for system in linux darwin windows; do \
 		GOOS=$$system CGO_ENABLED=0 go list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' . ./cmd/... || exit 1; \
 	done >dist/modules.txt
@@ -273,7 +273,7 @@ release: clean-release image build-installer chart ## Put all that a release has
 	go test -tags release -count=1 ./test/release
 
 .PHONY: publish
-publish: ## For a CI, on a tag: make a release, push image and chart, sign them, and put the rest on the page of the release
+publish: ## For CI, on a tag: build a release, push and sign image and chart, and upload the other parts to the page of the release
 	@$(call need,cosign,see https://docs.sigstore.dev)
 	$(MAKE) release PUBLISH=1 PUSH=1
 	cosign sign --yes "$$(cat dist/image.txt)"
@@ -286,7 +286,7 @@ clean-release:
 ##@ Clean up
 
 .PHONY: clean
-clean: ## Remove what was built here; the caches stay
+clean: ## Remove the built files; the caches stay
 	rm -rf bin dist
 
 ##@ Use the cluster of the current kubeconfig
@@ -341,7 +341,7 @@ no-objects: need-kubectl
 		fi; \
 	done
 
-# need says what is missing and how to get it.
+# need names a missing program, and says how to get it.
 need = command -v $(1) >/dev/null || { echo "make needs $(1): $(2)" >&2; exit 1; }
 
 .PHONY: need-go need-cc need-kubectl need-redis need-chromium need-prometheus need-engine

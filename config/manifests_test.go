@@ -1,4 +1,4 @@
-// Package config_test tries the manifests on a real API server.
+// Package config_test tests the manifests on a real API server.
 package config_test
 
 import (
@@ -78,7 +78,7 @@ func render(t *testing.T, directory string) sandbox.Manifests {
 	return manifests
 }
 
-// as reads a manifest as the type that it is of.
+// as reads a manifest as its Go type.
 func as[T any](t *testing.T, manifest *unstructured.Unstructured) *T {
 	t.Helper()
 	typed := new(T)
@@ -122,7 +122,7 @@ func TestManifestsAreAccepted(t *testing.T) {
 	}
 }
 
-// TestGeneratedNamesArriveInReferences: kustomize changes names, and knows of our references from our component.
+// TestGeneratedNamesArriveInReferences: with our component, kustomize also changes names in the references of our kinds.
 func TestGeneratedNamesArriveInReferences(t *testing.T) {
 	const directory = "examples/generated-names"
 	// A layer above, as for one more environment.
@@ -345,8 +345,8 @@ func TestNamespacedOperatorHasTheSameRights(t *testing.T) {
 	}
 }
 
-// TestNobodyGivesAccessUnasked: the cluster's view, edit and admin are held by many. They get to see
-// who may act for whom, and no more.
+// TestNobodyGivesAccessUnasked: many people have the ClusterRoles view, edit and admin. These let them read both
+// kinds, and no more.
 func TestNobodyGivesAccessUnasked(t *testing.T) {
 	const aggregate = "rbac.authorization.k8s.io/aggregate-to-"
 	var aggregated []string

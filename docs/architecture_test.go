@@ -13,8 +13,8 @@ import (
 
 const architecture = "docs/architecture.md"
 
-// TestEveryStepIsExplained holds the table of steps to the code: each step that Decide may ask for has a row, with the function that
-// Reconcile calls for it and the file in which that is.
+// TestEveryStepIsExplained compares the table of steps with the code: each step of Decide has a row, with the function that
+// Reconcile calls for it and its file.
 func TestEveryStepIsExplained(t *testing.T) {
 	row := regexp.MustCompile("(?m)^\\| `(Step[A-Za-z]+)` \\| \\[`([A-Za-z]+)`\\]\\(([^)]+)\\) \\|")
 	explained := map[string]string{}
@@ -36,7 +36,7 @@ func TestEveryStepIsExplained(t *testing.T) {
 	}
 }
 
-// stepsTaken are the functions that Reconcile calls, by the step for which it does.
+// stepsTaken are the functions that Reconcile calls, by step.
 func stepsTaken(t *testing.T) map[string]string {
 	t.Helper()
 	taken := map[string]string{}
@@ -65,8 +65,8 @@ func stepsTaken(t *testing.T) map[string]string {
 	return taken
 }
 
-// TestEveryStateIsExplained compares the tables of states and of their reasons with those that Decide knows, and the reasons of Ready
-// there with those that there are.
+// TestEveryStateIsExplained compares the tables of states and causes with those of Decide, and their reasons of Ready
+// with the existing ones.
 func TestEveryStateIsExplained(t *testing.T) {
 	text := prose(t, architecture)
 	var whys []string

@@ -1,5 +1,5 @@
-// Package docs_test holds the documents to the code: the reasons, events and flags that they name are those that
-// there are, and their links lead somewhere.
+// Package docs_test compares the documents with the code: the reasons, events and flags in them
+// exist, and so do the targets of their links.
 package docs_test
 
 import (
@@ -33,13 +33,13 @@ func TestEveryReasonIsExplained(t *testing.T) {
 	}
 }
 
-// TestEveryEventIsExplained compares the table of events with those that the controller tells besides the changes of a
+// TestEveryEventIsExplained compares the table of events with the controller's events, without those for changes of a
 // reason.
 func TestEveryEventIsExplained(t *testing.T) {
 	compare(t, "event", eventsOf(t), firstColumn(t, operations, "event"))
 }
 
-// TestEveryAuditKeyIsExplained compares the table of keys with what the one place writes that writes audit lines.
+// TestEveryAuditKeyIsExplained compares the table of keys with the code that writes audit lines.
 func TestEveryAuditKeyIsExplained(t *testing.T) {
 	var keys []string
 	for _, file := range source(t, "internal/controller/clientbinding_audit.go") {
@@ -93,7 +93,7 @@ func TestEveryLogLineIsExplained(t *testing.T) {
 	compare(t, "log line", lines, firstColumn(t, "docs/logs-and-traces.md", "line"))
 }
 
-// TestEveryAlertHasARunbook: the alerts link to headings of their own, which name no other.
+// TestEveryAlertHasARunbook: each alert links to its own heading.
 func TestEveryAlertHasARunbook(t *testing.T) {
 	rules, err := os.ReadFile(filepath.Join(root, "config/prometheus/prometheus_rule.yaml"))
 	if err != nil {
@@ -137,7 +137,7 @@ func compare(t *testing.T, what string, known, explained []string) {
 	}
 }
 
-// TestNamesInTheTextExist finds reasons that the text, and not a table, misspells: a word set as code that begins with
+// TestNamesInTheTextExist finds misspelled reasons in the text outside of tables. A code span that begins with
 // a capital is a string constant or a type of the API, an event, or the status of a condition.
 func TestNamesInTheTextExist(t *testing.T) {
 	known := slices.Concat(typeNames(t), eventsOf(t), []string{"True", "False", "Unknown"})
@@ -175,7 +175,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 	}
 }
 
-// TestFlagsExist looks at the flags that stand for themselves, as in `--stall-after`, or behind the operator's name.
+// TestFlagsExist checks flags in code spans, alone as in `--stall-after`, or after the operator's name.
 func TestFlagsExist(t *testing.T) {
 	known := slices.Concat(flags(t, "main.go"), flags(t, "internal/plugin/*.go"))
 	flag := regexp.MustCompile(`--([a-z][a-z-]*)`)
@@ -232,7 +232,7 @@ func prose(t *testing.T, page string) string {
 
 var code = regexp.MustCompile("`([^`]+)`")
 
-// codeSpans are what a page sets as code within its lines.
+// codeSpans are the code spans of a page.
 func codeSpans(t *testing.T, page string) []string { return spansOf(prose(t, page)) }
 
 func spansOf(text string) (spans []string) {
@@ -242,7 +242,7 @@ func spansOf(text string) (spans []string) {
 	return spans
 }
 
-// firstColumn are the names in the first column of all tables of a page that have a heading there.
+// firstColumn are the names in the first column of all tables of a page with a given heading of this column.
 func firstColumn(t *testing.T, page, heading string) (names []string) {
 	t.Helper()
 	inside := false
@@ -260,7 +260,7 @@ func firstColumn(t *testing.T, page, heading string) (names []string) {
 	return names
 }
 
-// anchors are the headings of a page in the form in which links name them.
+// anchors are the anchors of the headings of a page.
 func anchors(t *testing.T, page string) (found []string) {
 	t.Helper()
 	dropped := regexp.MustCompile(`[^\p{L}\p{N} _-]`)
@@ -335,9 +335,9 @@ func typeNames(t *testing.T) (names []string) {
 	return names
 }
 
-// eventsOf are the reasons of the events that the controller tells: what it passes as a literal to note or Eventf, what a function
-// returns as a literal that it calls there, or what it passes to a function that hands a parameter on to them. What stands in a field reason or Reason was told by note before, or
-// is that of a condition.
+// eventsOf are the reasons of the controller's events: literals in calls of note or Eventf, literals that a function in such a call
+// returns, and literals for a function that passes a parameter to them. A field reason or Reason was an argument of note before, or
+// is the reason of a condition.
 func eventsOf(t *testing.T) (reasons []string) {
 	t.Helper()
 	var functions []*ast.FuncDecl
@@ -348,7 +348,7 @@ func eventsOf(t *testing.T) (reasons []string) {
 			}
 		}
 	}
-	// Where among the arguments of a function the reason stands.
+	// The position of the reason among the arguments of a function.
 	position := map[string]int{"note": 1, "Eventf": 3}
 	for known := 0; known < len(position); {
 		known = len(position)
@@ -378,7 +378,7 @@ func eventsOf(t *testing.T) (reasons []string) {
 	return slices.Compact(reasons)
 }
 
-// returnedBy are the literals that a function returns which is called within string(…); nil if there is no such call.
+// returnedBy are the literals that a function returns, if it is called within string(…); nil if there is no such call.
 func returnedBy(functions []*ast.FuncDecl, argument ast.Expr) (literals []string) {
 	conversion, is := argument.(*ast.CallExpr)
 	if !is || name(conversion.Fun) != "string" {
@@ -404,7 +404,7 @@ func returnedBy(functions []*ast.FuncDecl, argument ast.Expr) (literals []string
 	return literals
 }
 
-// arguments are what a function passes at the given positions to the functions that have one.
+// arguments are the arguments of calls at the given positions of functions.
 func arguments(of *ast.FuncDecl, position map[string]int) (found []ast.Expr) {
 	ast.Inspect(of, func(node ast.Node) bool {
 		if call, is := node.(*ast.CallExpr); is {
@@ -429,7 +429,7 @@ func parameters(of *ast.FuncDecl) (names []string) {
 	return names
 }
 
-// flags are the names of flags, as the files of a pattern register them, and what every program has.
+// flags are the names of the flags in the files of a pattern, and of those that every program has.
 func flags(t *testing.T, pattern string) []string {
 	t.Helper()
 	names := []string{"help", "kubeconfig"}
@@ -451,7 +451,7 @@ func flags(t *testing.T, pattern string) []string {
 	return names
 }
 
-// name is that of a variable or function, without what it is selected from.
+// name is the name of a variable or function, without its package or receiver.
 func name(of ast.Expr) string {
 	switch of := of.(type) {
 	case *ast.Ident:

@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestFluxGuide compares, for each status that the operator was recorded with, what Flux makes of it by itself and what it
-// makes of it with the expressions of the guide. They differ in what is suspended or a dry run, and in nothing else.
+// TestFluxGuide compares, for each recorded status, the result of Flux without and with the expressions of the guide.
+// They differ only for suspended objects and dry runs.
 func TestFluxGuide(t *testing.T) {
 	expressions := fluxExpressions(t)
 	recorded, err := filepath.Glob(filepath.Join(root, "config/argocd/access.delos.financial/ClientBinding/testdata/*.yaml"))
@@ -35,7 +35,7 @@ func TestFluxGuide(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if byItself.Status == status.TerminatingStatus { // Flux does not wait for what is going
+		if byItself.Status == status.TerminatingStatus { // Flux does not wait for deleted objects
 			continue
 		}
 		if guided := guided(t, expressions, object); guided != byItself.Status {
@@ -76,7 +76,7 @@ func fluxExpressions(t *testing.T) map[string]cel.Program {
 	return found
 }
 
-// guided does as Flux: what the status says of an earlier generation does not count, and what no expression takes is in
+// guided computes the status as Flux does: the status of an earlier generation does not count, and an object that matches no expression is in
 // progress.
 func guided(t *testing.T, expressions map[string]cel.Program, object *unstructured.Unstructured) status.Status {
 	t.Helper()

@@ -14,8 +14,8 @@ import (
 
 const security = "docs/security.md"
 
-// TestEveryClaimIsProven holds the threat model, and what is promised of load, to the tests: each row of the tables names one at least, and each one
-// that the page names is in the file before it.
+// TestEveryClaimIsProven compares the threat model, and the promises about load, with the tests: each row of its tables names at least one test, and each named
+// test is in the file before it.
 func TestEveryClaimIsProven(t *testing.T) {
 	for _, page := range []string{security, "docs/performance.md"} {
 		t.Run(page, func(t *testing.T) { claimsAreProven(t, page) })
@@ -77,7 +77,7 @@ func testsOf(t *testing.T, path string) (names []string) {
 	return names
 }
 
-// TestRolesAndPoliciesOfThePageExist: what the page names of them is in config.
+// TestRolesAndPoliciesOfThePageExist: the roles and policies of the page are in config.
 func TestRolesAndPoliciesOfThePageExist(t *testing.T) {
 	name := regexp.MustCompile(`^clientbinding-operator-[a-z-]+`)
 	known := manifestNames(t)

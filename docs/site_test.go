@@ -24,7 +24,7 @@ import (
 	"golang.org/x/net/html"
 )
 
-// site is what `make site` built.
+// site is the site that `make site` built.
 const site = root + "/dist/site"
 
 var screenshots = flag.String("screenshots", "", "a directory for pictures of the site")
@@ -53,8 +53,8 @@ func sitePages(t *testing.T) map[string]*html.Node {
 	return pages
 }
 
-// TestSiteLinks follows each link within the site to its file and its heading. A link that leaves the site is looked at, and not followed.
-// Nothing that a page loads comes from elsewhere.
+// TestSiteLinks follows each link within the site to its file and its heading. It checks the form of other links, and does not follow them.
+// A page loads nothing from other sites.
 func TestSiteLinks(t *testing.T) {
 	pages := sitePages(t)
 	ids := map[string][]string{}
@@ -108,7 +108,7 @@ func attribute(node *html.Node, name string) string {
 	return ""
 }
 
-// frames shows all pages of the site, one below the other, and says which of them are wider than their frame.
+// frames shows all pages of the site, one below the other, and reports pages that are wider than their frame.
 const frames = `<!doctype html><body><pre id="out">not done</pre><script>
 const pages = %q.split(" "), out = [];
 let left = pages.length;
@@ -125,7 +125,7 @@ for (const page of pages) {
 }
 </script>`
 
-// TestSiteInBrowser shows each page in Chromium, as wide as a phone and as a desk: nothing but tables, code and pictures, which scroll, is wider than the window.
+// TestSiteInBrowser opens each page in Chromium, at the width of a phone and of a desktop. Only tables, code and pictures, which scroll, are wider than the window.
 func TestSiteInBrowser(t *testing.T) {
 	var names []string
 	for name := range sitePages(t) {
@@ -161,7 +161,7 @@ func TestSiteInBrowser(t *testing.T) {
 	}
 }
 
-// browse runs Chromium without a window. It gets a profile of its own, and makes no calls of its own.
+// browse runs Chromium without a window, with a new profile and without background calls.
 func browse(t *testing.T, arguments ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -14,12 +14,12 @@ import (
 	"testing"
 )
 
-// never are the words of docs/style.md that hide who acts, or say nothing.
+// never are the forbidden words of docs/style.md.
 var never = regexp.MustCompile(`(?i)\b(some|any|every)(body|one)\b|\b(who|whom|what|which)ever\b|\bsimply\b|\bobviously\b`)
 
-// TestWords finds these words in all that people read: documents, descriptions of fields, messages, policies, and comments.
+// TestWords finds these words in documents, descriptions of fields, messages, policies and comments.
 func TestWords(t *testing.T) {
-	// The page about them, this test, and what others wrote.
+	// The page about them, this test, and the texts of others.
 	except := []string{"docs/style.md", "docs/style_test.go", "LICENSE", "hack/site/assets/diagrams", "bin", "dist", ".git"}
 	looked := 0
 	err := fs.WalkDir(os.DirFS(root), ".", func(path string, entry fs.DirEntry, err error) error {
@@ -103,7 +103,7 @@ func TestComments(t *testing.T) {
 	}
 }
 
-// TestGlossary: each term has one row, and the rows are in the order of the alphabet.
+// TestGlossary: each term has one row, and the rows are in alphabetical order.
 func TestGlossary(t *testing.T) {
 	terms := []string{}
 	inside := false

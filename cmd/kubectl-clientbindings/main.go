@@ -1,5 +1,5 @@
-// Command kubectl-clientbindings is the kubectl plugin `kubectl clientbindings`: it brings relations that exist under Git, and
-// shows who has access, and who declared it.
+// Command kubectl-clientbindings is the kubectl plugin `kubectl clientbindings`. It brings existing relations under Git, and
+// shows who has access and who declared it.
 package main
 
 import (
@@ -19,7 +19,7 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second Ctrl-C does not wait.
+	// A second Ctrl-C ends the process at once.
 	context.AfterFunc(ctx, stop)
 	os.Exit(plugin.Run(ctx, plugin.Program{
 		Streams: genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr},

@@ -11,7 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// TestKubectlAnswersWhoMay asks as people do, with kubectl and certificates of their own.
+// TestKubectlAnswersWhoMay asks with kubectl and the certificates of users.
 func TestKubectlAnswersWhoMay(t *testing.T) {
 	namespace := newNamespace(t)
 	ann := certified(t, "ann-with-a-certificate")
@@ -40,7 +40,7 @@ func TestKubectlAnswersWhoMay(t *testing.T) {
 		}
 	}
 
-	// The answers are those of the policies, for whom the certificate names.
+	// The answers agree with the policies, for the user of the certificate.
 	of := binding(namespace, "trial", "C-1001", true)
 	check(t, bob.Create(t.Context(), of.DeepCopy()), noOwner(of))
 	check(t, ann.Create(t.Context(), of.DeepCopy()), "")

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// auditEvent is what the tests read of a line of the audit log.
+// auditEvent has the parts of a line of the audit log that the tests read.
 type auditEvent struct {
 	Verb      string `json:"verb"`
 	ObjectRef struct {
@@ -42,7 +42,7 @@ func audited(t *testing.T, verb string, of client.Object) (found auditEvent) {
 	return found
 }
 
-// TestOwnerGrantsAreAudited: one annotation says who gives whom what, whether it is allowed or refused.
+// TestOwnerGrantsAreAudited: one annotation names the giver, the user and the client, whether the request is allowed or refused.
 func TestOwnerGrantsAreAudited(t *testing.T) {
 	const annotation = "clientbinding-operator-grants/owner-grant"
 	namespace := newNamespace(t)

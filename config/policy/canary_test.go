@@ -14,9 +14,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 )
 
-// inForce waits until all that was changed of the policies is in force. The API server takes changes up in their order
-// within seconds, and does not say when. So a policy of our own is changed last: when that one has its effect, so have
-// the others. One of each kind, since the two kinds are taken up apart from each other.
+// inForce waits until all changes of the policies are in force. The API server applies changes in their order
+// within seconds, and does not say when. So the test changes a canary policy last. When it takes effect, so have
+// the others. There is one canary of each kind, because the API server handles the two kinds separately.
 func inForce(ctx context.Context) error {
 	nonce := rand.Text()
 	if err := changeCanaries(ctx, nonce); err != nil {
@@ -29,7 +29,7 @@ func inForce(ctx context.Context) error {
 		if err == nil || !strings.HasSuffix(err.Error(), nonce+" "+nonce) {
 			return fmt.Sprintf("policies did not come into force: their canary %s says %v", nonce, err)
 		}
-		// A mutating policy besides has to know the CRD, of which it learns apart from all this.
+		// A mutating policy also needs the CRD, which the API server learns separately.
 		of := binding(metav1.NamespaceDefault, "canary", "C-1001", false)
 		if err := kube.Create(ctx, of, client.DryRunAll); err != nil {
 			return err.Error()

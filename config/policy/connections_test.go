@@ -13,7 +13,7 @@ func TestConnectionsOfOtherNamespacesNeedUse(t *testing.T) {
 	plain := newRequester(t, team, "plain", all)
 	chosen := newRequester(t, team, "chosen", all)
 	chosen.allow(t, platform, may("use", "apiconnections", "shared"))
-	// The verb where the binding is says nothing about another namespace's connections.
+	// The verb in the binding's namespace does not apply to another namespace's connections.
 	misled := newRequester(t, team, "misled", all, may("use", "apiconnections", "shared"))
 
 	through := func(name string, reference *v1alpha1.ConnectionReference) *v1alpha1.ClientBinding {
@@ -23,7 +23,7 @@ func TestConnectionsOfOtherNamespacesNeedUse(t *testing.T) {
 	}
 	refused := func(of *v1alpha1.ClientBinding) string {
 		return refusal(of, "connections", fmt.Sprintf(
-			"using a connection of another namespace takes the verb use on apiconnections named %s in namespace %s",
+			"using a connection of another namespace needs the verb use on apiconnections named %s in namespace %s",
 			of.Spec.ConnectionRef.Name, of.Spec.ConnectionRef.Namespace))
 	}
 	shared := &v1alpha1.ConnectionReference{Namespace: platform, Name: "shared"}
@@ -39,7 +39,7 @@ func TestConnectionsOfOtherNamespacesNeedUse(t *testing.T) {
 	of = through("secret", secret)
 	check(t, chosen.Create(t.Context(), of), refused(of))
 
-	// The reference cannot be changed afterwards, so that this is the only occasion.
+	// The reference cannot change afterwards, so the creation is the only check.
 	of = through("own", nil)
 	if err := plain.edit(t, of, `{"spec":{"connectionRef":{"namespace":"`+platform+`"}}}`); err == nil {
 		t.Error("the connection of a binding could be changed")

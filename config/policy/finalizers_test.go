@@ -46,12 +46,12 @@ func kept(namespace string) map[string]client.Object {
 
 func noRelease(object client.Object, resource string) string {
 	return refusal(object, "finalizers", fmt.Sprintf(
-		"taking a finalizer of access.delos.financial away takes the verb release on %s/finalizers named %s in namespace %s; "+
-			"if they are missing from what you sent, send them, too, or use kubectl apply",
+		"removing a finalizer of access.delos.financial needs the verb release on %s/finalizers named %s in namespace %s; "+
+			"if your request replaces the object, send its finalizers, too, or use kubectl apply",
 		resource, object.GetName(), object.GetNamespace()))
 }
 
-// writes is a rule for writing all of the kinds that the operator keeps, as namespace administrators have for Secrets.
+// writes is a rule for writing all kinds that the operator keeps, as namespace administrators have for Secrets.
 func writes() rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{
 		APIGroups: []string{group, ""},
@@ -68,7 +68,7 @@ func releases(resource string) rbacv1.PolicyRule {
 	return rbacv1.PolicyRule{APIGroups: []string{apiGroup}, Resources: []string{resource + "/finalizers"}, Verbs: []string{"release"}}
 }
 
-// finalizersOf are the finalizers that an object has by now; nil when it is gone.
+// finalizersOf are the current finalizers of an object; nil when it is gone.
 func finalizersOf(t *testing.T, of client.Object) []string {
 	t.Helper()
 	found := of.DeepCopyObject().(client.Object)
@@ -80,7 +80,7 @@ func finalizersOf(t *testing.T, of client.Object) []string {
 	return found.GetFinalizers()
 }
 
-// sent is an object as a person writes it as a whole, with other content and with the finalizers that the writer knows of.
+// sent is a replacement of an object, with other content and the finalizers that its writer knows.
 func sent(t *testing.T, of client.Object, content string, finalizers ...string) client.Object {
 	t.Helper()
 	whole := of.DeepCopyObject().(client.Object)
@@ -104,7 +104,7 @@ func sent(t *testing.T, of client.Object, content string, finalizers ...string) 
 	return whole
 }
 
-// contentOf is what sent has changed.
+// contentOf is the content that sent has changed.
 func contentOf(t *testing.T, of client.Object) string {
 	t.Helper()
 	found := of.DeepCopyObject().(client.Object)
@@ -121,11 +121,11 @@ func contentOf(t *testing.T, of client.Object) string {
 	}
 }
 
-// TestWhoWritesObjectsAsAWholeIsNotHindered is about those who know nothing of the operator: an admin of the namespace
+// TestWhoWritesObjectsAsAWholeIsNotHindered is about writers that do not know the operator: an admin of the namespace
 // with kubectl replace, a secret manager, a GitOps tool that replaces.
 func TestWhoWritesObjectsAsAWholeIsNotHindered(t *testing.T) {
 	namespace := newNamespace(t)
-	admin := rbacv1.PolicyRule{ // what the ClusterRole admin has for Secrets
+	admin := rbacv1.PolicyRule{ // the rule of the ClusterRole admin for Secrets
 		APIGroups: []string{""}, Resources: []string{"secrets"},
 		Verbs: []string{"get", "list", "watch", "create", "delete", "deletecollection", "patch", "update"},
 	}
@@ -187,7 +187,7 @@ func TestWhoWritesObjectsAsAWholeIsNotHindered(t *testing.T) {
 }
 
 // TestFinalizerAtCreation: with config/policy-creation a ClientBinding has the finalizer from its creation, once, beside those of others.
-// Nothing else has.
+// Other objects do not have it.
 func TestFinalizerAtCreation(t *testing.T) {
 	withOverlay(t, "config/examples/finalizer-at-creation")
 	ours := map[string]string{"clientbindings": v1alpha1.RevokeFinalizer}
@@ -214,7 +214,7 @@ func TestFinalizerAtCreation(t *testing.T) {
 	}
 }
 
-// TestPuttingBackGivesNobodyAFinalizer: only what was there comes back.
+// TestPuttingBackGivesNobodyAFinalizer: the policy adds only finalizers that the object had.
 func TestPuttingBackGivesNobodyAFinalizer(t *testing.T) {
 	namespace := newNamespace(t)
 	other := newUser(t, "other")
@@ -229,7 +229,7 @@ func TestPuttingBackGivesNobodyAFinalizer(t *testing.T) {
 	}
 }
 
-// TestTakingAFinalizerAwayNeedsItsVerb: who lacks the verb does not get rid of it, whether the object is being deleted or
+// TestTakingAFinalizerAwayNeedsItsVerb: a person without the verb cannot remove the finalizer, whether the object is being deleted or
 // not.
 func TestTakingAFinalizerAwayNeedsItsVerb(t *testing.T) {
 	namespace := newNamespace(t)
@@ -250,7 +250,7 @@ func TestTakingAFinalizerAwayNeedsItsVerb(t *testing.T) {
 
 			check(t, other.edit(t, object, `{"metadata":{"finalizers":["`+othersFinalizer+`"]}}`), "")
 			expect(all...)
-			// Who has the verb does as the operator does, also with what is not being deleted.
+			// An account with the verb may do so, also for an object that is not being deleted.
 			check(t, releaser.edit(t, object, `{"metadata":{"finalizers":["`+othersFinalizer+`"]}}`), "")
 			expect(othersFinalizer)
 			check(t, releaser.edit(t, object, `{"metadata":{"finalizers":["`+ours+`","`+othersFinalizer+`"]}}`), "")
@@ -258,12 +258,12 @@ func TestTakingAFinalizerAwayNeedsItsVerb(t *testing.T) {
 			check(t, other.Delete(t.Context(), object), "")
 			check(t, other.edit(t, object, noFinalizers), noRelease(object, resource))
 			check(t, other.edit(t, object, `{"metadata":{"labels":{"team":"a"}}}`), "")
-			// The password of what is being deleted is corrected like any other, also by a requester with the verb.
+			// A requester with the verb can also correct the password of a Secret that is being deleted.
 			check(t, other.Update(t.Context(), sent(t, object, "corrected", othersFinalizer)), "")
 			expect(all...)
 			check(t, releaser.Update(t.Context(), sent(t, object, "corrected-again", othersFinalizer)), "")
 			expect(all...)
-			// Finalizers of others are none of our business.
+			// The policies ignore finalizers of others.
 			check(t, other.edit(t, object, `{"metadata":{"finalizers":["`+ours+`"]}}`), "")
 			check(t, releaser.edit(t, object, noFinalizers), "")
 			expect()

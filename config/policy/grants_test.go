@@ -14,7 +14,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// refusal is what the API server answers when a policy refuses to have an object written.
+// refusal is the API server's answer when a policy refuses a write.
 func refusal(object client.Object, policy, message string) string {
 	resource := map[string]string{
 		"*v1alpha1.ClientBinding": "clientbindings.access.delos.financial",
@@ -28,9 +28,9 @@ func refusal(object client.Object, policy, message string) string {
 }
 
 const (
-	ownerMessage = "access as owner of client %[1]s takes the verb grant on clientbindings/owner named %[1]s in namespace %[2]s" +
+	ownerMessage = "access as owner of client %[1]s needs the verb grant on clientbindings/owner named %[1]s in namespace %[2]s" +
 		"; the ClusterRole clientbinding-operator-owner-granter has it for all clients"
-	standardMessage = "standard access to client %[1]s takes the verb grant on clientbindings/standard named %[1]s in namespace %[2]s" +
+	standardMessage = "standard access to client %[1]s needs the verb grant on clientbindings/standard named %[1]s in namespace %[2]s" +
 		"; the ClusterRole clientbinding-operator-standard-granter has it for all clients"
 )
 
@@ -38,14 +38,14 @@ func noOwner(b *v1alpha1.ClientBinding) string {
 	return refusal(b, "grants", fmt.Sprintf(ownerMessage, b.Spec.CUID, b.Namespace))
 }
 
-// stillOwner is what is said besides where the object no longer says owner.
+// stillOwner is the rest of the message if the object no longer says owner.
 const stillOwner = "; it may still be access as owner, until the operator has confirmed that it is not"
 
 func noStandard(b *v1alpha1.ClientBinding) string {
 	return refusal(b, "grants", fmt.Sprintf(standardMessage, b.Spec.CUID, b.Namespace))
 }
 
-// check compares an error with the text that it is to have; "" is none.
+// check compares an error with its wanted text; "" is no error.
 func check(t *testing.T, err error, want string) {
 	t.Helper()
 	got := ""
@@ -104,7 +104,7 @@ func TestStandardAccessNeedsItsOwnVerb(t *testing.T) {
 	check(t, other.Create(t.Context(), of), noStandard(of))
 }
 
-// TestDryRunAndServerSideApplyAreAskedToo: what Argo CD and `kubectl apply --server-side` send.
+// TestDryRunAndServerSideApplyAreAskedToo sends the requests of Argo CD and of `kubectl apply --server-side`.
 func TestDryRunAndServerSideApplyAreAskedToo(t *testing.T) {
 	namespace := newNamespace(t)
 	other := newRequester(t, namespace, "other")
@@ -118,7 +118,7 @@ func TestDryRunAndServerSideApplyAreAskedToo(t *testing.T) {
 	}
 }
 
-// TestWildcardsOnTheResourceGiveNoGrant: a role that allows everything on clientbindings, as is often given unseen.
+// TestWildcardsOnTheResourceGiveNoGrant: a role with * on clientbindings does not include the verb.
 func TestWildcardsOnTheResourceGiveNoGrant(t *testing.T) {
 	namespace := newNamespace(t)
 	all := newUser(t, "all")
@@ -128,7 +128,7 @@ func TestWildcardsOnTheResourceGiveNoGrant(t *testing.T) {
 	of = binding(namespace, "mine", "C-1001", false)
 	check(t, all.Create(t.Context(), of), noStandard(of))
 
-	// The wildcard for the resource gives it all away. docs/security.md warns of it.
+	// A wildcard for the resource includes all verbs. docs/security.md warns of it.
 	everything := newUser(t, "everything")
 	everything.allow(t, namespace, may("*", "*"))
 	check(t, everything.Create(t.Context(), binding(namespace, "mine", "C-1001", true)), "")
@@ -186,7 +186,7 @@ func TestTransitions(t *testing.T) {
 	}
 }
 
-// unconfirmed are the states of a binding that says standard, in which the platform may show an owner all the same.
+// unconfirmed are the states of a binding with standard access in which the platform may still show an owner.
 func unconfirmed() map[string]v1alpha1.ClientBindingStatus {
 	at := metav1.Unix(1_900_000_000, 0)
 	claim := &v1alpha1.Claim{
@@ -201,7 +201,7 @@ func unconfirmed() map[string]v1alpha1.ClientBindingStatus {
 	}
 }
 
-// confirmed is the state after which the binding is what it says.
+// confirmed is the state in which the access is as declared.
 func confirmed() v1alpha1.ClientBindingStatus {
 	status := unconfirmed()["an owner was read"]
 	status.Access = v1alpha1.AccessStandard
@@ -236,7 +236,7 @@ func TestProlongingWhatIsStillOwnerAccess(t *testing.T) {
 	check(t, granter.edit(t, of, later), "")
 }
 
-// TestObjectsThatAreNoneSaySo: a policy does not hide what is wrong with an object.
+// TestObjectsThatAreNoneSaySo: a policy does not hide the API server's message about an invalid object.
 func TestObjectsThatAreNoneSaySo(t *testing.T) {
 	namespace := newNamespace(t)
 	other := newRequester(t, namespace, "other")

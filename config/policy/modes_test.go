@@ -17,7 +17,7 @@ type warnings struct{ texts []string }
 // HandleWarningHeader is called for each warning of an answer.
 func (w *warnings) HandleWarningHeader(_ int, _, text string) { w.texts = append(w.texts, text) }
 
-// TestModes puts the components in force that do not refuse.
+// TestModes applies the components that do not refuse.
 func TestModes(t *testing.T) {
 	for _, test := range []struct {
 		component string

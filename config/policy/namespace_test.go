@@ -11,7 +11,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// TestNamespacesCanBeDeleted does what the namespace controller does, as whom it is and with the role that it has: no
+// TestNamespacesCanBeDeleted makes the requests of the namespace controller, with its identity and role, because no
 // controllers run beside the API server of a test.
 func TestNamespacesCanBeDeleted(t *testing.T) {
 	namespace := newNamespace(t)
@@ -36,7 +36,7 @@ func TestNamespacesCanBeDeleted(t *testing.T) {
 		t.Errorf("%s is still there: %v", orphaned.Name, err)
 	}
 
-	// What the operator keeps stays until the operator lets it go, and nobody else can.
+	// The kept objects stay until the operator lets them go. No other account can.
 	for resource, object := range objects {
 		ours := object.GetFinalizers()[0]
 		check(t, other.edit(t, object, noFinalizers), noRelease(object, resource))

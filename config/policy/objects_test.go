@@ -42,7 +42,7 @@ func statusPatch(status string) client.Patch {
 	return client.RawPatch(types.MergePatchType, []byte(`{"status":`+status+`}`))
 }
 
-// applied is a manifest, which unlike a Go type can say null.
+// applied is a manifest, which can have null values, unlike a Go type.
 func applied(namespace, name string) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(),

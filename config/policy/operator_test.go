@@ -10,10 +10,10 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// operator is the ServiceAccount under which the operator is deployed.
+// operator is the operator's ServiceAccount.
 const operator = "system:serviceaccount:clientbinding-system:clientbinding-operator"
 
-// TestOperatorChangesNothingButFinalizers is about a thief of its token, also where more is bound to it
+// TestOperatorChangesNothingButFinalizers is about a thief of its token, also if the account has more rights
 // than its role.
 func TestOperatorChangesNothingButFinalizers(t *testing.T) {
 	const (
@@ -69,7 +69,7 @@ func TestOperatorChangesNothingButFinalizers(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "new"}}
 	check(t, thief.Create(t.Context(), secret), refusal(secret, ofAnyOther, ofASecret))
 
-	// With the role for Secrets comes the right to keep the RoleBinding that gives it, and not to add to it.
+	// The role for Secrets includes the right to keep its RoleBinding, but not to extend it.
 	rights := &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "clientbinding-operator-credentials"},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "clientbinding-operator-credentials"},
@@ -82,7 +82,7 @@ func TestOperatorChangesNothingButFinalizers(t *testing.T) {
 	check(t, thief.edit(t, rights, `{"metadata":{"finalizers":null}}`), "")
 }
 
-// TestOperatorUnderItsRole does what the operator does, with the role that it ships with and nothing more.
+// TestOperatorUnderItsRole makes the operator's requests, with only the shipped role.
 func TestOperatorUnderItsRole(t *testing.T) {
 	namespace := newNamespace(t)
 	itself := newUser(t, operator)

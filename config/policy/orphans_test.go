@@ -10,7 +10,7 @@ import (
 func noOrphan(b *v1alpha1.ClientBinding, kind string) string {
 	access := map[string]string{"owner": "access as owner of", "standard": "standard access to"}[kind]
 	return refusal(b, "orphans", fmt.Sprintf(
-		"leaving %s client %s behind takes the verb orphan on clientbindings/%s named %[2]s in namespace %[4]s",
+		"leaving %s client %s behind needs the verb orphan on clientbindings/%s named %[2]s in namespace %[4]s",
 		access, b.Spec.CUID, kind, b.Namespace))
 }
 
@@ -28,11 +28,11 @@ func TestLeavingAccessBehindNeedsItsVerb(t *testing.T) {
 	of = binding(namespace, "new-standard", "C-1001", false)
 	of.Spec.DeletionPolicy = v1alpha1.DeletionPolicyOrphan
 	check(t, granter.Create(t.Context(), of.DeepCopy()), "")
-	// What is orphaned already is not orphaned again, unless it becomes more.
+	// An orphaned object needs no verb again, unless its access increases.
 	check(t, granter.edit(t, of, `{"metadata":{"labels":{"team":"a"}}}`), "")
 	check(t, granter.edit(t, of, `{"spec":{"isOwner":true}}`), noOrphan(of, "owner"))
 
-	// Later, of which deletion is the last occasion.
+	// Later, at the latest before the deletion.
 	for _, isOwner := range []bool{true, false} {
 		kind := map[bool]string{true: "owner", false: "standard"}[isOwner]
 		t.Run(kind, func(t *testing.T) {
@@ -64,8 +64,8 @@ func TestOrphanerNeedsNoGrant(t *testing.T) {
 	}
 }
 
-// TestDemotionIsNoWayToLeaveOwnersBehind: a person who may leave standard access behind demotes, and does not wait until the
-// platform shows it.
+// TestDemotionIsNoWayToLeaveOwnersBehind: a person who may leave standard access behind demotes an owner, and does not wait until the
+// platform shows the demotion.
 func TestDemotionIsNoWayToLeaveOwnersBehind(t *testing.T) {
 	namespace := newNamespace(t)
 	other := newRequester(t, namespace, "other", may("orphan", "clientbindings/standard"))

@@ -23,7 +23,7 @@ func rendered(t *testing.T, directory string) (names []string) {
 	return names
 }
 
-// TestEveryPolicyIsBound: one without its binding does nothing.
+// TestEveryPolicyIsBound: a policy without its binding has no effect.
 func TestEveryPolicyIsBound(t *testing.T) {
 	var all, bound []string
 	for _, name := range rendered(t, "config/default") {

@@ -35,7 +35,7 @@ func apply(ctx context.Context, manifests sandbox.Manifests) error {
 	return nil
 }
 
-// policies are those of the manifests that are policies, and their bindings.
+// policies are the policies among the manifests, and their bindings.
 func policies(manifests sandbox.Manifests) (found sandbox.Manifests) {
 	for _, manifest := range manifests {
 		if strings.HasPrefix(manifest.GetAPIVersion(), "admissionregistration.k8s.io/") {
@@ -45,7 +45,7 @@ func policies(manifests sandbox.Manifests) (found sandbox.Manifests) {
 	return found
 }
 
-// withOverlay puts the policies of a kustomization in force instead of those of config/default, until the test ends.
+// withOverlay applies the policies of a kustomization instead of those of config/default, until the test ends.
 func withOverlay(t *testing.T, directory string) {
 	t.Helper()
 	changed, err := sandbox.Render(t.Context(), directory)
@@ -112,7 +112,7 @@ func poll(ctx context.Context, problem func() string) error {
 	return err
 }
 
-// withoutMutation takes a mutating policy out of force, until the test ends.
+// withoutMutation disables a mutating policy, until the test ends.
 func withoutMutation(t *testing.T, policy string) {
 	t.Helper()
 	withOverlay(t, overlay(t, `

@@ -9,9 +9,9 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-const forgery = "the annotation access.delos.financial/requested-by is written by the API server and says who last changed the spec: leave it out"
+const forgery = "the API server writes the annotation access.delos.financial/requested-by, which names the last account that changed the spec: leave it out"
 
-// stamped reads who changed the spec of an object last.
+// stamped reads the annotation of the requester.
 func stamped(t *testing.T, of client.Object) string {
 	t.Helper()
 	found := &v1alpha1.ClientBinding{}
@@ -68,7 +68,7 @@ func TestStampCannotBeForged(t *testing.T) {
 	namespace := newNamespace(t)
 	ann, bob := newGranter(t, namespace, "ann"), newGranter(t, namespace, "bob")
 	of := binding(namespace, "trial", "C-1001", true)
-	// Who brings another name along when the stamp is due is stamped all the same: manifests are copied.
+	// The policy replaces another name in a changed object, because people copy manifests.
 	of.Annotations = stampOf("ann")
 	check(t, bob.Create(t.Context(), of.DeepCopy()), "")
 	if got := stamped(t, of); got != "bob" {
@@ -82,14 +82,14 @@ func TestStampCannotBeForged(t *testing.T) {
 		check(t, ann.edit(t, of, edit), want)
 		check(t, bob.edit(t, of, edit), want)
 	}
-	// Nor by an administrator, whom no role binds.
+	// Also for an administrator, whom no role limits.
 	check(t, user{"admin", kube}.edit(t, of, `{"metadata":{"annotations":{"access.delos.financial/requested-by":"ann"}}}`), want)
 	if got := stamped(t, of); got != "bob" {
 		t.Errorf("requested by %q, want bob", got)
 	}
 }
 
-// TestForgeryIsRefusedWithoutTheStamp: the policy that refuses does not rely on the one that stamps.
+// TestForgeryIsRefusedWithoutTheStamp: the validating policy does not depend on the mutating one.
 func TestForgeryIsRefusedWithoutTheStamp(t *testing.T) {
 	withoutMutation(t, "requester")
 	namespace := newNamespace(t)

@@ -8,9 +8,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// TestWhoWritesRolesCannotGiveWhatTheyLack: the admin of a namespace writes its roles, and so could give any account the
-// verbs, if RBAC did not refuse to give what one does not have. (The cluster's own role admin is empty here, since no
-// controllers run beside the API server of a test; config/manifests_test.go looks at what is added to it.)
+// TestWhoWritesRolesCannotGiveWhatTheyLack: the admin of a namespace writes its roles, but RBAC refuses to give verbs that
+// the admin does not have. (The ClusterRole admin is empty here, because no
+// controllers run beside the API server of a test. config/manifests_test.go checks its aggregated rules.)
 func TestWhoWritesRolesCannotGiveWhatTheyLack(t *testing.T) {
 	namespace := newNamespace(t)
 	admin := newUser(t, "admin-of-a-namespace")

@@ -9,7 +9,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// TestNobodyElseReports: no role that people have includes the status, from which the operator takes what it may revoke.
+// TestNobodyElseReports: no role for people includes the status, because the status says which access the operator may revoke.
 func TestNobodyElseReports(t *testing.T) {
 	roles := &rbacv1.ClusterRoleList{}
 	if err := kube.List(t.Context(), roles); err != nil {
@@ -34,7 +34,7 @@ func TestNobodyElseReports(t *testing.T) {
 	}
 }
 
-// TestStatusCannotBePreset: what a manifest says of it is dropped, and to patch it takes a right that requesters lack.
+// TestStatusCannotBePreset: the API server drops the status of a manifest, and requesters lack the right to patch it.
 func TestStatusCannotBePreset(t *testing.T) {
 	namespace := newNamespace(t)
 	granter := newGranter(t, namespace, "granter")

@@ -1,5 +1,5 @@
-// Package policy_test tries the admission policies of config/default on a real API server, with users who have the
-// roles of config/rbac and no other rights.
+// Package policy_test tests the admission policies of config/default on a real API server, with users who have only the
+// roles of config/rbac.
 package policy_test
 
 import (
@@ -23,11 +23,11 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// What all tests of this package share.
+// Shared by all tests of this package.
 var (
 	environment = &envtest.Environment{}
 	cluster     *rest.Config
-	// kube acts as an administrator of the group system:masters, whom no policy of ours binds.
+	// kube acts as an administrator of the group system:masters, to whom our policies do not apply.
 	kube   client.Client
 	scheme = runtime.NewScheme()
 	// auditLog is the file of the API server's audit log.
@@ -57,10 +57,10 @@ func withAuditLog(run func() int) (code int, err error) {
 	return run(), nil
 }
 
-// prepare puts config/default in force.
+// prepare applies config/default.
 func prepare(config *rest.Config) error {
 	cluster = config
-	// Tests change policies and roles one after the other, and should not wait for a turn.
+	// Tests change policies and roles often, and should not wait for the rate limit.
 	cluster.QPS = -1
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return err

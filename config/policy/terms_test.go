@@ -11,12 +11,12 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// TestTerms puts the example of stricter terms in force, in which each setting differs from what is shipped.
+// TestTerms applies the example with other settings, in which each setting differs from the default.
 func TestTerms(t *testing.T) {
 	namespace := newNamespace(t)
 	requester := newRequester(t, namespace, "requester")
 	granter := newRequester(t, namespace, "granter", may("grant", "clientbindings/owner", "C-1001"))
-	// Made before the terms were: they hold for what is given from now on.
+	// Created before the settings, which apply only to access that is given afterwards.
 	before := binding(namespace, "before", "C-1001", true)
 	create(t, before)
 	reasoned := binding(namespace, "reasoned", "C-1001", true)
@@ -86,14 +86,14 @@ func TestTerms(t *testing.T) {
 	}
 }
 
-// TestLifetimeCountsFromCreation: a longer time does not come from moving the end a little each day.
+// TestLifetimeCountsFromCreation: a person cannot prolong access by moving its end a little each day.
 func TestLifetimeCountsFromCreation(t *testing.T) {
 	withOverlay(t, "config/examples/terms")
 	namespace := newNamespace(t)
 	requester := newRequester(t, namespace, "requester")
 	of := binding(namespace, "trial", "C-1001", false)
 	of.Spec.ExpiresAt = &metav1.Time{Time: time.Now().Add(time.Hour)}
-	// What a person sends as the time of creation is not taken.
+	// The API server ignores a creation time in a request.
 	of.CreationTimestamp = metav1.NewTime(time.Now().AddDate(1, 0, 0))
 	if err := requester.Create(t.Context(), of); err != nil {
 		t.Fatal(err)

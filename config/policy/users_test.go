@@ -22,7 +22,7 @@ const (
 	requester = "clientbinding-operator-requester"
 )
 
-// newNamespace makes a namespace for one test. Nothing deletes its content, since no test looks into another's.
+// newNamespace creates a namespace for one test. Nothing deletes its content, because tests do not read the namespaces of others.
 func newNamespace(t *testing.T) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "team-"}}
@@ -57,7 +57,7 @@ func impersonate(t *testing.T, name string, warnings rest.WarningHandler) client
 	return client.WithFieldValidation(as, "Strict")
 }
 
-// newRequester is a user who may write ClientBindings in a namespace, and has the rights that the rules name besides.
+// newRequester is a user who may write ClientBindings in a namespace, and has the rights of the additional rules.
 func newRequester(t *testing.T, namespace, name string, rules ...rbacv1.PolicyRule) user {
 	t.Helper()
 	who := newUser(t, name)
@@ -108,7 +108,7 @@ func (u user) give(t *testing.T, namespace string, role rbacv1.RoleRef, rules []
 	}
 }
 
-// waitForRight waits until the API server knows of a rule. It learns of roles by watching them.
+// waitForRight waits until the API server knows a rule. It watches roles.
 func (u user) waitForRight(t *testing.T, namespace string, rule rbacv1.PolicyRule) {
 	t.Helper()
 	resource, subresource, _ := strings.Cut(rule.Resources[0], "/")

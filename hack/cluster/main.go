@@ -3,7 +3,7 @@
 //	export KUBECONFIG=$(go run ./hack/cluster up)
 //	go run ./hack/cluster down
 //
-// See internal/sandbox/node for what it is made of.
+// internal/sandbox/node explains the parts of the cluster.
 package main
 
 import (

@@ -21,15 +21,15 @@ func restrictCRD(t sandbox.T, file string) {
 	write(t, file, "---\n"+string(written))
 }
 
-// timePattern matches the times in UTC and whole seconds that Go decodes: the operator writes no others, and a GitOps tool
-// would see others rewritten. Its first part matches nothing and is for people, since the API server shows the pattern.
+// timePattern matches times in UTC and whole seconds, the form that the operator writes. With another form a GitOps tool
+// would see a difference. Its first part matches nothing and is for people, because the API server shows the pattern.
 const timePattern = "^(a time in UTC as in 2026-12-31T17:00:00Z){0}" +
 	"([12][0-9]{3}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))" +
 	"|(1[26]00|2[048]00|[12][0-9](0[48]|[2468][048]|[13579][26]))-02-29)" +
 	"T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z$"
 
-// The bounds of integers: those of int32, and for int64 those up to which a floating-point number, as which JSON may be
-// read on the way, holds every integer.
+// The bounds of integers: those of int32, and for int64 the bounds up to which a floating-point number has every integer,
+// because JSON may be read as such numbers on the way.
 var largest = map[any]int64{"int32": 1<<31 - 1, "int64": 1<<53 - 1}
 
 // restrict changes all schemas in a part of a CRD.

@@ -1,10 +1,10 @@
 // Command statuses records real objects for the tests of Argo CD's health and actions: it runs the operator against
-// simulated platforms that work, fail or dawdle, and writes what the API server then has of each kind to
-// config/argocd/GROUP/KIND/testdata. Run it after a change of what the operator writes into a status:
+// simulated platforms that work, fail or are slow, and writes the objects of each kind to
+// config/argocd/GROUP/KIND/testdata. Run it after a change of the statuses that the operator writes:
 //
 //	go run ./hack/statuses
 //
-// Times and uids differ from one run to the next; the messages that health_test.yaml expects have to follow.
+// Times and uids differ in each run. Change the expected messages in health_test.yaml accordingly.
 package main
 
 import (
@@ -32,7 +32,7 @@ const (
 	brakes   = "braking"  // lets no deletion revoke that nobody approved
 )
 
-// stage is what the scenes are played on.
+// stage is the environment of the scenes.
 type stage struct {
 	sandbox.T
 	*sandbox.Tenant

@@ -19,20 +19,20 @@ import (
 )
 
 const (
-	// stallAfter is long enough to see that something fails before it counts as stalled.
+	// stallAfter is long enough to see a failure before the object is Stalled.
 	stallAfter = 15 * time.Second
-	// patience is how long a state may take to come.
+	// patience is the time until a state has to be reached.
 	patience = time.Minute
 )
 
-// scene is a state of an object, and the file that it is recorded in; without one it is only waited for.
+// scene is a state of an object, and the file for its record. Without a file it is only awaited.
 type scene struct {
 	file, kind, name string
-	// reason of Ready, and the condition that is there besides it, if any.
+	// reason of Ready, and the other condition, if any.
 	reason, besides string
-	// held is how many revocations an APIConnection is to say that it holds.
+	// held is the number of held revocations in the status of an APIConnection.
 	held int64
-	// outdated: what is recorded is about an earlier generation.
+	// outdated: the record is about an earlier generation.
 	outdated bool
 }
 
@@ -44,7 +44,7 @@ func (s *stage) unseen() {
 		scene{file: "new", kind: "APIConnection", name: works})
 }
 
-// first is what comes of what was just created.
+// first are the states of new objects.
 func (s *stage) first() {
 	sandbox.Must(s, s.Operator.Start(s.Context(), "--stall-after="+stallAfter.String()))
 	suspended := s.binding("maria-uses-cust-789xyz", works, "user_ghi456jkl", "cust_789xyz", false)
@@ -87,7 +87,7 @@ func (s *stage) first() {
 	)
 }
 
-// edited are objects whose status is about an earlier generation, and what becomes of them.
+// edited are objects whose status is about an earlier generation, and their next states.
 func (s *stage) edited() {
 	sandbox.Must(s, s.Operator.Stop())
 	s.Patch(s, s.binding("john-owns-cust-789xyz", "", "", "", false), `{"spec":{"suspend":true}}`)
@@ -144,7 +144,7 @@ func (s *stage) record(scenes ...scene) {
 		if scene.file == "" {
 			continue
 		}
-		object.SetManagedFields(nil) // who wrote which field is of no use there
+		object.SetManagedFields(nil) // managed fields are of no use there
 		text, err := yaml.Marshal(object.Object)
 		sandbox.Must(s, err)
 		path := filepath.Join("config", "argocd", v1alpha1.GroupVersion.Group, scene.kind, "testdata", scene.file+".yaml")

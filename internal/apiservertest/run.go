@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// Run starts the API server of an environment, has prepare make what the tests share, runs them, and stops the API
-// server. It returns the code to end the process with, and tells on stderr what went wrong besides the tests.
+// Run starts the API server of an environment, calls prepare for the objects that the tests share, runs the tests, and stops the API
+// server. It returns the exit code of the process, and writes its own errors to stderr.
 func Run(m *testing.M, environment *envtest.Environment, prepare func(*rest.Config) error) int {
 	code, err := run(m, environment, prepare)
 	if err != nil {

@@ -53,12 +53,12 @@ func (d *document) compare(t *testing.T) {
 	}
 }
 
-const documentHead = `# What becomes of every fault
+const documentHead = `# Faults and their outcomes
 
-Every way in which a call to the Delos API can fail, for every call that the operator makes. ` + "`TestFaultMatrix`" + `
+This page has the outcome of each fault of each call to the Delos API. ` + "`TestFaultMatrix`" + `
 runs each cell over real HTTP against the simulated platform, compares it with the tables in
-[faults_table_test.go](../internal/controller/faults_table_test.go), and this page is what it saw. The test
-fails when the page is out of date; after a change of the tables, write it anew and read the difference:
+[faults_table_test.go](../internal/controller/faults_table_test.go), and writes this page. The test
+fails when the page is out of date. After a change of the tables, write the page again and read the difference:
 
 ` + "```sh" + `
 export KUBEBUILDER_ASSETS="$(go run ./hack/controlplane)"
@@ -67,23 +67,21 @@ go test ./internal/controller -run TestFaultMatrix -update
 
 How to read a line:
 
-- The **fault** hits every call of its kind in one run (with "once", only the first), and is over after that run.
-  The relation was made or removed although the answer is spoilt where the fault says "applied", "after headers" or
-  "halfway", and with truncated JSON, the 20 MiB body, another user's answer and the slow drip.
-- **says** is the reason of the condition Ready, each explained in
-  [conditions.go](../api/v1alpha1/conditions.go); "gone" is an object that was let go.
-- **tries again** is when the operator does so by itself, without the tenth by which it spreads such waits;
-  **Stalled** whether it asks for help at once.
-- **calls** are all that the run sent, in their order; "list" is the List users that proves a login. Go's HTTP client
-  itself sends a GET again, once, when a connection that was in use before is reset. Refresh is a GET, too, but its
-  token is used up by the first call, so it gets a connection of its own and is never sent twice.
-- **access** is whether the user is related to the client in the platform by then, and **finalizer** whether the
-  object is held until that access is removed.
-- **and after** is when all is well once the fault is over, and which calls that took.
+- The **fault** hits every call of its kind in one run (with "once", only the first), and ends after that run.
+  With "applied", "after headers", "halfway", truncated JSON, the 20 MiB body, another user's answer and the slow drip, the
+  platform makes or removes the relation, and only the answer is bad.
+- **says** is the reason of the condition Ready ([conditions.go](../api/v1alpha1/conditions.go) explains each). "gone" is an object that was let go.
+- **tries again** is the time until the operator tries again, without the random tenth. **Stalled** says whether the object is Stalled at once.
+- **calls** are all calls of the run, in their order. "list" is the List users that proves a login. Go's HTTP client
+  itself sends a GET again, once, when a connection that was in use before is reset. Refresh is a GET, too, but the first call
+  uses up its token. So each refresh gets its own connection and is never sent twice.
+- **access** says whether the platform has the relation at that time. **finalizer** says whether the
+  object stays until the access is removed.
+- **and after** is the time until the relation is as declared after the fault, and the calls for this.
 
-After every run of every cell the test checks what must be true after every fault: no object is Ready unless
-the platform has the declared relation; no object is gone whose access is not; no access is without a claim and a
-finalizer that will remove it; and of Ready, Reconciling and Stalled always one is true.
+After each run of each cell the test checks four promises. An object is Ready only if
+the platform has the declared relation. An object is gone only if its access is gone. All access has a claim and a
+finalizer. Exactly one of Ready, Reconciling and Stalled is true.
 `
 
 func (d *document) text() string {

@@ -12,25 +12,25 @@ import (
 	"time"
 )
 
-// shownCalls is how many calls GET /calls shows unless asked for another number.
+// shownCalls is the default number of calls that GET /calls shows.
 const shownCalls = 20
 
-// Admin is a small JSON API to look at the platform and to change it from outside. It asks nobody who they
-// are: serve it on loopback, and never together with the platform's own API.
+// Admin is a small JSON API to read and change the platform from outside. It does not authenticate its
+// clients: serve it on loopback, and never together with the platform's own API.
 //
 //	GET    /users                            all users with their true relations
 //	POST   /users                            a User: adds or replaces it
 //	DELETE /users/{uuid}                     removes it
 //	PUT    /users/{uuid}/deleted             {"deleted": true}: deletes it softly, or restores it
-//	PUT    /users/{uuid}/relations/{cuid}    {"isOwner": true}: relates past the API
-//	DELETE /users/{uuid}/relations/{cuid}    removes a relation past the API
+//	PUT    /users/{uuid}/relations/{cuid}    {"isOwner": true}: relates without the API
+//	DELETE /users/{uuid}/relations/{cuid}    removes a relation without the API
 //	GET    /clients                          all cuids
 //	POST   /clients                          {"cuid": "cust_789xyz", "name": "Acme"}
 //	POST   /faults                           see [Fault]: {"kind": "answer", "operation": "relate", "times": 1,
 //	                                         "status": 429, "header": {"Retry-After": "5"}}
 //	DELETE /faults                           removes all faults
 //	PUT    /settings                         {"latency": "200ms", "lag": "3s", "bareToken": true, "flatRelation": true}:
-//	                                         what is absent stays
+//	                                         absent settings stay
 //	POST   /sessions/revoke                  revokes all sessions
 //	GET    /calls?last=20                    the summary and the last calls
 //	DELETE /calls                            forgets them
@@ -63,7 +63,7 @@ func (s *Server) Admin() http.Handler {
 	return mux
 }
 
-// empty answers what has nothing to say: {}.
+// empty is an answer without content: {}.
 type empty struct{}
 
 // notFoundError answers 404; every other error is the caller's and answers 400.
@@ -219,8 +219,8 @@ type adminFault struct {
 	Times     int       `json:"times"`
 	Delay     duration  `json:"delay"`
 	Apply     bool      `json:"apply"`
-	// Kind is delay, answer, reset, hang, hang-after-headers, truncate, cut-json, pad, wrong-user, rewrite or drip; what
-	// follows are the fields of the failure so named.
+	// Kind is delay, answer, reset, hang, hang-after-headers, truncate, cut-json, pad, wrong-user, rewrite or drip. The
+	// other fields are those of this failure.
 	Kind     string            `json:"kind"`
 	Status   int               `json:"status"`
 	Header   map[string]string `json:"header"`

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// keptCalls is how many calls the record keeps; the counts go on.
+// keptCalls is the number of calls that the record keeps. The counts have all calls.
 const keptCalls = 100_000
 
-// Call is one call that the platform was sent. It holds no secret: neither token nor password nor code.
+// Call is one call to the platform. It has no secret: no token, password or code.
 type Call struct {
-	// Op is which call it was.
+	// Op is the operation.
 	Op Operation `json:"operation"`
 	// Method and Path are those of the request, the path with its query and without a refresh token.
 	Method string `json:"method"`
@@ -21,13 +21,13 @@ type Call struct {
 	User string `json:"user,omitempty"`
 	// CUID is the client of a PUT or DELETE; empty if the body of a PUT could not be understood.
 	CUID string `json:"cuid,omitempty"`
-	// IsOwner is what a PUT asked for, or what a DELETE was limited to; nil if neither.
+	// IsOwner is the isOwner of a PUT, or the limit of a DELETE; nil if there is none.
 	IsOwner *bool `json:"isOwner,omitempty"`
-	// Status is what was answered; zero if no answer went out.
+	// Status of the answer; zero without an answer.
 	Status int `json:"status"`
-	// Applied says that the platform carried the call out, also if it answered otherwise.
+	// Applied says that the platform carried the call out, also if its answer does not say so.
 	Applied bool `json:"applied"`
-	// Time is when it did, by the server's clock.
+	// Time of the call, by the server's clock.
 	Time time.Time `json:"time"`
 	// UserAgent is the caller's User-Agent.
 	UserAgent string `json:"userAgent,omitempty"`
@@ -78,7 +78,7 @@ func (s *Server) Calls(ops ...Operation) []Call {
 	return slices.DeleteFunc(calls, func(call Call) bool { return !slices.Contains(ops, call.Op) })
 }
 
-// Count returns how many calls of the operation there were; for [OpAny], how many at all.
+// Count returns the number of calls of the operation; for [OpAny], of all calls.
 func (s *Server) Count(op Operation) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +92,7 @@ func (s *Server) Count(op Operation) int {
 	return total
 }
 
-// Summary returns how many calls there were since the start or the last reset.
+// Summary returns the number of calls since the start or the last reset.
 func (s *Server) Summary() Summary {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *Server) ResetCalls() {
 	s.calls = newRecord(s.calls.keep)
 }
 
-// record is the calls there were: exact counts, and the last calls themselves.
+// record has exact counts of all calls, and the last calls themselves.
 type record struct {
 	keep   int
 	counts map[Operation]int

@@ -1,12 +1,12 @@
 // Package delossim simulates the Delos platform API over memory, for tests and for the demo.
 //
-// It answers the documented calls (docs/delos-api.md) with real sessions that expire, shows writes as
-// late as it is told to, fails as it is scripted to, and remembers every call it was sent. What the
-// documentation leaves open is a field of [Settings]; what it contradicts itself in is one, too.
+// It answers the documented calls (docs/delos-api.md) with real sessions that expire. It delays the effect of writes
+// as configured, fails as scripted, and records every call. The fields of [Settings] choose between the readings
+// that the documentation leaves open, or contradicts.
 //
-// It shares no types with the operator's own client, so that a misspelt field name is found rather than
-// cancelled out. Where the real platform may be lenient it is strict: a relation without a spoken isOwner,
-// an unknown field or a token without "Bearer " is refused, so that a mistake in a client is seen.
+// It shares no types with the operator's own client, so tests find a misspelled field name. Where the real platform
+// may be lenient it is strict, so that tests find mistakes of a client: it refuses a relation without isOwner,
+// an unknown field and a token without "Bearer ".
 //
 //	sim := delossim.New(delossim.Config{
 //		Tokens:  []string{"secret"},

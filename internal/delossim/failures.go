@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// defaultPadding is how large a [Pad] makes an answer unless told, in bytes: more than the operator reads of any.
+// defaultPadding is the default size of a padded answer in bytes: more than the operator reads.
 const defaultPadding = 20 << 20
 
-// Answer arrives as it is: a 429 with Retry-After, a proxy's HTML page, a redirect, an error under a 200.
+// Answer replaces the answer: by a 429 with Retry-After, a proxy's HTML page, a redirect, an error under a 200.
 type Answer struct {
 	Status int // zero is 200
 	Header http.Header
@@ -42,12 +42,12 @@ type CutJSON struct{}
 // so that only a reader's limit refuses it.
 type Pad struct{ Bytes int }
 
-// WrongUser answers a call about one user with another: with that user's own answer, or, if UUID is nobody's,
-// with the right answer under the wrong UUID. Answers that are no user are left as they are.
+// WrongUser answers a call about one user with the answer of another user. If no user has UUID, it sends
+// the right answer with the wrong UUID. It does not change answers without a user.
 type WrongUser struct{ UUID string }
 
-// Rewrite replaces Old by New wherever it stands in the answer's body: an entry of another form beside the right ones,
-// an id in another case, a number in the place of a text, a byte order mark. Answers without Old are left as they are.
+// Rewrite replaces each Old by New in the answer's body: an entry of another form beside the right ones,
+// an id in another case, a number instead of a string, a byte order mark.
 type Rewrite struct{ Old, New string }
 
 // Drip sends the answer one byte at a time, with Interval before each.
@@ -172,7 +172,7 @@ func (s *Server) hang(r *http.Request, limit time.Duration) {
 	}
 }
 
-// flush sends what was written so far; where that is impossible, it comes later.
+// flush sends the buffered part of the answer, if the server can.
 func flush(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).Flush()
 }
@@ -184,7 +184,7 @@ func reset(w http.ResponseWriter) {
 		panic(http.ErrAbortHandler) // HTTP/2: net/http resets the stream
 	}
 	if wrapped, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		conn = wrapped.NetConn() // below TLS, which would say goodbye
+		conn = wrapped.NetConn() // below TLS, which would close in order
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)

@@ -5,32 +5,32 @@ import (
 	"time"
 )
 
-// Fault is a scripted failure: which calls it hits, and what becomes of them.
+// Fault is a scripted failure: the calls that it hits, and their outcome.
 type Fault struct {
 	// Op and User say which calls it matches; empty matches all.
 	Op   Operation
 	User string
-	// Skip lets that many matching calls pass first.
+	// Skip is the number of matching calls that pass first.
 	Skip int
-	// Times is how many calls it hits before it is spent; zero hits until it is removed.
+	// Times is the number of calls that it hits; zero hits all until it is removed.
 	Times int
 
 	// Delay is slept, for real, before anything else; it ends early with the request.
 	Delay time.Duration
-	// Apply carries the call out before its answer is replaced; else it has no effect. Failures that spoil
-	// the platform's own answer carry it out in any case.
+	// Apply carries the call out before its answer is replaced. Otherwise the call has no effect. Failures that change
+	// the platform's own answer always carry it out.
 	Apply bool
-	// Failure is what arrives instead of the answer; nil delays only.
+	// Failure replaces the answer; nil only delays it.
 	Failure Failure
 }
 
-// Failure is what arrives instead of the platform's answer: an [Answer], a [Reset], a [Hang], a
-// [HangAfterHeaders], or the answer spoilt by [Truncate], [CutJSON], [Pad], [WrongUser],
+// Failure replaces the platform's answer by an [Answer], a [Reset], a [Hang] or a
+// [HangAfterHeaders], or changes it by [Truncate], [CutJSON], [Pad], [WrongUser],
 // [Rewrite] or [Drip].
 type Failure interface {
-	// spoil makes of the platform's own answer what is delivered. It is called with the server locked.
+	// spoil turns the platform's own answer into the delivered one. It is called with the server locked.
 	spoil(s *Server, req request, genuine answer) delivery
-	// needsAnswer says that it spoils the platform's own answer.
+	// needsAnswer says that it changes the platform's own answer.
 	needsAnswer() bool
 }
 
@@ -42,8 +42,8 @@ type Injection struct {
 	hits   int
 }
 
-// Inject lets the fault hit the calls that come next. Where several match, the one injected first hits, so
-// that faults injected one after the other, each with Times, are a script.
+// Inject lets the fault hit later calls. If several faults match, the one injected first hits. So
+// faults injected one after the other, each with Times, are a script.
 func (s *Server) Inject(fault Fault) *Injection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,14 +59,14 @@ func (s *Server) ClearFaults() {
 	s.faults = nil
 }
 
-// Remove takes the fault back. Calls that it holds up stay held up: see [Server.Close].
+// Remove removes the fault. Calls that it delays stay delayed: see [Server.Close].
 func (i *Injection) Remove() {
 	i.server.mu.Lock()
 	defer i.server.mu.Unlock()
 	i.server.removeFault(i)
 }
 
-// Hits returns how many calls the fault has hit.
+// Hits returns the number of calls that the fault has hit.
 func (i *Injection) Hits() int {
 	i.server.mu.Lock()
 	defer i.server.mu.Unlock()

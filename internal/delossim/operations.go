@@ -10,14 +10,14 @@ import (
 	"strconv"
 )
 
-// defaultPageSize is how many entries a page has if the call does not say.
+// defaultPageSize is the number of entries of a page if the call names none.
 const defaultPageSize = 50
 
 // perform carries the call out on the state.
 func (s *Server) perform(req *request) answer {
 	switch {
 	case req.wrongMethod:
-		// What a gRPC gateway makes of a known path with another method.
+		// As a gRPC gateway answers a known path with another method.
 		return gatewayFailure(http.StatusNotImplemented, codeUnimplemented, "Method Not Allowed")
 	case req.op == OpOther:
 		return gatewayFailure(http.StatusNotFound, codeNotFound, "Not Found")
@@ -113,7 +113,7 @@ func (s *Server) unrelate(req *request) answer {
 	return success(s.settings.writtenAnswer(user.User))
 }
 
-// list is List users. Filtering by cuid goes by what Get user would show.
+// list is List users. The filter by cuid uses the relations that Get user would show.
 func (s *Server) list(req *request) answer {
 	cuid, uuid, status := req.query.Get("cuid"), req.query.Get("uuid"), req.query.Get("status")
 	var matching []*storedUser
@@ -147,7 +147,7 @@ func (s *Server) customers(req *request) answer {
 	})
 }
 
-// onePage answers the page that a call asks for.
+// onePage answers the requested page.
 func onePage[T, I any](s *Server, req *request, all []T, item func(T) I) answer {
 	number, err := req.number("meta.page", 0, 0)
 	if err != nil {
@@ -197,7 +197,7 @@ func (s Settings) refusesToOverwrite(isOwner, wanted bool) bool {
 	}
 }
 
-// relation is what a Bind client call asks for.
+// relation is the body of a Bind client call.
 type relation struct {
 	cuid    string
 	isOwner bool
@@ -240,7 +240,7 @@ func (r *request) flatRelation() (relation, error) {
 	return relation{cuid: body.CustomerID, isOwner: *body.IsOwner}, nil
 }
 
-// readRelation notes, for the record, which relation the call is about, as far as it can be told.
+// readRelation notes the relation of the call for the record, as far as it is known.
 func (r *request) readRelation() {
 	switch r.op {
 	case OpRelate:

@@ -9,7 +9,7 @@ import (
 // Operation names one of the platform's calls.
 type Operation string
 
-// The documented calls, and what is none of them.
+// The documented calls, and all others.
 const (
 	OpAny       Operation = ""          // matches every call, in a [Fault]
 	OpLogin     Operation = "login"     // POST /v2/auth/login
@@ -76,8 +76,8 @@ func (r *request) accept(method string, op Operation) {
 	r.op = op
 }
 
-// match reports whether the escaped path has the pattern's form, and stores what stands for each "*". It is
-// not http.ServeMux, which would redirect unclean paths where the platform's router knows none.
+// match reports whether the escaped path has the pattern's form, and stores the part for each "*". It does
+// not use http.ServeMux, which would redirect unclean paths.
 func match(path, pattern string, wildcards ...*string) bool {
 	got, want := strings.Split(path, "/"), strings.Split(pattern, "/")
 	if len(got) != len(want) {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// maxRequestBody is how much of a request's body is read, in bytes; the documented ones have a hundred.
+// maxRequestBody is the limit of a request's body in bytes. Documented bodies have about a hundred.
 const maxRequestBody = 1 << 20
 
 // Server is the simulated platform. All its methods are safe for concurrent use.
@@ -29,7 +29,7 @@ type Server struct {
 	calls    record
 }
 
-// New makes a platform of what config describes.
+// New makes a platform from config.
 func New(config Config) *Server {
 	s := &Server{
 		clock:    config.Clock,
@@ -61,15 +61,15 @@ func New(config Config) *Server {
 	return s
 }
 
-// Adjust changes the settings for the calls that come next. A new lag or lifetime does not touch what was
-// written or issued before.
+// Adjust changes the settings for later calls. A new lag or lifetime does not affect earlier writes and
+// tokens.
 func (s *Server) Adjust(change func(*Settings)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	change(&s.settings)
 }
 
-// Close ends every call that is being held up, by resetting its connection, and lets no later one wait. Call
+// Close ends every delayed call by resetting its connection, and delays no later one. Call
 // it before closing the HTTP server, which otherwise waits for those calls.
 func (s *Server) Close() {
 	s.closeOnce.Do(func() { close(s.closed) })
@@ -125,7 +125,7 @@ func (s *Server) unanswered(req request) (Call, delivery) {
 	return s.calls.add(req, s.clock(), sent.status, false), sent
 }
 
-// deliver tells of the call and sends what has to arrive. The order matters: the holder of an answer finds
+// deliver records the call and then sends the answer, in this order, so that the receiver of an answer finds
 // its call in the record.
 func (s *Server) deliver(w http.ResponseWriter, r *http.Request, call Call, sent delivery) {
 	if s.onCall != nil {
@@ -134,7 +134,7 @@ func (s *Server) deliver(w http.ResponseWriter, r *http.Request, call Call, sent
 	sent.send(w, r)
 }
 
-// wait sleeps for d and reports whether it could: not if the context ended or the server was closed.
+// wait sleeps for d. It reports false if the context ended or the server was closed.
 func (s *Server) wait(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true

@@ -15,22 +15,22 @@ import (
 
 // Account may log in. Its JSON is that of the simulator's data file.
 type Account struct {
-	// Login and Password are what it logs in with.
+	// Login and Password are its credentials.
 	Login    string `json:"login"`
 	Password string `json:"password,omitempty"`
 	// TOTPSeed is the base32 seed of its authenticator app; empty if it has none.
 	TOTPSeed string `json:"totpSeed,omitempty"`
-	// UserID is who a login says it is; empty takes a random one.
+	// UserID is the id in the answer to a login; empty takes a random one.
 	UserID string `json:"userId,omitempty"`
 	// ReadOnly accounts may not change relations.
 	ReadOnly bool `json:"readOnly,omitempty"`
-	// SeesNobody has the account see no user at all, as one of another tenant does.
+	// SeesNobody accounts see no user, like an account of another tenant.
 	SeesNobody bool `json:"seesNobody,omitempty"`
 	// NoCustomers accounts may not list clients.
 	NoCustomers bool `json:"noCustomers,omitempty"`
 }
 
-// Validate reports what would keep the account from ever logging in.
+// Validate reports a mistake with which the account could never log in.
 func (a Account) Validate() error {
 	switch {
 	case a.Login == "":
@@ -76,21 +76,21 @@ func (s *Server) AddToken(token string) {
 	s.sessions.tokens[token] = true
 }
 
-// RemoveToken takes a token of [Server.AddToken] back.
+// RemoveToken removes a token of [Server.AddToken].
 func (s *Server) RemoveToken(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions.tokens, token)
 }
 
-// RevokeAccessTokens makes every access token that a login or refresh gave invalid; refresh tokens stay good.
+// RevokeAccessTokens invalidates every access token of a login or refresh. Refresh tokens stay valid.
 func (s *Server) RevokeAccessTokens() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.sessions.access)
 }
 
-// RevokeSessions makes every access and refresh token invalid: the next refresh is told to log in again.
+// RevokeSessions invalidates every access and refresh token. The next refresh is answered with "log in again".
 func (s *Server) RevokeSessions() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +100,7 @@ func (s *Server) RevokeSessions() {
 	}
 }
 
-// sessions is who may call.
+// sessions has the accounts and tokens that may call.
 type sessions struct {
 	key      []byte // signs access tokens
 	accounts map[string]*storedAccount
@@ -114,13 +114,13 @@ type storedAccount struct {
 	lastStep int64 // of the last TOTP code used
 }
 
-// accessGrant is what an access token stands for.
+// accessGrant is the meaning of an access token.
 type accessGrant struct {
 	userID  string
 	expires time.Time
 }
 
-// refreshGrant is what a refresh token stands for. Used ones are kept, revoked, until they would have expired.
+// refreshGrant is the meaning of a refresh token. Used ones are kept as revoked until they would have expired.
 type refreshGrant struct {
 	userID  string
 	expires time.Time
@@ -139,13 +139,13 @@ func newSessions() sessions {
 	}
 }
 
-// authorize reports whether the Authorization header carries a token that is good now, bare or behind "Bearer ".
+// authorize reports whether the Authorization header has a valid token, bare or after "Bearer ".
 func (s sessions) authorize(header string, bare bool, now time.Time) bool {
 	token, bearer := strings.CutPrefix(header, "Bearer ")
 	return bearer != bare && (s.tokens[token] || now.Before(s.access[token].expires))
 }
 
-// account is the account that a call comes from; without a login for a token that was given.
+// account is the account of a call; for a token of [Server.AddToken] it has no login.
 func (s sessions) account(header string) Account {
 	grant, issued := s.access[strings.TrimPrefix(header, "Bearer ")]
 	for _, account := range s.accounts {
@@ -156,7 +156,7 @@ func (s sessions) account(header string) Account {
 	return Account{}
 }
 
-// login is Login. How a wrong password is answered is not documented: here, like a wrong token.
+// login is Login. The answer to a wrong password is not documented: here it is the answer to a wrong token.
 func (s *Server) login(req *request) answer {
 	if err := req.wantJSON(); err != nil {
 		return s.settings.invalid(err)
@@ -184,7 +184,7 @@ func (s *Server) login(req *request) answer {
 	return success(loginAnswer{access, refresh, account.UserID, s.settings.ttls()})
 }
 
-// refresh is Refresh access token: it spends the token given and hands out a new one.
+// refresh is Refresh access token: it uses up the token and returns a new one.
 func (s *Server) refresh(req *request) answer {
 	now := s.clock()
 	grant, found := s.sessions.refresh[req.token]
@@ -212,8 +212,8 @@ func (s sessions) issue(userID string, now time.Time, settings Settings) (access
 	return access, refresh
 }
 
-// jwt is a signed token in the usual form. It is accepted because it was issued, not because of its signature,
-// so that it can be revoked.
+// jwt is a signed token in the usual form. The server accepts issued tokens, and not valid signatures,
+// so that tokens can be revoked.
 func (s sessions) jwt(userID string, issued, expires time.Time) string {
 	type header struct {
 		Algorithm string `json:"alg"`
@@ -233,7 +233,7 @@ func (s sessions) jwt(userID string, issued, expires time.Time) string {
 	return signed + "." + base64url(mac.Sum(nil))
 }
 
-// ttls are the lifetimes that an answer states.
+// ttls are the lifetimes in an answer.
 func (s Settings) ttls() ttls {
 	if s.OmitTTL {
 		return ttls{}

@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Lifetimes that apply when [Settings] names none: the vendor's FAQ gives an access token five minutes, and
-// the documented login answer gives a refresh token thirty days (docs/delos-api.md, "Login").
+// Default lifetimes: five minutes for an access token as in the vendor's FAQ, and thirty days for a refresh token as in
+// the documented login answer (docs/delos-api.md, "Login").
 const (
 	DefaultAccessTTL  = 5 * time.Minute
 	DefaultRefreshTTL = 30 * 24 * time.Hour
 )
 
-// Config is what a [Server] starts with. The zero value is a platform that nobody can log in to.
+// Config is the initial state of a [Server]. The zero value is a platform without accounts.
 type Config struct {
 	// Settings say how the platform behaves; [Server.Adjust] changes them later.
 	Settings Settings
@@ -24,39 +24,39 @@ type Config struct {
 	// Tokens are accepted as bearer tokens without a login and never expire.
 	Tokens []string
 
-	// Users are known from the start; so are the clients that they are related to.
+	// Users exist from the start, with the clients of their relations.
 	Users []User
 
-	// Clients are the cuids known from the start, and ClientNames what List customers calls them.
+	// Clients are the cuids that exist from the start, and ClientNames their names in List customers.
 	Clients     []string
 	ClientNames map[string]string
 
-	// Clock tells the time that tokens, codes and the consistency lag go by; nil is time.Now.
+	// Clock is the clock of tokens, codes and the lag; nil is time.Now.
 	Clock func() time.Time
 
-	// OnCall, if set, is told of every call once it is recorded and before its answer goes out.
+	// OnCall, if set, is called for every call, after it is recorded and before its answer is sent.
 	OnCall func(Call)
 }
 
-// Settings say how the simulated platform behaves. The zero value is the documented platform, with its
-// contradictions resolved in favour of the majority of the samples.
+// Settings are the behavior of the simulated platform. The zero value is the documented platform. For a contradiction
+// it has the reading of most samples.
 type Settings struct {
-	// AccessTTL is how long an access token is good; zero is [DefaultAccessTTL]. Answers state whole seconds.
+	// AccessTTL is the lifetime of an access token; zero is [DefaultAccessTTL]. Answers have whole seconds.
 	AccessTTL time.Duration
-	// RefreshTTL is how long a refresh token is good; zero is [DefaultRefreshTTL]. Answers state whole seconds.
+	// RefreshTTL is the lifetime of a refresh token; zero is [DefaultRefreshTTL]. Answers have whole seconds.
 	RefreshTTL time.Duration
-	// AnnouncedAccessTTL is stated as accessTtl instead of the truth, unless zero: the documented sample says
-	// an hour where the FAQ says five minutes.
+	// AnnouncedAccessTTL is the accessTtl in answers, unless zero: the documented sample says
+	// an hour, and the FAQ says five minutes.
 	AnnouncedAccessTTL time.Duration
-	// OmitTTL leaves accessTtl and refreshTtl out of answers, so that only the token's exp tells.
+	// OmitTTL leaves accessTtl and refreshTtl out of answers, so that only the token's exp has the lifetime.
 	OmitTTL bool
 
 	// Latency is slept, for real, before a call is handled; it ends early with the request.
 	Latency time.Duration
 	// Lag is how long, by the clock, a PUT or DELETE stays invisible to Get user and List users.
 	Lag time.Duration
-	// LagReads is how many Get user calls for the user a PUT or DELETE stays invisible to. With Lag set, too,
-	// a write shows once both have passed.
+	// LagReads is the number of Get user calls for the user in which a PUT or DELETE stays invisible. With Lag,
+	// a write shows when both have passed.
 	LagReads int
 
 	// BareToken takes the access token in Authorization with no "Bearer " before it, and refuses the documented form.
@@ -64,19 +64,19 @@ type Settings struct {
 	// FlatRelation takes the body {"customerId", "isOwner"} for a PUT, and refuses the documented, nested one.
 	FlatRelation bool
 
-	// Existing says what a PUT on an existing relation does.
+	// Existing is the effect of a PUT on an existing relation.
 	Existing Existing
-	// RefuseAbsent answers a DELETE of a relation that is not there with "Relation not found" and
+	// RefuseAbsent answers a DELETE of a missing relation with "Relation not found" and
 	// NotFoundStatus, instead of 200. Neither is documented.
 	RefuseAbsent bool
 
 	// GatewayErrors gives errors the form {"code", "message", "details"} instead of {"error"}.
 	GatewayErrors bool
-	// NotFoundStatus answers an unknown user or client; zero is 404. Status codes are not documented.
+	// NotFoundStatus is the status for an unknown user or client; zero is 404. Status codes are not documented.
 	NotFoundStatus int
-	// UnauthorizedStatus answers a refused login, token or refresh; zero is 401.
+	// UnauthorizedStatus is the status for a refused login, token or refresh; zero is 401.
 	UnauthorizedStatus int
-	// AlreadyRelatedStatus answers a PUT refused by Existing; zero is 409.
+	// AlreadyRelatedStatus is the status for a PUT refused by Existing; zero is 409.
 	AlreadyRelatedStatus int
 
 	// NameUserID names the user "userId" in answers instead of "uuid".
@@ -85,25 +85,25 @@ type Settings struct {
 	NameCUID bool
 	// ClientsAtTop puts "clients" beside "item" instead of inside.
 	ClientsAtTop bool
-	// EmptyClients is how Get user shows that a user has no clients.
+	// EmptyClients is the form in which Get user shows that a user has no clients.
 	EmptyClients EmptyClients
-	// ListClients lets the items of List users carry "clients"; whether they do is not documented.
+	// ListClients adds "clients" to the items of List users. This is not documented.
 	ListClients bool
 
-	// MaxPageSize is how many entries a page of a list has at most, however many are asked for; zero for no limit.
+	// MaxPageSize is the maximum number of entries of a page; zero is no limit.
 	MaxPageSize int
-	// PagesAsAsked counts pages by the length that was asked for, also where MaxPageSize makes them shorter: what lies
-	// between is on no page.
+	// PagesAsAsked counts pages by the requested length, also if MaxPageSize makes them shorter. The entries
+	// between are on no page.
 	PagesAsAsked bool
-	// OmitTotal leaves meta.total out of lists, and TextTotal states it as a text.
+	// OmitTotal leaves meta.total out of lists, and TextTotal makes it a string.
 	OmitTotal, TextTotal bool
-	// OmitEmptyItems leaves items out of a page that has none.
+	// OmitEmptyItems leaves items out of an empty page.
 	OmitEmptyItems bool
-	// LastPageAgain answers a page behind the end with the last one.
+	// LastPageAgain answers a page after the end with the last one.
 	LastPageAgain bool
 }
 
-// Existing says what binding an already related client again does.
+// Existing is the effect of a PUT on an existing relation.
 type Existing int
 
 const (

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// firstUserID is the number that the first user gets unless it brings one; the documentation's sample has it.
+// firstUserID is the default number of the first user, as in the documentation's sample.
 const firstUserID = 12345
 
 // User is a user of the platform with its relations. Its JSON is that of the simulator's data file and of
@@ -31,7 +31,7 @@ type User struct {
 	Status string `json:"status,omitempty"`
 	// Is2FA says that the user logs in with two factors.
 	Is2FA bool `json:"is2fa,omitempty"`
-	// IsDeleted marks the user as deleted softly: it is shown, and has no access.
+	// IsDeleted marks the user as deleted: Get user still shows it, and it has no access.
 	IsDeleted bool `json:"isDeleted,omitempty"`
 	// CreateAt is when the user was made; zero is now.
 	CreateAt time.Time `json:"createAt,omitzero"`
@@ -69,7 +69,7 @@ func (s *Server) AddUser(user User) {
 	s.users.ordered = nil
 }
 
-// User returns the user as it truly is, without the lag.
+// User returns the true user, without the lag.
 func (s *Server) User(uuid string) (user User, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,7 +80,7 @@ func (s *Server) User(uuid string) (user User, found bool) {
 	return stored.copy(), true
 }
 
-// Users returns all users as they truly are, without the lag, in the order of their ID.
+// Users returns all true users, without the lag, in the order of their ID.
 func (s *Server) Users() []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,12 +91,12 @@ func (s *Server) Users() []User {
 	return users
 }
 
-// SoftDeleteUser marks the user as deleted. Get user goes on to show it, with its relations, and the relations
-// can be removed; new ones are refused with "User not found". It reports whether there is such a user.
+// SoftDeleteUser marks the user as deleted. Get user still shows it with its relations, and the relations
+// can be removed. New ones are refused with "User not found". It reports whether the user exists.
 func (s *Server) SoftDeleteUser(uuid string) bool { return s.setDeleted(uuid, true) }
 
-// RestoreUser undoes SoftDeleteUser: the relations the user still has give access again. It reports whether
-// there is such a user.
+// RestoreUser undoes SoftDeleteUser. The remaining relations of the user give access again. It reports whether
+// the user exists.
 func (s *Server) RestoreUser(uuid string) bool { return s.setDeleted(uuid, false) }
 
 func (s *Server) setDeleted(uuid string, deleted bool) bool {
@@ -109,7 +109,7 @@ func (s *Server) setDeleted(uuid string, deleted bool) bool {
 	return found
 }
 
-// RemoveUser forgets the user and its relations. It reports whether there was such a user.
+// RemoveUser removes the user and its relations. It reports whether the user existed.
 func (s *Server) RemoveUser(uuid string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,21 +119,21 @@ func (s *Server) RemoveUser(uuid string) bool {
 	return found
 }
 
-// AddClient makes the client known.
+// AddClient adds the client.
 func (s *Server) AddClient(cuid string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users.clients[cuid] = true
 }
 
-// NameClient makes the client known, by a name that List customers shows.
+// NameClient adds the client, with its name in List customers.
 func (s *Server) NameClient(cuid, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users.clients[cuid], s.users.names[cuid] = true, name
 }
 
-// RemoveClient forgets the client and every relation to it, at once. It reports whether there was such a client.
+// RemoveClient removes the client and every relation to it, at once. It reports whether the client existed.
 func (s *Server) RemoveClient(cuid string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,7 +152,7 @@ func (s *Server) Clients() []string {
 	return slices.Sorted(maps.Keys(s.users.clients))
 }
 
-// Relations returns isOwner by cuid as it truly is, without the lag; nil if there is no such user.
+// Relations returns the true isOwner by cuid, without the lag; nil if the user does not exist.
 func (s *Server) Relations(uuid string) map[string]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,8 +163,8 @@ func (s *Server) Relations(uuid string) map[string]bool {
 	return maps.Clone(user.Relations)
 }
 
-// SetRelation relates the user to the client past the API, shown at once, and adds the client if need be. It
-// reports whether there is such a user.
+// SetRelation relates the user to the client without the API, shown at once. It adds a missing client. It
+// reports whether the user exists.
 func (s *Server) SetRelation(uuid, cuid string, isOwner bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +176,7 @@ func (s *Server) SetRelation(uuid, cuid string, isOwner bool) bool {
 	return found
 }
 
-// RemoveRelation removes a relation past the API, shown at once. It reports whether there was one.
+// RemoveRelation removes a relation without the API, shown at once. It reports whether the relation existed.
 func (s *Server) RemoveRelation(uuid, cuid string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -192,13 +192,13 @@ func (s *Server) RemoveRelation(uuid, cuid string) bool {
 // now is the clock's time as the platform writes it: UTC, whole seconds (docs/delos-api.md has "2024-01-15T10:30:00Z").
 func (s *Server) now() time.Time { return s.clock().UTC().Truncate(time.Second) }
 
-// directory is who and what the platform knows.
+// directory has the users and clients of the platform.
 type directory struct {
 	byUUID  map[string]*storedUser
 	clients map[string]bool
 	// names are those of clients, by their cuid.
 	names map[string]string
-	// ordered are the users in the order of their ID; nil when it has to be made anew.
+	// ordered are the users in the order of their ID; nil when it is out of date.
 	ordered []*storedUser
 	nextID  int64
 }
@@ -224,7 +224,7 @@ func (u *storedUser) copy() User {
 	return user
 }
 
-// userAnswer is the user with the clients that are shown, as Get user answers it.
+// userAnswer is the answer of Get user: the user with the shown clients.
 func (s Settings) userAnswer(user User, shown map[string]bool) userAnswer {
 	result := userAnswer{Item: s.wholeUser(user)}
 	if s.ClientsAtTop {

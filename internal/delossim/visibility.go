@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// storedUser is a user with what the platform shows of it, which may lag behind.
+// storedUser is a user with the relations that the platform shows, which may lag behind.
 type storedUser struct {
 	User                    // Relations are the true ones
 	shown   map[string]bool // the relations that reads show
-	pending []pendingWrite  // what reads do not show yet, oldest first
+	pending []pendingWrite  // writes that reads do not show yet, oldest first
 }
 
 // pendingWrite is a change of one relation that is true and not yet shown.
@@ -22,14 +22,14 @@ type pendingWrite struct {
 	readsLeft int
 }
 
-// writeTime is when a write happens and how long it stays unseen.
+// writeTime is the time of a write, and how long it stays invisible.
 type writeTime struct {
 	at    time.Time
 	lag   time.Duration
 	reads int
 }
 
-// writeTime is that of a write that comes through the API now.
+// writeTime is the time of a write through the API now.
 func (s *Server) writeTime() writeTime {
 	return writeTime{at: s.clock(), lag: s.settings.Lag, reads: s.settings.LagReads}
 }
@@ -50,8 +50,8 @@ func (u *storedUser) unrelate(cuid string, when writeTime) {
 	u.publish(pendingWrite{cuid: cuid, removed: true}, when)
 }
 
-// publish lets the write show in time. Without a lag it shows at once, and no older write to
-// the same relation comes up after it.
+// publish shows the write after its lag. Without a lag it shows at once, and no older write to
+// the same relation shows after it.
 func (u *storedUser) publish(write pendingWrite, when writeTime) {
 	if when.lag <= 0 && when.reads <= 0 {
 		u.pending = slices.DeleteFunc(u.pending, func(p pendingWrite) bool { return p.cuid == write.cuid })
@@ -70,7 +70,7 @@ func (u *storedUser) show(write pendingWrite) {
 	u.shown[write.cuid] = write.isOwner
 }
 
-// peek returns the relations that are shown now. Writes come up in the order in which they were made.
+// peek returns the relations that are shown now. Writes show in the order in which they were made.
 func (u *storedUser) peek(now time.Time) map[string]bool {
 	for len(u.pending) > 0 && u.pending[0].readsLeft <= 0 && !now.Before(u.pending[0].visibleAt) {
 		u.show(u.pending[0])
@@ -79,7 +79,7 @@ func (u *storedUser) peek(now time.Time) map[string]bool {
 	return u.shown
 }
 
-// Shown returns isOwner by cuid as Get user shows it now, without counting as a call; nil if there is no such user.
+// Shown returns isOwner by cuid as Get user shows it now, without counting as a call; nil if the user does not exist.
 func (s *Server) Shown(uuid string) map[string]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +90,7 @@ func (s *Server) Shown(uuid string) map[string]bool {
 	return maps.Clone(user.peek(s.clock()))
 }
 
-// read is peek for a Get user, which the writes that it does not show count.
+// read is peek for a Get user. Invisible writes count this call for LagReads.
 func (u *storedUser) read(now time.Time) map[string]bool {
 	shown := u.peek(now)
 	for i := range u.pending {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// What follows is the JSON of docs/delos-api.md, spelt here a second time on purpose: see the package comment.
+// The types below repeat the JSON of docs/delos-api.md on purpose: see the package comment.
 
 type relateBody struct {
 	Relation *struct {
@@ -51,7 +51,7 @@ type ttls struct {
 	RefreshTTL int64 `json:"refreshTtl,omitempty"`
 }
 
-// named carries a user's id under one of its two documented names.
+// named has a user's id under one of its two documented names.
 type named struct {
 	UUID   string `json:"uuid,omitempty"`
 	UserID string `json:"userId,omitempty"`
@@ -142,14 +142,14 @@ const (
 	codeUnauthenticated  = 16
 )
 
-// answer is what the platform itself says to a call.
+// answer is the platform's own answer to a call.
 type answer struct {
 	status  int
 	body    []byte
 	applied bool
 }
 
-// delivery is what a client gets to see of an answer.
+// delivery is the delivered part of an answer.
 type delivery struct {
 	status int // as recorded; zero if none arrives
 	send   func(http.ResponseWriter, *http.Request)
@@ -158,7 +158,7 @@ type delivery struct {
 func (a answer) delivery() delivery {
 	return delivery{status: a.status, send: func(w http.ResponseWriter, _ *http.Request) {
 		a.writeHeader(w)
-		// Here and in failures.go: that the client has gone is its own business.
+		// Here and in failures.go: an error says that the client has gone.
 		_, _ = w.Write(a.body)
 	}}
 }
@@ -200,7 +200,7 @@ func (s Settings) invalid(reason error) answer {
 	return s.failure(http.StatusBadRequest, codeInvalidArgument, "Invalid request: %v", reason)
 }
 
-// gatewayFailure answers what the router in front of the platform refuses, under all settings.
+// gatewayFailure is a refusal by the router in front of the platform, with all settings.
 func gatewayFailure(status, code int, text string) answer {
 	return answer{status: status, body: encode(gatewayError{Code: code, Message: text, Details: []any{}})}
 }

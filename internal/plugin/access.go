@@ -28,7 +28,7 @@ import (
 
 type restConfig = rest.Config
 
-// access is how a command reaches the cluster and the API.
+// access reaches the cluster and the API for a command.
 type access struct {
 	program *Program
 	cluster *genericclioptions.ConfigFlags
@@ -48,27 +48,27 @@ type access struct {
 func (a *access) addFlags(command *cobra.Command) {
 	flags := command.Flags()
 	flags.StringVar(&a.connection, "connection", v1alpha1.DefaultConnectionName, "The APIConnection, as NAME or NAMESPACE/NAME. Its Secret is read with your rights.")
-	flags.StringVar(&a.url, "url", "", "The API itself, in the place of an APIConnection, such as https://stagep.tst-apidmndelss.com. Credentials come from the environment or from --credentials.")
+	flags.StringVar(&a.url, "url", "", "The URL of the API, instead of an APIConnection, such as https://stagep.tst-apidmndelss.com. Credentials come from the environment or from --credentials.")
 	flags.StringVar(&a.credentials, "credentials", "", "With --url: a file with the lines login=… and password=… (and totpSeed=… for an account with a second factor), or token=….")
 	flags.StringVar(&a.caFile, "ca-file", "", "With --url: a file with the certificates (PEM) of the authorities to trust instead of the system's.")
-	flags.StringVar(&a.authorization, "authorization", "", "With --url: how the access token is sent, Bearer or Token (see spec.dialect of an APIConnection).")
-	flags.StringVar(&a.relationBody, "relation-body", "", "With --url: how a relation is sent, Nested or Flat (see spec.dialect of an APIConnection).")
-	flags.StringSliceVar(&a.allowedHosts, "allowed-api-hosts", []string{connection.DocumentedHost}, "Globs of the hosts to which an APIConnection may lead, as with the operator's flag: its credentials are sent there from this machine.")
-	flags.Int32Var(&a.perSecond, "requests-per-second", 0, "How many calls are made in a second; those of the APIConnection, else 50, when absent.")
+	flags.StringVar(&a.authorization, "authorization", "", "With --url: the form of the access token, Bearer or Token (see spec.dialect of an APIConnection).")
+	flags.StringVar(&a.relationBody, "relation-body", "", "With --url: the form of a relation, Nested or Flat (see spec.dialect of an APIConnection).")
+	flags.StringSliceVar(&a.allowedHosts, "allowed-api-hosts", []string{connection.DocumentedHost}, "Patterns of the hosts that an APIConnection may use, as with the operator's flag. This machine sends the connection's credentials there.")
+	flags.Int32Var(&a.perSecond, "requests-per-second", 0, "The number of calls in a second. When absent, the rate of the APIConnection, or else 50.")
 }
 
-// addDefaultConnection adds the flag about bindings that name no connection.
+// addDefaultConnection adds the flag for bindings that name no connection.
 func (a *access) addDefaultConnection(command *cobra.Command) {
-	command.Flags().StringVar(&a.defaultConnection, "default-connection", "", "The operator's flag of that name, if it has one: the NAMESPACE/NAME of the APIConnection of ClientBindings that name none.")
+	command.Flags().StringVar(&a.defaultConnection, "default-connection", "", "The value of the operator's flag of this name, if it is set: the NAMESPACE/NAME of the APIConnection for ClientBindings that name none.")
 }
 
-// namespace is that of --namespace, or of the context.
+// namespace is the namespace of --namespace, or of the context.
 func (a *access) namespace() (string, error) {
 	namespace, _, err := a.cluster.ToRawKubeConfigLoader().Namespace()
 	return namespace, err
 }
 
-// name is that of the APIConnection.
+// name is the name of the APIConnection.
 func (a *access) name() (types.NamespacedName, error) {
 	namespace, name, qualified := strings.Cut(a.connection, "/")
 	if qualified {
@@ -92,7 +92,7 @@ func (a *access) kube() (client.Client, error) {
 	return client.New(config, client.Options{Scheme: scheme})
 }
 
-// platform returns a client of the API that the flags name. The cluster is asked only where they name an APIConnection.
+// platform returns a client of the API that the flags name. It reads from the cluster only if they name an APIConnection.
 func (a *access) platform(ctx context.Context) (*platform, error) {
 	if a.url != "" {
 		return a.direct()
@@ -149,7 +149,7 @@ func (a *access) direct() (*platform, error) {
 			RelationBody:  v1alpha1.RelationBodyForm(a.relationBody),
 		}
 	}
-	// Who names a host on the command line allows it.
+	// A person who names a host on the command line allows it.
 	host, _, _ := net.SplitHostPort(connection.Host(made.Spec))
 	return a.dial(made, secret, append([]string{host}, a.allowedHosts...))
 }
@@ -162,7 +162,7 @@ var variables = map[string]string{
 	"DELOS_TOKEN":     v1alpha1.SecretKeyToken,
 }
 
-// ownCredentials are those of the environment, or of a file, in the form of a Secret.
+// ownCredentials are the credentials of the environment, or of a file, in the form of a Secret.
 func (a *access) ownCredentials() (*corev1.Secret, error) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "environment", Name: "DELOS_…"}, Data: map[string][]byte{}}
 	if a.credentials == "" {
@@ -223,7 +223,7 @@ func (a *access) dial(found *v1alpha1.APIConnection, secret *corev1.Secret, allo
 	}, nil
 }
 
-// inWords puts what the operator's administrator would be told into what the caller can do.
+// inWords turns a message for the operator's administrator into one for the caller.
 func inWords(err error) error {
 	var wrong *connection.SettingsError
 	if errors.As(err, &wrong) {

@@ -29,7 +29,7 @@ type bindings struct {
 	namespace string
 }
 
-// bindings reads the ClientBindings of all namespaces; of the caller's own where that is all that the caller may read.
+// bindings reads the ClientBindings of all namespaces, or only of the caller's namespace if the caller may not read the others.
 func (a *access) bindings(ctx context.Context, kube client.Reader) (bindings, error) {
 	items, err := listBindings(ctx, kube, "")
 	if !apierrors.IsForbidden(err) {
@@ -58,7 +58,7 @@ func listBindings(ctx context.Context, kube client.Reader, namespace string) (it
 	}
 }
 
-// complete offers what the ClientBindings of the cluster name.
+// complete offers ids that the ClientBindings of the cluster name.
 func (a *access) complete(id func(*v1alpha1.ClientBinding) string) cobra.CompletionFunc {
 	return func(command *cobra.Command, arguments []string, _ string) ([]string, cobra.ShellCompDirective) {
 		kube, err := a.kube()
@@ -93,7 +93,7 @@ func (a *access) connectionOf(binding *v1alpha1.ClientBinding) types.NamespacedN
 	return name
 }
 
-// ended reports whether a binding declares access no more.
+// ended reports whether a binding no longer declares access.
 func ended(binding *v1alpha1.ClientBinding, now time.Time) bool {
 	return !binding.DeletionTimestamp.IsZero() || expired(binding, now)
 }
@@ -111,7 +111,7 @@ func idle(binding *v1alpha1.ClientBinding) bool {
 // key names an object.
 type key = types.NamespacedName
 
-// hosts finds out to which host a binding's relation belongs, and whether the binding may hold it.
+// hosts finds the host of a binding's relation, and whether the binding may hold it.
 type hosts struct {
 	access      *access
 	kube        client.Reader
@@ -142,7 +142,7 @@ func (h *hosts) connection(ctx context.Context, binding *v1alpha1.ClientBinding)
 	return found.object, found.err
 }
 
-// of is the host of a binding's claim, else that to which its connection leads; "" where the connection is not there, or may not be read.
+// of is the host of a binding's claim, or else of its connection; "" if the connection does not exist, or may not be read.
 func (h *hosts) of(ctx context.Context, binding *v1alpha1.ClientBinding) (string, error) {
 	if claim := binding.Status.Claim; claim != nil {
 		return claim.Connection.Host, nil

@@ -27,7 +27,7 @@ type checking struct {
 	writeTest []string
 }
 
-// readBack is how often the platform is read for a change to show, and pause between the reads.
+// readBack is the number of reads until a change has to show, and readBackPause the time between them.
 const (
 	readBack      = 15
 	readBackPause = time.Second
@@ -37,32 +37,32 @@ func newCheck(access *access) *cobra.Command {
 	c := &checking{access: access}
 	command := &cobra.Command{
 		Use:   "check",
-		Short: "Try a connection step by step, and say what to write into the APIConnection",
-		Long: `Try a connection step by step: name, TLS, login, second factor, the right to read users, and the form of the answers. It says what to write
-into the APIConnection.
+		Short: "Try a connection step by step, and print the spec that the APIConnection needs",
+		Long: `Try a connection step by step: name, TLS, login, second factor, the right to read users, and the form of the answers. At the end it prints
+the spec that the APIConnection needs.
 
-Nothing is written, unless --write-test names a user and a client: then access is given, read back, and put back as it was. If the user
-has access there already, the same access is given once more.`,
+The command writes nothing, unless --write-test names a user and a client. Then it gives access, reads it back, and restores the former access.
+If the user already has access there, it gives the same access once more.`,
 		Example: `  # The APIConnection default of your namespace
   kubectl clientbindings check
 
   # An API before there is an APIConnection
   DELOS_LOGIN=me@example.com DELOS_PASSWORD=… kubectl clientbindings check --url https://stagep.tst-apidmndelss.com
 
-  # Also whether access can be given, with a user and a client made for tests
+  # Also try to give access, to a user and a client that exist for tests
   kubectl clientbindings check --write-test user_test,cust_test`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return c.run(command.Context()) },
 	}
 	c.addFlags(command)
-	command.Flags().StringSliceVar(&c.writeTest, "write-test", nil, "USER,CUID: give this user access to this client, read it back, and restore what was there.")
+	command.Flags().StringSliceVar(&c.writeTest, "write-test", nil, "USER,CUID: give this user access to this client, read it back, and restore the former access.")
 	return command
 }
 
-// errStep ends a check whose step failed: what is wrong was said.
+// errStep ends a check whose step failed. The step has printed the problem.
 var errStep = errors.New("a step failed")
 
-// steps tells of the steps of a check.
+// steps runs the steps of a check, and prints their outcomes.
 type steps struct {
 	*checking
 	platform *platform
@@ -101,7 +101,7 @@ func (c *checking) run(ctx context.Context) error {
 	return s.advise()
 }
 
-// proxy is that through which the API is reached; nil where there is none.
+// proxy is the proxy before the API; nil if there is none.
 func (s *steps) proxy() *url.URL {
 	proxy, err := s.platform.config.Proxy(&http.Request{URL: s.platform.config.BaseURL})
 	if err != nil {
@@ -164,7 +164,7 @@ func (s *steps) tls(ctx context.Context) error {
 	return nil
 }
 
-// login proves the credentials, and finds out how the API takes the token.
+// login proves the credentials, and finds the form in which the API takes the token.
 func (s *steps) login(ctx context.Context) error {
 	credentials := s.platform.config.Credentials
 	how := "with login and password"
@@ -202,12 +202,12 @@ func (s *steps) login(ctx context.Context) error {
 	}
 }
 
-// mayTryAgain reports whether another login can do no harm: the API took the credentials, or there are none but a token.
+// mayTryAgain reports whether another login cannot lock the account: the API accepted the credentials, or they are a token.
 func (s *steps) mayTryAgain(failure *delos.Error) bool {
 	return s.platform.config.Credentials.Token != "" || failure.Operation != delos.OperationLogin
 }
 
-// users reads users, and looks at the form of the answers.
+// users reads users, and checks the form of the answers.
 func (s *steps) users(ctx context.Context) error {
 	list := s.platform.api.Users(delos.UserFilter{})
 	err := s.platform.again(ctx, func() error { _, err := list.Next(ctx); return err })
@@ -230,7 +230,7 @@ func (s *steps) users(ctx context.Context) error {
 	return s.forms(ctx, uuids)
 }
 
-// formsOf is how many users are read to see the form of the answers.
+// formsOf is the number of users that are read to see the form of the answers.
 const formsOf = 20
 
 func (s *steps) forms(ctx context.Context, uuids []string) error {
@@ -270,7 +270,7 @@ func names(of []string) string {
 	return strings.Join(sortedKeys(set), " and ")
 }
 
-// write gives access, reads it back, and restores what was there, also when the caller has had enough.
+// write gives access, reads it back, and restores the former access, also when the caller interrupts it.
 func (s *steps) write(ctx context.Context) (err error) {
 	if len(s.writeTest) == 0 {
 		return nil
@@ -313,7 +313,7 @@ func (s *steps) write(ctx context.Context) (err error) {
 	return nil
 }
 
-// restore takes the access of a write test away.
+// restore removes the access of a write test.
 func (s *steps) restore(ctx context.Context, user, cuid string) error {
 	err := s.platform.again(ctx, func() error {
 		_, err := s.platform.api.Unrelate(ctx, user, cuid)
@@ -347,7 +347,7 @@ func (s *steps) await(ctx context.Context, user, cuid string, wanted v1alpha1.Ac
 	return fmt.Errorf("the answers of Get user did not show it within %s", readBack*readBackPause)
 }
 
-// advise says what to write into the APIConnection.
+// advise prints the spec that the APIConnection needs.
 func (s *steps) advise() error {
 	spec := map[string]any{
 		"url":         strings.TrimSuffix(s.platform.config.BaseURL.String(), "/"),

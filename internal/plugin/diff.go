@@ -29,15 +29,15 @@ func newDiff(access *access) *cobra.Command {
 	d := &diffing{access: access}
 	command := &cobra.Command{
 		Use:   "diff (-f FILE | -k DIRECTORY)",
-		Short: "What applying manifests would change for whom",
-		Long: `What applying manifests would grant, change or revoke in the API now, person by person. Nothing is changed.
+		Short: "Show the access that manifests would grant, change or revoke",
+		Long: `Show the access that manifests would grant, change or revoke now, person by person. The command changes nothing.
 
-The admission policies are asked by a dry run on the API server, with your rights. The exit code is 1 if anything would change or would be
+A dry run on the API server asks the admission policies, with your rights. The exit code is 1 if the manifests would change anything or would be
 refused, 0 if not, and 2 when the command failed.`,
 		Example: `  # The manifests of a pull request
   kubectl clientbindings diff -f access/
 
-  # As Argo CD would deliver a kustomization: what it no longer has is removed
+  # As Argo CD would deliver a kustomization: objects that it no longer has are deleted
   kubectl clientbindings diff -k access/ --prune -l app.kubernetes.io/instance=access`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return d.run(command.Context()) },
@@ -47,21 +47,21 @@ refused, 0 if not, and 2 when the command failed.`,
 	flags := command.Flags()
 	flags.StringSliceVarP(&d.files, "filename", "f", nil, "Files, directories, URLs, or - for the standard input.")
 	flags.StringVarP(&d.kustomize, "kustomize", "k", "", "A directory with a kustomization.")
-	flags.BoolVarP(&d.recursive, "recursive", "R", false, "Look into the directories of -f, too.")
-	flags.BoolVar(&d.prune, "prune", false, "ClientBindings of the manifests' namespaces that the manifests do not have would be deleted.")
-	flags.StringVarP(&d.selector, "selector", "l", "", "With --prune: only those with these labels.")
+	flags.BoolVarP(&d.recursive, "recursive", "R", false, "Also read the directories below those of -f.")
+	flags.BoolVar(&d.prune, "prune", false, "Count ClientBindings in the manifests' namespaces that are not in the manifests as deleted.")
+	flags.StringVarP(&d.selector, "selector", "l", "", "With --prune: only ClientBindings with these labels.")
 	command.MarkFlagsOneRequired("filename", "kustomize")
 	command.MarkFlagsMutuallyExclusive("filename", "kustomize")
 	return command
 }
 
-// change is what becomes of one relation.
+// change is the change of one relation.
 type change struct {
 	host         string
 	pair         pair
 	person       person
 	before, then v1alpha1.Access
-	// notes say why access is not as a manifest declares it.
+	// notes say why the access would not be as a manifest declares it.
 	notes []string
 }
 
@@ -93,7 +93,7 @@ func (d *diffing) run(ctx context.Context) error {
 	return d.print(plan, changes, ownerless)
 }
 
-// changes finds out what becomes of each relation that is touched.
+// changes finds the change of each relation that the manifests touch.
 func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (changes []change, err error) {
 	type relationKey struct {
 		host string
@@ -151,7 +151,7 @@ func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (cha
 	return changes, nil
 }
 
-// noteAlmost notes of a client to which access would be given that the API has it in another case only.
+// noteAlmost adds a note if the API knows the client of a grant only in another case.
 func (p *platform) noteAlmost(ctx context.Context, made *change) (err error) {
 	if made.before != v1alpha1.AccessNone || made.then == v1alpha1.AccessNone {
 		return nil
@@ -167,7 +167,7 @@ func (p *platform) noteAlmost(ctx context.Context, made *change) (err error) {
 	return nil
 }
 
-// outcome says what the operator would make of a relation with these members.
+// outcome says which access the operator would give a relation with these members.
 func (d *diffing) outcome(ctx context.Context, hosts *hosts, platform *platform, made *change, members []v1alpha1.ClientBinding) error {
 	holder, err := d.holder(ctx, hosts, made, members)
 	if err != nil {
@@ -181,14 +181,14 @@ func (d *diffing) outcome(ctx context.Context, hosts *hosts, platform *platform,
 	case holder.Spec.Suspend != nil && *holder.Spec.Suspend:
 		made.notes = append(made.notes, fmt.Sprintf("ClientBinding %s/%s is suspended, so nothing is granted or corrected", holder.Namespace, holder.Name))
 	case made.person.Absent || made.person.Deleted:
-		// What is there cannot be changed until the user is; the note says so.
+		// The access cannot change until the user is restored. The note says so.
 	default:
 		made.then = accessOf(holder.Spec.IsOwner)
 	}
 	return platform.noteAlmost(ctx, made)
 }
 
-// holder is the oldest of the members that is allowed and has not ended, as for the operator. What keeps others from it is noted.
+// holder is the oldest of the members that is allowed and has not ended, as for the operator. It adds notes about the other members.
 func (d *diffing) holder(ctx context.Context, hosts *hosts, made *change, members []v1alpha1.ClientBinding) (holder *v1alpha1.ClientBinding, err error) {
 	slices.SortFunc(members, byForce(d.program.Now()))
 	for i := range members {
@@ -216,7 +216,7 @@ func (d *diffing) holder(ctx context.Context, hosts *hosts, made *change, member
 	return holder, nil
 }
 
-// revokes reports whether the end of a binding takes access away: it answers for the relation, and does not leave it.
+// revokes reports whether the end of a binding revokes access: it answers for the relation, and is not orphaned.
 func (d *diffing) revokes(binding v1alpha1.ClientBinding) bool {
 	orphan := !binding.DeletionTimestamp.IsZero() && binding.Spec.DeletionPolicy == v1alpha1.DeletionPolicyOrphan
 	return ended(&binding, d.program.Now()) && binding.Status.Claim != nil && !orphan
@@ -276,7 +276,7 @@ func (p *platform) others(ctx context.Context, cuid string, but map[string]v1alp
 	return owners, err
 }
 
-// words say what becomes of a person's access, after a sign as in a diff.
+// words describe the change of a person's access, after a sign as in a diff.
 func (c change) words() (sign, text string) {
 	who := c.pair.user
 	if c.person.Username != "" {

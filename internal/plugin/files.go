@@ -7,11 +7,11 @@ import (
 	"path/filepath"
 )
 
-// halfWritten is how the names of files begin that were not finished. What an interruption leaves of them is not read by kubectl, and is
-// removed by the next run.
+// halfWritten is the prefix of the names of unfinished files. kubectl does not read such files, and the next run
+// removes them.
 const halfWritten = ".kubectl-clientbindings-"
 
-// writeFile writes a file that is there as a whole, or not at all.
+// writeFile writes a whole file, or none.
 func writeFile(path string, content []byte) (err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), halfWritten)
 	if err != nil {
@@ -46,7 +46,7 @@ func mayWrite(path string) error {
 	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
-// removeHalfWritten removes what interrupted runs left in a directory.
+// removeHalfWritten removes the unfinished files of interrupted runs from a directory.
 func removeHalfWritten(directory string) error {
 	left, err := filepath.Glob(filepath.Join(directory, halfWritten+"*"))
 	for _, path := range left {

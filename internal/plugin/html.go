@@ -24,8 +24,8 @@ var pageScript string
 
 var pageTemplate = template.Must(template.New("page").Parse(pageText))
 
-// page is a report as one page that needs nothing else, and lets nothing in it reach the network: only the style and the script that
-// stand here run, for any content of names.
+// page is a report as one HTML page that loads nothing else and cannot reach the network. Its content security policy allows only the style and
+// the script of this file, for any content of names.
 type page struct {
 	*report
 	Policy  string
@@ -34,7 +34,7 @@ type page struct {
 	Scope   string
 	Bars    []bar
 	Clients []clientSum
-	// Relations is how many there are, and Findings how many of them are to act on.
+	// Relations is the number of relations, and Findings the number of findings among them.
 	Relations, Findings int
 }
 
@@ -49,7 +49,7 @@ type bar struct {
 	Finding bool
 }
 
-// clientSum is what a client has.
+// clientSum counts the relations of a client.
 type clientSum struct {
 	Client, Name               string
 	Owners, Standard, Findings int
@@ -106,16 +106,16 @@ func asHTML(made *report, out io.Writer) error {
 	return pageTemplate.Execute(out, p)
 }
 
-// AskedClients are the clients that were asked for; none for all.
+// AskedClients are the requested clients; none for all.
 func (p page) AskedClients() []string { return p.report.Clients }
 
 // All is how many relations there are, in words.
 func (p page) All() string { return amount(p.Relations, "relation") }
 
-// ChartHeight is how high the chart is.
+// ChartHeight is the height of the chart.
 func (p page) ChartHeight() int { return len(p.Bars) * barHeight }
 
-// hashOf is a text as a content security policy names it.
+// hashOf is the hash of a text, as a content security policy has it.
 func hashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])

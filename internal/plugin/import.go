@@ -40,29 +40,29 @@ func newImport(access *access) *cobra.Command {
 		Short: "Write a ClientBinding for every relation that the API shows",
 		Long: `Write a ClientBinding for every relation that the API shows, as YAML for Git.
 
-Applied, the files change nothing on the platform: the operator adopts what is there. Names and order are the same in every run.
-What cannot be declared is listed, and the exit code is then 1. An interrupted import goes on where it was; until all is read, no
-file is written.`,
+If you apply the files, they change nothing on the platform: the operator adopts the existing access. Names and order are the same in every run.
+The command lists relations that it cannot declare. The exit code is then 1. An interrupted import goes on where it stopped. The command
+writes no file before it has read all users.`,
 		Example: `  # All relations, one file for each client
   kubectl clientbindings import --directory access
 
-  # Those of one client, one file for each user, in another namespace
+  # The relations of one client, one file for each user, in another namespace
   kubectl clientbindings import --directory access --client cust_789xyz --by user -n team-a
 
-  # Without a cluster, with credentials of your own
+  # Without a cluster, with your own credentials
   DELOS_LOGIN=me@example.com DELOS_PASSWORD=… kubectl clientbindings import --directory access --url https://stagep.tst-apidmndelss.com`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return i.run(command.Context()) },
 	}
 	i.addFlags(command)
 	flags := command.Flags()
-	flags.StringVarP(&i.directory, "directory", "d", "", "Where the files are written. It is made if it is not there.")
+	flags.StringVarP(&i.directory, "directory", "d", "", "The directory for the files. It is created if it does not exist.")
 	flags.StringVar(&i.by, "by", "client", "One file for each client, or for each user.")
 	flags.StringSliceVar(&i.clients, "client", nil, "Only relations to this client (cuid).")
-	flags.StringSliceVar(&i.users, "user", nil, "Only this user (uuid); may be repeated. Users are then not listed, for accounts that may not do that.")
+	flags.StringSliceVar(&i.users, "user", nil, "Only this user (uuid); may be repeated. The command then lists no users, which some accounts may not do.")
 	flags.StringVar(&i.status, "status", "", "Only users of this status, such as ACCEPT.")
-	flags.StringVar(&i.justification, "justification", "", "What the files say in spec.justification, such as the number of a ticket.")
-	flags.BoolVar(&i.restart, "restart", false, "Forget what an interrupted import has read.")
+	flags.StringVar(&i.justification, "justification", "", "The spec.justification in the files, such as the number of a ticket.")
+	flags.BoolVar(&i.restart, "restart", false, "Start again, and drop the users that an interrupted import has read.")
 	_ = command.MarkFlagRequired("directory")
 	_ = command.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{"client", "user"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = command.MarkFlagDirname("directory")
@@ -114,7 +114,7 @@ func (i *importing) run(ctx context.Context) (err error) {
 	return i.tell(found, len(journal.people))
 }
 
-// read reads all users that the journal has not.
+// read reads all users that are not in the journal.
 func (i *importing) read(ctx context.Context, platform *platform, journal *journal) (names map[string]string, err error) {
 	if len(journal.people) > 0 {
 		i.program.say("Going on with the import of %s, which has read %s", journal.scope.Began.Format("2006-01-02 15:04 MST"), amount(len(journal.people), "user"))
@@ -171,10 +171,10 @@ type declaration struct {
 	clientName string
 }
 
-// undeclared is what cannot be declared, and why.
+// undeclared is a relation that cannot be declared, and the reason.
 type undeclared struct{ user, cuid, why string }
 
-// findings are what an import found.
+// findings are the result of an import.
 type findings struct {
 	declarations []declaration
 	undeclared   []undeclared
@@ -185,7 +185,7 @@ type findings struct {
 	stale     []string
 }
 
-// sort tells what can be declared from what cannot.
+// sort separates the relations that can be declared from the others.
 func (i *importing) sort(ctx context.Context, people []person, names map[string]string) (*findings, error) {
 	declared, err := i.declared(ctx)
 	if err != nil {
@@ -248,7 +248,7 @@ func (f *findings) add(one person, has relation, clientName string, declared map
 // pair is a user and a client.
 type pair struct{ user, cuid string }
 
-// declared are the relations that ClientBindings of other names declare already. To declare them once more would be a conflict.
+// declared are the relations that ClientBindings of other names declare already. A second ClientBinding would be in conflict.
 func (i *importing) declared(ctx context.Context) (map[pair]string, error) {
 	if i.url != "" {
 		return nil, nil
@@ -315,10 +315,10 @@ func (i *importing) write(host string, found *findings) error {
 	return err
 }
 
-// wroteThis is how a file begins that an import wrote.
+// wroteThis is the beginning of each file that an import writes.
 const wroteThis = "# Written by kubectl clientbindings import"
 
-// stale are files that an earlier import wrote and this one did not: what they declare is not there any more.
+// stale are files that an earlier import wrote and this one did not: the relations in them no longer exist.
 func (i *importing) stale(files map[string][]declaration) (stale []string, err error) {
 	there, err := filepath.Glob(filepath.Join(i.directory, "*.yaml"))
 	if err != nil {
@@ -339,7 +339,7 @@ func (i *importing) stale(files map[string][]declaration) (stale []string, err e
 	return stale, nil
 }
 
-// document is a file.
+// document is the content of a file.
 func (i *importing) document(host string, declarations []declaration) ([]byte, error) {
 	namespace, err := i.namespace()
 	if err != nil {
@@ -373,7 +373,7 @@ func (i *importing) document(host string, declarations []declaration) ([]byte, e
 	return text.Bytes(), nil
 }
 
-// words are a line for people. Names of the platform have no character that ends a line.
+// words are a line for people. Names from the platform contain no line break.
 func (d declaration) words() string {
 	kind := "standard access to"
 	if d.relation.Owner {
@@ -383,7 +383,7 @@ func (d declaration) words() string {
 	return strings.TrimSpace(fmt.Sprintf("%s: %s %s", user, kind, cmp.Or(d.clientName, d.relation.CUID)))
 }
 
-// reference is the connectionRef of a binding in a namespace; none for the one that is used without.
+// reference is the connectionRef of a binding in a namespace; none for the default connection.
 func reference(name types.NamespacedName, namespace string) map[string]any {
 	switch {
 	case name.Namespace != namespace:
@@ -395,7 +395,7 @@ func reference(name types.NamespacedName, namespace string) map[string]any {
 	}
 }
 
-// tell prints what was done, and what was not.
+// tell prints the result of an import.
 func (i *importing) tell(found *findings, people int) error {
 	out := i.program.Streams.Out
 	fmt.Fprintf(out, "%s of %s in %s in %s\n", amount(len(found.declarations), "ClientBinding"), amount(people, "user"), amount(found.files, "file"), i.directory)

@@ -12,18 +12,18 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// Verdict is what is declared of a relation, compared with what the API shows.
+// Verdict is the result of comparing a declared relation with the API.
 type Verdict string
 
 // The verdicts, in the order in which they are shown. Those up to Unreadable are findings.
 const (
-	// Undeclared: there is access that no ClientBinding declares.
+	// Undeclared: no ClientBinding declares the access.
 	Undeclared Verdict = "Undeclared"
 	// NotAllowed: its APIConnection does not allow the ClientBinding, so that it declares no access.
 	NotAllowed Verdict = "NotAllowed"
-	// OtherKind: there is access, as owner where standard is declared, or the other way round.
+	// OtherKind: the user is owner where standard access is declared, or the other way round.
 	OtherKind Verdict = "OtherKind"
-	// Missing: access is declared and not there.
+	// Missing: the declared access does not exist.
 	Missing Verdict = "Missing"
 	// ExpiredButThere: the access was to end, and has not.
 	ExpiredButThere Verdict = "ExpiredButThere"
@@ -35,9 +35,9 @@ const (
 	Suspended Verdict = "Suspended"
 	// Conflict: another ClientBinding, which is older, declares the same relation, and holds it.
 	Conflict Verdict = "Conflict"
-	// Unreadable: what the API says of this access cannot be read.
+	// Unreadable: the API's answer about this access cannot be read.
 	Unreadable Verdict = "Unreadable"
-	// AsDeclared: the access is there, as declared.
+	// AsDeclared: the access is as declared.
 	AsDeclared Verdict = "AsDeclared"
 	// Expired: the access was to end, and has.
 	Expired Verdict = "Expired"
@@ -47,7 +47,7 @@ const (
 
 var verdicts = []Verdict{Undeclared, NotAllowed, OtherKind, Missing, ExpiredButThere, Held, Revoking, Suspended, Conflict, Unreadable, AsDeclared, Expired, Replaced}
 
-// IsFinding reports whether a verdict is one to act on.
+// IsFinding reports whether a person has to act on a verdict.
 func (v Verdict) IsFinding() bool { return v != AsDeclared && v != Expired && v != Replaced }
 
 // unknown is the access that could not be read.
@@ -78,7 +78,7 @@ type entry struct {
 	Bare bool `json:"-"`
 }
 
-// compare puts together what is declared and what the API shows. barred says why a ClientBinding may not hold a relation.
+// compare compares the declared relations with those that the API shows. barred has the reasons why ClientBindings may not hold a relation.
 func compare(declared []v1alpha1.ClientBinding, barred map[key]string, people []person, now time.Time) []entry {
 	bindings := map[pair][]v1alpha1.ClientBinding{}
 	users := map[string]map[string]bool{}
@@ -101,7 +101,7 @@ func compare(declared []v1alpha1.ClientBinding, barred map[key]string, people []
 	var entries []entry
 	for _, one := range people {
 		if one.Problem != "" && !one.Absent {
-			// What else the user has is not known, so that nothing is shown to be as declared.
+			// The user's other access is not known, so no relation of the user counts as declared.
 			entries = append(entries, entry{User: one.UUID, Username: one.Username, UserStatus: one.Status, Declared: v1alpha1.AccessNone, Actual: unknown, Verdict: Unreadable, Why: one.Problem})
 		}
 		for cuid := range users[one.UUID] {
@@ -125,7 +125,7 @@ func byVerdict(a, b entry) int {
 		cmp.Compare(owner(a), owner(b)), cmp.Compare(a.Client, b.Client), cmp.Compare(a.User, b.User), cmp.Compare(a.Binding, b.Binding))
 }
 
-// at is what the API shows of a user at a client.
+// at is the access of a user at a client, as the API shows it.
 func (p person) at(cuid string) entry {
 	made := entry{Client: cuid, User: p.UUID, Username: p.Username, UserStatus: p.Status, Actual: v1alpha1.AccessNone}
 	i := slices.IndexFunc(p.Access, func(has relation) bool { return has.CUID == cuid })
@@ -147,12 +147,12 @@ func (p person) at(cuid string) entry {
 	return made
 }
 
-// didYouMean says that the API shows an id that differs only in its case from the one that was asked for.
+// didYouMean says that the API has an id that differs from the requested one only in its case.
 func didYouMean(id string) string {
 	return fmt.Sprintf("the API shows %q, which differs only in its case: did you mean that one?", id)
 }
 
-// almost says so of a client that is not among those of the API; "" where it is, or none is like it.
+// almost does so for a client; "" if the API has the client, or no similar one.
 func almost(names map[string]string, cuid string) string {
 	if _, is := names[cuid]; is {
 		return ""
@@ -172,7 +172,7 @@ func accessOf(owner bool) v1alpha1.Access {
 	return v1alpha1.AccessStandard
 }
 
-// judged compares what the API shows of a relation with the ClientBindings that declare it. Each of them has an entry.
+// judged compares a relation of the API with the ClientBindings that declare it. Each of them has an entry.
 func (e entry) judged(bindings []v1alpha1.ClientBinding, barred map[key]string, now time.Time) (entries []entry) {
 	if len(bindings) == 0 {
 		e.judge(nil, now)
@@ -199,8 +199,8 @@ func (e entry) judged(bindings []v1alpha1.ClientBinding, barred map[key]string, 
 	return entries
 }
 
-// byForce puts the ClientBinding first that stands for a relation: the oldest that has not ended, as for the operator; else one that is
-// being deleted, else the youngest; and last those that are idle.
+// byForce sorts the holder of a relation first: the oldest ClientBinding that has not ended, as for the operator; or else one that is
+// being deleted; or else the youngest. Idle ones come last.
 func byForce(now time.Time) func(a, b v1alpha1.ClientBinding) int {
 	return func(a, b v1alpha1.ClientBinding) int {
 		if ended(&a, now) && ended(&b, now) {
@@ -234,7 +234,7 @@ func (e *entry) describe(binding *v1alpha1.ClientBinding) {
 	}
 }
 
-// judge compares. The binding is the one that declares the access, or did so last.
+// judge compares the access with the binding that declares it, or declared it last.
 func (e *entry) judge(binding *v1alpha1.ClientBinding, now time.Time) {
 	e.Declared = v1alpha1.AccessNone
 	active := binding != nil && !ended(binding, now)
@@ -267,7 +267,7 @@ func (e *entry) judgeActive(binding *v1alpha1.ClientBinding) Verdict {
 	}
 }
 
-// judgeEnded says what became of access that was to end.
+// judgeEnded compares access that was to end.
 func (e *entry) judgeEnded(binding *v1alpha1.ClientBinding) Verdict {
 	deleted, there := !binding.DeletionTimestamp.IsZero(), e.Actual != v1alpha1.AccessNone
 	switch {
@@ -293,7 +293,7 @@ func compareBool(a, b bool) int {
 	}
 }
 
-// count is how many entries have each verdict.
+// count is the number of entries of each verdict.
 func count(entries []entry) map[Verdict]int {
 	counts := map[Verdict]int{}
 	for _, one := range entries {
@@ -302,7 +302,7 @@ func count(entries []entry) map[Verdict]int {
 	return counts
 }
 
-// inWords says how many entries have which verdict.
+// inWords names a verdict in a summary.
 func (v Verdict) inWords() string {
 	return map[Verdict]string{
 		Undeclared: "undeclared", NotAllowed: "not allowed", OtherKind: "of the other kind", Missing: "missing", ExpiredButThere: "expired and still there",

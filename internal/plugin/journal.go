@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// journalName is the file in which an import keeps what it has read, until it has written all. kubectl reads no such file.
+// journalName is the file in which an import stores the users that it has read, until it has written all files. kubectl does not read it.
 const journalName = ".kubectl-clientbindings.jsonl"
 
-// scope is what an import reads, and since when.
+// scope is the selection of an import, and its start time.
 type scope struct {
 	Host   string    `json:"host"`
 	Client string    `json:"client,omitempty"`
@@ -24,7 +24,7 @@ type scope struct {
 	Began  time.Time `json:"began"`
 }
 
-// same reports whether two imports read the same.
+// same reports whether two imports have the same selection.
 func (s scope) same(other scope) bool {
 	other.Began = s.Began
 	a, errA := json.Marshal(s)
@@ -39,7 +39,7 @@ type journal struct {
 	people []person
 }
 
-// openJournal goes on with the journal of a directory, or begins one. A last line that was not finished is cut off.
+// openJournal opens the journal of a directory, or begins one. It cuts off an unfinished last line.
 func openJournal(directory string, wanted scope) (*journal, error) {
 	path := filepath.Join(directory, journalName)
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -107,7 +107,7 @@ func (j *journal) add(one person) error {
 	return j.append(one)
 }
 
-// close ends the use of the journal. One whose import is finished is removed.
+// close closes the journal, and removes it if the import is finished.
 func (j *journal) close(finished bool) error {
 	err := j.file.Close()
 	if finished {

@@ -16,8 +16,8 @@ const (
 	hashLength = 10
 )
 
-// objectName is the name of the ClientBinding of a relation. It follows from the two ids alone, so it is the same in every run, also if more
-// is imported; and ids that differ only in what a name cannot have get different ones.
+// objectName is the name of the ClientBinding of a relation. It depends only on the two ids, so it is the same in every import. Ids that
+// differ only in characters that a name cannot have get different names.
 func objectName(userUUID, cuid string) string {
 	return join(slug(userUUID), slug(cuid), hash(userUUID+"/"+cuid))
 }
@@ -30,7 +30,7 @@ func fileName(id string) string {
 	return join(slug(id), hash(id)) + ".yaml"
 }
 
-// slug is what a name can have of an id.
+// slug is the part of an id that a name can have.
 func slug(id string) string {
 	id = strings.ReplaceAll(strings.ToLower(id), "_", "-")
 	return strings.Trim(id[:min(len(id), slugLength)], "-")

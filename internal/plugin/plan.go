@@ -24,13 +24,13 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// plan is the cluster as it would be.
+// plan is the cluster after the manifests.
 type plan struct {
 	// bindings are all ClientBindings by their name, as they would be.
 	bindings map[key]v1alpha1.ClientBinding
 	// touched are those that a manifest has, or that would be deleted; in their order.
 	touched []key
-	// refused is what would not come to pass, and why.
+	// refused are the changes that would not happen, with the reasons.
 	refused []string
 	// platforms are the APIs by the name of the connection.
 	platforms map[key]*platform
@@ -67,7 +67,7 @@ func (d *diffing) manifests() (found []*unstructured.Unstructured, err error) {
 	return found, nil
 }
 
-// plan applies the manifests in thought, and asks the API server what it would say.
+// plan applies the manifests to a copy, and sends dry runs to the API server.
 func (d *diffing) plan(ctx context.Context, kube client.Client, there []v1alpha1.ClientBinding, manifests []*unstructured.Unstructured) (*plan, error) {
 	p := &plan{bindings: map[key]v1alpha1.ClientBinding{}, platforms: map[key]*platform{}}
 	for _, binding := range there {
@@ -106,7 +106,7 @@ func (d *diffing) plan(ctx context.Context, kube client.Client, there []v1alpha1
 	return p, d.leaveOut(ctx, kube, p)
 }
 
-// leaveOut leaves out what would wait for an APIConnection that is not there, and says so.
+// leaveOut leaves out bindings that would wait for a missing APIConnection, and says so.
 func (d *diffing) leaveOut(ctx context.Context, kube client.Client, p *plan) (failed error) {
 	p.touched = slices.DeleteFunc(p.touched, func(name key) bool {
 		binding := p.bindings[name]
@@ -137,7 +137,7 @@ func typed(manifest *unstructured.Unstructured) (*v1alpha1.ClientBinding, error)
 	return binding, nil
 }
 
-// apply asks the API server what it would say to a manifest.
+// apply sends a dry run of a manifest to the API server.
 func apply(ctx context.Context, kube client.Client, manifest *unstructured.Unstructured) (refusal string, err error) {
 	if manifest.GetName() == "" {
 		return "metadata.name is missing", nil
@@ -155,7 +155,7 @@ func apply(ctx context.Context, kube client.Client, manifest *unstructured.Unstr
 		client.DryRunAll, client.FieldOwner("kubectl-clientbindings"), client.ForceOwnership))
 }
 
-// refusalOf tells what the API server refuses from what went wrong.
+// refusalOf separates a refusal by the API server from other errors.
 func refusalOf(err error) (refusal string, failed error) {
 	var status apierrors.APIStatus
 	if meta.IsNoMatchError(err) {
@@ -173,7 +173,7 @@ func refusalOf(err error) (refusal string, failed error) {
 // pattern is what the API server says of a time in a wrong form: the regular expression, which begins with an example for people.
 var pattern = regexp.MustCompile(`[\w.]+ in body should match '\^\(([^)]*)\)\{0\}[^']*'`)
 
-// pruned deletes in thought what the manifests do not have.
+// pruned deletes the bindings that are not in the manifests from the copy.
 func (d *diffing) pruned(ctx context.Context, kube client.Client, p *plan, namespaces map[string]bool, kept map[key]bool) error {
 	matches, err := labels.Parse(d.selector)
 	if err != nil {

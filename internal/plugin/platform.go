@@ -15,16 +15,16 @@ import (
 )
 
 const (
-	// parallel is how many users are read at once: as many as the operator has calls under way.
+	// parallel is the number of users that are read at once, the same as the operator's.
 	parallel = 16
-	// attempts is how often a call is made that fails in passing.
+	// attempts is the number of tries of a call with a temporary failure.
 	attempts = 6
-	// firstWait is how long such a call waits at first where the API does not say, doubling up to lastWait.
+	// firstWait is the first wait of such a call, if the API names none. It doubles up to lastWait.
 	firstWait = time.Second
 	lastWait  = 30 * time.Second
 )
 
-// platform is the API as a command uses it: within the rate, and again where a call failed in passing.
+// platform is the API as a command uses it: within the rate, and with further tries after temporary failures.
 type platform struct {
 	api        *delos.Client
 	config     delos.Config
@@ -37,7 +37,7 @@ type platform struct {
 	names map[string]string
 }
 
-// pace keeps calls within the rate, and away from an API that asks to be left alone.
+// pace keeps calls within the rate, and waits when the API asks for it.
 type pace struct {
 	limiter *rate.Limiter
 
@@ -59,7 +59,7 @@ func (p *pace) wait(ctx context.Context) error {
 	}
 }
 
-// rest keeps all calls waiting for a time.
+// rest delays all calls for a time.
 func (p *pace) rest(pause time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -79,7 +79,7 @@ func sleep(ctx context.Context, pause time.Duration) error {
 	}
 }
 
-// again makes a call until it does not fail in passing.
+// again makes a call until it has no temporary failure.
 func (p *platform) again(ctx context.Context, call func() error) error {
 	pause := firstWait
 	for attempt := 1; ; attempt++ {
@@ -100,7 +100,7 @@ func (p *platform) again(ctx context.Context, call func() error) error {
 	}
 }
 
-// readList reads a list to its end. It tells how far it is after each page.
+// readList reads a list to its end. It reports its progress after each page.
 func readList[T any](ctx context.Context, p *platform, list *delos.Listing[T], progress func(read int)) ([]T, error) {
 	for {
 		var done bool
@@ -115,8 +115,8 @@ func readList[T any](ctx context.Context, p *platform, list *delos.Listing[T], p
 	}
 }
 
-// clientNames are the names of all clients, by their cuid. Where the account may not list them, or the list is none that the
-// contract knows, there are none, and why says so.
+// clientNames are the names of all clients, by their cuid. If the account may not list them, or the list has an unknown form,
+// there are none, and why has the reason.
 func (p *platform) clientNames(ctx context.Context) (names map[string]string, why string, err error) {
 	customers, err := readList(ctx, p, p.api.Customers(), func(int) {})
 	switch delos.KindOf(err) {
@@ -134,14 +134,14 @@ func (p *platform) clientNames(ctx context.Context) (names map[string]string, wh
 	return names, "", nil
 }
 
-// person is a user as the API shows it, and all that it shows of the user's access. It is what import keeps while it reads.
+// person is a user with all access, as the API shows it. The journal of an import stores it.
 type person struct {
 	UUID     string     `json:"uuid"`
 	Username string     `json:"username,omitempty"`
 	Status   string     `json:"status,omitempty"`
 	Deleted  bool       `json:"deleted,omitempty"`
 	Access   []relation `json:"access,omitempty"`
-	// Problem is why the user, or all that it may have besides, could not be read.
+	// Problem is the reason why the user, or a part of its access, could not be read.
 	Problem string `json:"problem,omitempty"`
 	// Absent: the API knows no such user.
 	Absent bool `json:"absent,omitempty"`
@@ -149,15 +149,15 @@ type person struct {
 	Listless bool `json:"listless,omitempty"`
 }
 
-// relation is what a user has at a client.
+// relation is the access of a user at a client.
 type relation struct {
 	CUID  string `json:"cuid"`
 	Owner bool   `json:"owner,omitempty"`
-	// Problem is why it is not known what the user has there.
+	// Problem is the reason why the access is not known.
 	Problem string `json:"problem,omitempty"`
 }
 
-// person reads a user. That there is no such user, or that the answer cannot be read, is no error but the Problem of the person.
+// person reads a user. A missing user, or an answer that cannot be read, is not an error but the Problem of the person.
 func (p *platform) person(ctx context.Context, uuid string) (person, error) {
 	var user *delos.User
 	err := p.again(ctx, func() (err error) {
@@ -196,7 +196,7 @@ func (p *platform) person(ctx context.Context, uuid string) (person, error) {
 	return result, nil
 }
 
-// problem is what went wrong, without the request's id, which differs each time.
+// problem is the text of an error, without the request's id, which differs each time.
 func problem(err error) string {
 	var failure *delos.Error
 	if !errors.As(err, &failure) {
@@ -211,7 +211,7 @@ func problem(err error) string {
 	return failure.Kind.String()
 }
 
-// people reads users, in parallel and within the rate, and hands each over as it comes. took is called by one at a time.
+// people reads users, in parallel and within the rate, and calls took for each. It makes one call of took at a time.
 func (p *platform) people(ctx context.Context, uuids []string, took func(person) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)

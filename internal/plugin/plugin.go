@@ -1,5 +1,5 @@
-// Package plugin is the kubectl plugin `kubectl clientbindings`. It reads the cluster with the caller's rights and the Delos API with the
-// credentials of an APIConnection, or with the caller's own. Besides `check --write-test` no command changes anything in either.
+// Package plugin is the kubectl plugin `kubectl clientbindings`. It reads the cluster with the caller's rights, and the Delos API with the
+// credentials of an APIConnection or of the caller. Only `check --write-test` changes anything.
 package plugin
 
 import (
@@ -18,9 +18,9 @@ import (
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 )
 
-// Program is what the plugin has of the world around it.
+// Program has the plugin's connections to its environment.
 type Program struct {
-	// Streams are where it reads and writes.
+	// Streams are the input and the outputs.
 	Streams genericiooptions.IOStreams
 	// Version of the plugin, for the API and for --version.
 	Version string
@@ -30,17 +30,17 @@ type Program struct {
 	Getenv func(string) string
 }
 
-// What the process ends with.
+// The exit codes of the process.
 const (
 	exitClean    = 0
 	exitFindings = 1
 	exitFailed   = 2
 )
 
-// errFindings ends a command that did its work and found something to act on. What that is was printed.
+// errFindings ends a command that has findings. The command has printed them.
 var errFindings = errors.New("there are findings")
 
-// Run runs one command and returns the code to end the process with: 0 when there is nothing to act on, 1 when there is, and 2
+// Run runs one command and returns the exit code of the process: 0 without findings, 1 with findings, and 2
 // when the command failed.
 func Run(ctx context.Context, program Program, arguments []string) int {
 	root := newRoot(&program)
@@ -59,7 +59,7 @@ func Run(ctx context.Context, program Program, arguments []string) int {
 	}
 }
 
-// explain is an error for people.
+// explain is the text of an error for people.
 func explain(ctx context.Context, err error) string {
 	if ctx.Err() != nil {
 		return "interrupted: " + err.Error()
@@ -69,7 +69,7 @@ func explain(ctx context.Context, err error) string {
 
 func newRoot(program *Program) *cobra.Command {
 	cluster := genericclioptions.NewConfigFlags(true)
-	// The connection's credentials come from a Secret, so these are about the cluster only.
+	// Without these flags of the cluster, nobody takes them for the connection's credentials.
 	cluster.Username, cluster.Password = nil, nil
 	cluster.WithWrapConfigFn(program.identify)
 	root := &cobra.Command{
@@ -77,10 +77,10 @@ func newRoot(program *Program) *cobra.Command {
 		Short: "Bring access on the Delos platform under Git, and show who has it and who declared it",
 		Long: `Bring access on the Delos platform under Git, and show who has it and who declared it.
 
-The API is that of an APIConnection of the cluster, whose Secret is read with your rights, or of --url. The credentials for --url
+The commands use the API of an APIConnection, and read its Secret with your rights. Or they use the API of --url. The credentials for --url
 come from the environment (DELOS_LOGIN, DELOS_PASSWORD and DELOS_TOTP_SEED, or DELOS_TOKEN) or from the file of --credentials.
 
-Exit codes: 0 when there is nothing to act on, 1 when there are findings, 2 when the command failed.`,
+Exit codes: 0 when you have nothing to act on, 1 when the command has findings, 2 when the command failed.`,
 		Version:           program.Version,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -125,8 +125,8 @@ func amount(number int, thing string) string {
 	return fmt.Sprintf("%d %ss", number, thing)
 }
 
-// identify names the plugin to the API server. That keeps itself from being overrun (priority and fairness), and the default of
-// five calls a second would make a diff of many manifests last for minutes.
+// identify names the plugin to the API server, and removes the limit of five calls a second, with which a diff of many manifests would
+// take minutes. The API server protects itself (priority and fairness).
 func (p *Program) identify(config *restConfig) *restConfig {
 	config.UserAgent, config.QPS = p.userAgent(), -1
 	return config
@@ -134,12 +134,12 @@ func (p *Program) identify(config *restConfig) *restConfig {
 
 func (p *Program) userAgent() string { return "kubectl-clientbindings/" + p.Version }
 
-// say writes a line for people who wait, apart from the result.
+// say writes a line of progress, separate from the result.
 func (p *Program) say(format string, arguments ...any) {
 	fmt.Fprintf(p.Streams.ErrOut, format+"\n", arguments...)
 }
 
-// terminal returns the width of a terminal, and false if a stream is none.
+// terminal returns the width of a terminal, and false if a stream is not a terminal.
 func terminal(stream any) (width int, is bool) {
 	file, is := stream.(*os.File)
 	if !is || !term.IsTerminal(int(file.Fd())) {
@@ -152,7 +152,7 @@ func terminal(stream any) (width int, is bool) {
 	return width, true
 }
 
-// paint returns what colours words, only on a terminal and where the environment does not forbid it.
+// paint returns a function that colours words, if the output is a terminal and the environment allows colours.
 func (p *Program) paint(out io.Writer) func(colour, text string) string {
 	_, is := terminal(out)
 	if !is || p.Getenv("NO_COLOR") != "" || p.Getenv("TERM") == "dumb" {

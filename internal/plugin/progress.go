@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	// barPeriod and linePeriod are how often progress is told: on a terminal, where it stays in its line, and elsewhere.
+	// barPeriod and linePeriod are the times between two reports of progress: on a terminal, in one line, and elsewhere.
 	barPeriod  = 200 * time.Millisecond
 	linePeriod = 10 * time.Second
 )
 
-// progress tells how far a command is.
+// progress reports the progress of a command.
 type progress struct {
 	out   io.Writer
 	now   func() time.Time
@@ -27,15 +27,15 @@ type progress struct {
 	before, total int
 }
 
-// progress begins to tell how far a command is with what it reads; before is how many were read by an earlier run, and total is
-// how many there are; 0 while that is not known.
+// progress begins to report the progress of a command. before is the number that an earlier run has read, and total
+// the number of all; 0 while it is not known.
 func (p *Program) progress(what string, before, total int) *progress {
 	width, bar := terminal(p.Streams.ErrOut)
 	now := p.Now()
 	return &progress{out: p.Streams.ErrOut, now: p.Now, what: what, width: width, bar: bar, began: now, shown: now, before: before, total: total}
 }
 
-// at tells that so many were read.
+// at reports the number that was read.
 func (p *progress) at(read int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,13 +54,13 @@ func (p *progress) at(read int) {
 	fmt.Fprintln(p.out, p.line(read, now))
 }
 
-// done ends the telling.
+// done ends the report.
 func (p *progress) done(read int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	start := ""
 	if p.bar {
-		start = "\r\x1b[K" // in the place of the last one
+		start = "\r\x1b[K" // overwrites the last one
 	}
 	fmt.Fprintln(p.out, start+p.line(read, p.now()))
 }

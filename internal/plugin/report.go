@@ -40,17 +40,17 @@ func newReport(access *access) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "report",
 		Short: "Compare what is declared with what the API shows",
-		Long: `Compare what is declared in the cluster with what the API shows, for every user and client: who has access, who declared it, and
-what exists that nobody declared.
+		Long: `Compare what is declared in the cluster with what the API shows, for every user and client. The report lists who has access, who declared it, and
+access that no ClientBinding declares.
 
 The exit code is 1 if anything is not as declared.`,
 		Example: `  # Everything, findings first
   kubectl clientbindings report
 
-  # A page for an auditor
+  # An HTML page for an auditor
   kubectl clientbindings report --output html --file access.html
 
-  # For a pipeline: does a user own a client without a declaration?
+  # For a pipeline: find owners that no ClientBinding declares
   kubectl clientbindings report --owners --undeclared`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return r.run(command.Context()) },
@@ -58,9 +58,9 @@ The exit code is 1 if anything is not as declared.`,
 	r.addReportFlags(command)
 	flags := command.Flags()
 	flags.StringSliceVar(&r.clients, "client", nil, "Only this client (cuid); may be repeated.")
-	flags.StringSliceVar(&r.users, "user", nil, "Only this user (uuid); may be repeated. Users are then not listed.")
+	flags.StringSliceVar(&r.users, "user", nil, "Only this user (uuid); may be repeated. The command then lists no users.")
 	flags.BoolVar(&r.owners, "owners", false, "Only access as owner.")
-	flags.BoolVar(&r.undeclared, "undeclared", false, "Only access that nobody declares.")
+	flags.BoolVar(&r.undeclared, "undeclared", false, "Only access that no ClientBinding declares.")
 	return command
 }
 
@@ -68,7 +68,7 @@ func newWho(access *access) *cobra.Command {
 	r := &reporting{access: access}
 	command := &cobra.Command{
 		Use:               "who CUID",
-		Short:             "Who has access to a client, declared and actual",
+		Short:             "Show the users of a client, with declared and actual access",
 		Example:           "  kubectl clientbindings who cust_789xyz",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: access.complete(func(binding *v1alpha1.ClientBinding) string { return binding.Spec.CUID }),
@@ -85,7 +85,7 @@ func newWhat(access *access) *cobra.Command {
 	r := &reporting{access: access}
 	command := &cobra.Command{
 		Use:               "what USER",
-		Short:             "What a user has access to, declared and actual",
+		Short:             "Show the clients of a user, with declared and actual access",
 		Example:           "  kubectl clientbindings what user_abc123def",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: access.complete(func(binding *v1alpha1.ClientBinding) string { return binding.Spec.UserUUID }),
@@ -101,29 +101,29 @@ func newWhat(access *access) *cobra.Command {
 func (r *reporting) addReportFlags(command *cobra.Command) {
 	r.addFlags(command)
 	r.addDefaultConnection(command)
-	command.Flags().StringVarP(&r.output, "output", "o", "table", "The form of the output: "+reportFormats+".")
-	command.Flags().StringVar(&r.file, "file", "", "Write the output into this file, as a whole or not at all.")
+	command.Flags().StringVarP(&r.output, "output", "o", "table", "The output format: "+reportFormats+".")
+	command.Flags().StringVar(&r.file, "file", "", "Write the output to this file. The file is complete, or is not written.")
 	_ = command.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "wide", "json", "csv", "html"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// report is what was looked at, and what was found.
+// report has the scope and the result of a comparison.
 type report struct {
 	GeneratedAt time.Time `json:"generatedAt"`
 	// API is the host and port.
 	API string `json:"api"`
-	// Connection is the APIConnection; "" where the API was named by its URL.
+	// Connection is the APIConnection; "" if the API was named by its URL.
 	Connection string `json:"connection,omitempty"`
-	// Clients and Users are those that were asked for; all when empty.
+	// Clients and Users are the requested ones; all when empty.
 	Clients []string `json:"clients,omitempty"`
 	Users   []string `json:"users,omitempty"`
-	// Only says which entries are shown, if not all.
+	// Only names the shown entries, if not all are shown.
 	Only []string `json:"only,omitempty"`
-	// UsersRead is how many users of the API were read, and BindingsRead how many ClientBindings declare access there.
+	// UsersRead is the number of users of the API that were read, and BindingsRead the number of ClientBindings that declare access there.
 	UsersRead    int `json:"usersRead"`
 	BindingsRead int `json:"bindingsRead"`
-	// Namespace is the only one whose ClientBindings were looked at; all when empty.
+	// Namespace is the only one whose ClientBindings were read; all when empty.
 	Namespace string `json:"namespace,omitempty"`
-	// Notes are what could not be looked at.
+	// Notes name the parts that could not be read.
 	Notes   []string        `json:"notes,omitempty"`
 	Version string          `json:"version"`
 	Counts  map[Verdict]int `json:"counts"`
@@ -166,7 +166,7 @@ func (r *reporting) run(ctx context.Context) error {
 	return nil
 }
 
-// make looks at the cluster and at the API.
+// make compares the cluster with the API.
 func (r *reporting) make(ctx context.Context) (*report, error) {
 	platform, err := r.platform(ctx)
 	if err != nil {
@@ -221,7 +221,7 @@ func (r *reporting) make(ctx context.Context) (*report, error) {
 	return made, nil
 }
 
-// declaredAt are the ClientBindings of a host that were asked for, and why some of them may not hold their relation.
+// declaredAt are the requested ClientBindings of a host, and the reasons why some of them may not hold their relation.
 func (r *reporting) declaredAt(ctx context.Context, host string, made *report) (declared []v1alpha1.ClientBinding, barred map[key]string, err error) {
 	kube, err := r.kube()
 	if err != nil {
@@ -259,19 +259,19 @@ func (r *reporting) declaredAt(ctx context.Context, host string, made *report) (
 	return declared, barred, nil
 }
 
-// asked reports whether a relation is one of those that were asked for.
+// asked reports whether a relation is requested.
 func (r *reporting) asked(user, cuid string) bool {
 	return (len(r.users) == 0 || slices.Contains(r.users, user)) && (len(r.clients) == 0 || slices.Contains(r.clients, cuid))
 }
 
 func (r *reporting) wanted(one entry) bool {
-	// What cannot be read may be access as owner, and that of any user.
+	// An entry that cannot be read may be access as owner, and of any user.
 	owner := one.Actual == v1alpha1.AccessOwner || one.Declared == v1alpha1.AccessOwner || one.Actual == unknown
 	undeclared := one.Verdict == Undeclared || one.Verdict == Unreadable && one.Binding == "" || one.Bare && one.Actual != v1alpha1.AccessNone
 	return (one.Client == "" || r.asked(one.User, one.Client)) && (!r.owners || owner) && (!r.undeclared || undeclared)
 }
 
-// peopleOf reads all users that were asked for: those that the API lists, and those for whom something is declared.
+// peopleOf reads all requested users: those that the API lists, and those for whom access is declared.
 func (r *reporting) peopleOf(ctx context.Context, platform *platform, declared []v1alpha1.ClientBinding) (people []person, err error) {
 	users := map[string]bool{}
 	for _, user := range r.users {
@@ -309,7 +309,7 @@ func (r *reporting) peopleOf(ctx context.Context, platform *platform, declared [
 func (r *reporting) table(made *report, out io.Writer) error { return r.columns(made, out, false) }
 func (r *reporting) wide(made *report, out io.Writer) error  { return r.columns(made, out, true) }
 
-// columns prints the entries for a terminal, and under them what was looked at.
+// columns prints the entries for a terminal, and then the scope of the report.
 func (r *reporting) columns(made *report, out io.Writer, wide bool) error {
 	paint := r.program.paint(out)
 	table := printers.GetNewTabWriter(out)
@@ -343,7 +343,7 @@ func (r *reporting) columns(made *report, out io.Writer, wide bool) error {
 	return nil
 }
 
-// scope says what was looked at.
+// scope describes the scope of the report.
 func (r *report) scope() string {
 	text := fmt.Sprintf("Looked at %s: %s of %s", r.GeneratedAt.Format(time.RFC3339), amount(r.UsersRead, "user"), r.API)
 	if r.Connection != "" {
@@ -374,7 +374,7 @@ func shown(at *time.Time) string {
 	return at.Format(time.RFC3339)
 }
 
-// visible drops what a terminal could take for more than text.
+// visible removes characters that a terminal does not show as text.
 func visible(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == unicode.ReplacementChar || unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
@@ -390,7 +390,7 @@ func asJSON(made *report, out io.Writer) error {
 	return encoder.Encode(made)
 }
 
-// asCSV prints one line for each entry, after a line with the names of the columns.
+// asCSV prints a line with the names of the columns, and one for each entry.
 func asCSV(made *report, out io.Writer) error {
 	table := csv.NewWriter(out)
 	lines := [][]string{{
@@ -416,7 +416,7 @@ func asCSV(made *report, out io.Writer) error {
 	return table.Error()
 }
 
-// inert keeps a spreadsheet from taking a text for a formula.
+// inert prevents a spreadsheet from reading a text as a formula.
 func inert(text string) string {
 	text = visible(text)
 	if text != "" && strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(text)[0]) {

@@ -30,21 +30,21 @@ func newStatus(access *access) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "status",
 		Aliases: []string{"tree"},
-		Short:   "What is not Ready, grouped by its cause, and who has to act",
-		Long: `What is not Ready, grouped by its cause, and who has to act. Only the cluster is asked.
+		Short:   "Show the objects that are not Ready, by cause, and who has to act",
+		Long: `Show the objects that are not Ready, by cause, and who has to act. The command reads only the cluster.
 
-The exit code is 1 if anything is not Ready.`,
+The exit code is 1 if any object is not Ready.`,
 		Example: `  kubectl clientbindings status -n team-a
   kubectl clientbindings status --all-namespaces`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error { return s.run(command.Context()) },
 	}
 	command.Flags().BoolVarP(&s.all, "all-namespaces", "A", false, "Look at all namespaces.")
-	command.Flags().StringVarP(&s.output, "output", "o", "", "json, or for people when absent.")
+	command.Flags().StringVarP(&s.output, "output", "o", "", "json; when absent, a format for people.")
 	return command
 }
 
-// Who has to act.
+// The people who have to act.
 const (
 	nobody        = "nobody: the operator goes on by itself. Look again if it lasts"
 	requester     = "the requester: correct the ClientBinding"
@@ -55,10 +55,10 @@ const (
 	operators     = "the administrators of the operator"
 )
 
-// notLookedAt is no reason of a condition: there is none for the object as it is now.
+// notLookedAt is the reason of an object whose condition Ready is absent or of an earlier generation.
 const notLookedAt = "NotLookedAt"
 
-// actors say who has to act for each reason of Ready.
+// actors are the people who have to act, for each reason of Ready.
 var actors = map[string]string{
 	notLookedAt:                        operators,
 	v1alpha1.ReasonBound:               nobody,
@@ -100,17 +100,17 @@ var actors = map[string]string{
 	v1alpha1.ReasonPoliciesUnreadable:  security,
 }
 
-// cause is why objects are not Ready.
+// cause is a reason why objects are not Ready.
 type cause struct {
 	Reason string `json:"reason"`
-	// Stalled: the operator does not expect to get on by itself.
+	// Stalled: a person has to act.
 	Stalled bool     `json:"stalled"`
 	Act     string   `json:"act"`
 	Message string   `json:"message"`
 	Objects []string `json:"objects"`
 }
 
-// state is what a status is made of.
+// state is the content of a status.
 type state struct {
 	Ready  int     `json:"ready"`
 	Causes []cause `json:"causes"`
@@ -179,7 +179,7 @@ func (s *state) add(kind string, object client.Object, conditions []metav1.Condi
 	}
 }
 
-// note puts an object to the others with the same cause. The words of one of them stand for all.
+// note adds an object to its cause. The message of one object stands for all.
 func (s *state) note(why cause, kind string, object client.Object) {
 	name := fmt.Sprintf("%s %s/%s", kind, object.GetNamespace(), object.GetName())
 	i := slices.IndexFunc(s.Causes, func(known cause) bool { return known.Reason == why.Reason && known.Stalled == why.Stalled })
@@ -191,7 +191,7 @@ func (s *state) note(why cause, kind string, object client.Object) {
 	s.Causes[i].Objects = append(s.Causes[i].Objects, name)
 }
 
-// shownObjects is how many objects of one cause are named.
+// shownObjects is the number of objects of one cause that are named.
 const shownObjects = 10
 
 func (s *statusing) print(found *state, out io.Writer) {

@@ -7,7 +7,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
-// Existing is a platform with relations that are older than any ClientBinding: five for each two users.
+// Existing is a platform with relations that no ClientBinding declares yet: five for each two users.
 func Existing(relations int) delossim.Config {
 	config := delossim.Config{ClientNames: map[string]string{}}
 	users := relations * 2 / 5

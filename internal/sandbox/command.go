@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// interruptDelay is how long a command that was asked to end gets before it is killed.
+// interruptDelay is the time between the interrupt and the kill of a command.
 const interruptDelay = 5 * time.Second
 
-// run runs a command and returns its standard output; what it wrote to standard error is part of the error.
+// run runs a command and returns its standard output. Its standard error is part of the error.
 func run(ctx context.Context, cmd *exec.Cmd) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout = &stdout
@@ -42,7 +42,7 @@ func command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Go runs the go command at the top of this repository and returns what it printed. What it has to say besides goes to
+// Go runs the go command at the top of this repository and returns its standard output. Its standard error goes to
 // progress or, without one, into the error.
 func Go(ctx context.Context, progress io.Writer, args ...string) (string, error) {
 	root, err := ModuleRoot(ctx)
@@ -65,8 +65,8 @@ func ModuleRoot(ctx context.Context) (string, error) {
 }
 
 // Assets returns the directory of the control plane's binaries: KUBEBUILDER_ASSETS if that is set, else the one
-// that hack/controlplane finds, downloads or builds. What that has to say goes to progress. Extra binaries, such as
-// [ControllerManager], have to be asked for: they are built where they are missing.
+// that hack/controlplane finds, downloads or builds. Its output goes to progress. It builds extra binaries, such as
+// [ControllerManager], only if they are requested and missing.
 func Assets(ctx context.Context, progress io.Writer, extra ...string) (string, error) {
 	return Go(ctx, progress, "run", "./hack/controlplane", "--with="+strings.Join(extra, ","))
 }

@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// ControllerManager is the name of the binary that StartControllers starts. It has to be asked for; see [Assets].
+// ControllerManager is the name of the binary that StartControllers starts. Request it as an extra binary of [Assets].
 const ControllerManager = "kube-controller-manager"
 
-// StartControllers runs kube-controller-manager beside an API server, as an administrator: from then on a deleted
-// namespace is emptied and goes, what belongs to a deleted object goes with it, and Kubernetes' own roles view, edit and
-// admin have their rights. Nothing else of it runs.
+// StartControllers runs a part of kube-controller-manager beside an API server, as an administrator. It empties and removes deleted
+// namespaces, collects the dependents of deleted objects, and gives Kubernetes' own roles view, edit and
+// admin their rights.
 func (s *Sandbox) StartControllers(ctx context.Context, cluster *ControlPlane) error {
 	p := &process{
 		LogFile:    filepath.Join(s.dir, ControllerManager+".log"),
@@ -43,9 +43,9 @@ func (s *Sandbox) StartControllers(ctx context.Context, cluster *ControlPlane) e
 		"--controllers=namespace-controller,garbage-collector-controller,clusterrole-aggregation-controller",
 		"--bind-address=" + host, "--secure-port=" + port, "--cert-dir=" + certificates,
 		"--leader-elect=false",
-		// One identity, that of the kubeconfig, and not one for each controller: who may do what is not the question.
+		// One identity for all controllers, that of the kubeconfig, because their rights are not under test.
 		"--use-service-account-credentials=false",
-		// It lists every kind for each namespace that goes; as shipped, tests would wait for its limit.
+		// It lists every kind for each deleted namespace. With the default limit tests would wait for it.
 		"--kube-api-qps=200", "--kube-api-burst=400",
 	}, func(ctx context.Context) bool {
 		web, err := trusting(filepath.Join(certificates, ControllerManager+".crt"))

@@ -18,22 +18,22 @@ import (
 )
 
 const (
-	// policyPoll is how often it is looked whether the policies are in force.
+	// policyPoll is the time between two checks whether the policies are in force.
 	policyPoll = 100 * time.Millisecond
-	// policyLimit is how long that may take.
+	// policyLimit is the time until they have to be in force.
 	policyLimit = 30 * time.Second
 )
 
-// ControlPlane is etcd and kube-apiserver. Nothing runs in it: there are no nodes, and no controllers unless
+// ControlPlane is etcd and kube-apiserver. It has no nodes, and no controllers unless
 // [Sandbox.StartControllers] starts some.
 type ControlPlane struct {
-	// Config is that of an administrator.
+	// Config is an administrator's.
 	Config *rest.Config
 	// Kubeconfig is a file for an administrator, for people and for kubectl.
 	Kubeconfig string
 	// Assets is the directory that holds the binaries, kubectl among them.
 	Assets string
-	// Etcd is where etcd serves its clients, as http://127.0.0.1:port.
+	// Etcd is the address of etcd, as http://127.0.0.1:port.
 	Etcd string
 
 	dir string
@@ -47,10 +47,10 @@ func (s *Sandbox) StartControlPlane(ctx context.Context, assets string) (*Contro
 	etcd, server := &envtest.Etcd{}, environment.ControlPlane.GetAPIServer()
 	environment.ControlPlane.Etcd = etcd
 	etcd.Path, server.Path = filepath.Join(assets, "etcd"), filepath.Join(assets, "kube-apiserver")
-	// Nothing here is reached by it, and finding an address of the machine fails where there is no network. It is one
-	// of those for documentation (RFC 5737).
+	// An address for documentation (RFC 5737). Nothing uses it, and without a network the API server would find no address
+	// of the machine.
 	server.Configure().Set("advertise-address", "192.0.2.1")
-	// As much as a scenario with many large Secrets takes; by default it is 2 GiB.
+	// Enough for a scenario with many large Secrets. The default is 2 GiB.
 	etcd.Configure().Set("quota-backend-bytes", "8589934592")
 	etcd.DataDir, server.CertDir = filepath.Join(s.dir, "etcd"), filepath.Join(s.dir, "kube-apiserver")
 	for _, dir := range []string{etcd.DataDir, server.CertDir} {
@@ -89,7 +89,7 @@ func (c *ControlPlane) Restart(change func(data string) error) error {
 	return server.Start()
 }
 
-// Kubectl runs kubectl as an administrator, with input as its standard input, and returns what it printed.
+// Kubectl runs kubectl as an administrator, with input as its standard input, and returns its output.
 func (c *ControlPlane) Kubectl(ctx context.Context, input string, args ...string) (string, error) {
 	cmd := command(ctx, filepath.Join(c.Assets, "kubectl"), args...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+c.Kubeconfig)
@@ -107,8 +107,8 @@ func (c *ControlPlane) Apply(ctx context.Context, manifests Manifests) error {
 	return err
 }
 
-// Install applies a kustomization without the Deployment, since the operator is to be a process here, and
-// returns how that Deployment would run it.
+// Install applies a kustomization without the Deployment, because the operator runs as a process here. It
+// returns the flags and the identity of the Deployment.
 func (c *ControlPlane) Install(ctx context.Context, directory string) (Deployment, error) {
 	manifests, err := Render(ctx, directory)
 	if err != nil {
@@ -127,8 +127,8 @@ func (c *ControlPlane) Install(ctx context.Context, directory string) (Deploymen
 	return deployment, c.waitForPolicies(ctx)
 }
 
-// WaitForCRDs returns when objects of all kinds can be made. `kubectl wait` fails at once where a CRD has no conditions
-// yet, and is then tried again.
+// WaitForCRDs returns when objects of all kinds can be created. `kubectl wait` fails at once if a CRD has no conditions
+// yet, so it is tried again.
 func (c *ControlPlane) WaitForCRDs(ctx context.Context) error {
 	var last error
 	err := wait.PollUntilContextTimeout(ctx, policyPoll, policyLimit, true, func(ctx context.Context) (bool, error) {
@@ -146,8 +146,8 @@ metadata: {name: trial, namespace: default}
 spec: {userUUID: trial, cuid: trial, isOwner: false}
 `
 
-// waitForPolicies waits until a ClientBinding would be stamped with who makes it. A mutating policy that is in force
-// refuses everything until it has learnt of the CRD, for some seconds.
+// waitForPolicies waits until a new ClientBinding would get the annotation of its requester. For some seconds, until the API server knows
+// the CRD, a mutating policy that is in force refuses everything.
 func (c *ControlPlane) waitForPolicies(ctx context.Context) error {
 	var said string
 	err := wait.PollUntilContextTimeout(ctx, policyPoll, policyLimit, true, func(ctx context.Context) (bool, error) {

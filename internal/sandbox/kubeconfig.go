@@ -11,8 +11,8 @@ import (
 // tokenLife is longer than any sandbox lives; the keys that signed the token go with it.
 const tokenLife = "168h"
 
-// ServiceAccountKubeconfig writes a kubeconfig to file with which its user is the ServiceAccount and has that
-// account's rights, no others.
+// ServiceAccountKubeconfig writes a kubeconfig whose user is the ServiceAccount, with only that
+// account's rights.
 func (c *ControlPlane) ServiceAccountKubeconfig(ctx context.Context, namespace, name, file string) error {
 	token, err := c.Kubectl(ctx, "", "create", "token", name, "--namespace", namespace, "--duration", tokenLife)
 	if err != nil {

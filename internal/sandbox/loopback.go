@@ -6,12 +6,12 @@ import (
 	"net/http"
 )
 
-// listen listens on a free port of this machine, for nobody else.
+// listen listens on a free port of the loopback interface.
 func listen(ctx context.Context) (net.Listener, error) {
 	return new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 }
 
-// freeAddress is a loopback address that nobody listens on.
+// freeAddress is a loopback address without a listener.
 func freeAddress(ctx context.Context) (string, error) {
 	listener, err := listen(ctx)
 	if err != nil {

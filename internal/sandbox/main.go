@@ -14,12 +14,12 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// T is a test, as *testing.T, or a [Command]. What is given one ends it when it cannot go on.
+// T is a test, as *testing.T, or a [Command]. Functions that take one end it when they cannot go on.
 type T interface {
 	Helper()
 	// Context ends with the test or the program, also by a signal.
 	Context() context.Context
-	// Cleanup registers what is called at the end, the last first.
+	// Cleanup registers a function for the end. The last one is called first.
 	Cleanup(call func())
 	Error(args ...any)
 	Fatal(args ...any)
@@ -39,15 +39,15 @@ type Command struct {
 	name     string
 	context  func() context.Context
 	problems []string
-	// cleaning holds up others that would clean up.
+	// cleaning is locked during the cleanup.
 	cleaning sync.Mutex
 	cleanups []func()
 }
 
-// Main runs a program and ends the process. However it ends, by a failure, a panic or a signal, it cleans up first; a
-// second signal does not cut that short.
+// Main runs a program and ends the process. After a failure, a panic or a signal it cleans up first. A
+// second signal does not interrupt the cleanup.
 func Main(name string, run func(*Command)) {
-	ctrl.SetLogger(logr.Discard()) // what goes wrong is returned as an error
+	ctrl.SetLogger(logr.Discard()) // errors are returned
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	c := &Command{name: name, context: func() context.Context { return ctx }}
 	c.run(run)
@@ -65,7 +65,7 @@ func Main(name string, run func(*Command)) {
 	os.Exit(code)
 }
 
-// ended is the panic by which a program ends that cannot go on.
+// ended is the panic that ends a program that cannot go on.
 type ended struct{}
 
 func (c *Command) run(run func(*Command)) {
@@ -87,7 +87,7 @@ func (c *Command) cleanUp() {
 	c.cleanups = nil
 }
 
-// RunTests runs the tests of a package. Tests know nothing of signals: at one they end here and now, and leave nothing
+// RunTests runs the tests of a package. Tests do not handle signals. At a signal they end at once, and leave nothing
 // behind.
 func (c *Command) RunTests(m interface{ Run() int }) {
 	stopWaiting := context.AfterFunc(c.Context(), func() {
@@ -101,25 +101,25 @@ func (c *Command) RunTests(m interface{ Run() int }) {
 	}
 }
 
-// Helper is there for [T].
+// Helper implements [T].
 func (c *Command) Helper() {}
 
 // Context ends at a signal.
 func (c *Command) Context() context.Context { return c.context() }
 
-// Cleanup registers what is called before the process ends, the last first.
+// Cleanup registers a function for the end of the process. The last one is called first.
 func (c *Command) Cleanup(call func()) { c.cleanups = append(c.cleanups, call) }
 
-// Error has the program fail, and go on.
+// Error lets the program fail and go on.
 func (c *Command) Error(args ...any) {
 	c.problems = append(c.problems, strings.TrimSuffix(fmt.Sprintln(args...), "\n"))
 }
 
-// Fatal has the program fail and end. It is for the goroutine of the program alone.
+// Fatal lets the program fail and end. Only the goroutine of the program may call it.
 func (c *Command) Fatal(args ...any) {
 	c.Error(args...)
 	panic(ended{})
 }
 
-// Failed reports whether something was wrong. That it was interrupted is no failure.
+// Failed reports whether the program failed. An interrupt is not a failure.
 func (c *Command) Failed() bool { return len(c.problems) > 0 && c.Context().Err() == nil }

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// Manifests are Kubernetes objects in the order in which they are to be applied.
+// Manifests are Kubernetes objects, in the order for applying them.
 type Manifests []*unstructured.Unstructured
 
 func parseManifests(text string) (Manifests, error) {
@@ -57,9 +57,9 @@ func (m Manifests) document() (string, error) {
 	return text.String(), nil
 }
 
-// Deployment is how the operator is deployed: what is taken over for its process here.
+// Deployment has the parts of the operator's Deployment that its process here uses.
 type Deployment struct {
-	// Namespace and ServiceAccount are as whom the operator acts.
+	// Namespace and ServiceAccount are the operator's identity.
 	Namespace, ServiceAccount string
 	// Args are the operator's flags.
 	Args []string

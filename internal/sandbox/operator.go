@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Operator is the operator as a process: it can be stopped, killed and started again.
+// Operator is the operator as a process. It can be stopped, killed and started again.
 type Operator struct {
 	process
 
@@ -33,13 +33,13 @@ func (s *Sandbox) BuildOperator(ctx context.Context, cluster *ControlPlane, depl
 	return o, cluster.ServiceAccountKubeconfig(ctx, deployment.Namespace, deployment.ServiceAccount, o.kubeconfig)
 }
 
-// Start starts a process and returns when it is ready. Its flags win over those of the Deployment.
+// Start starts a process and returns when it is ready. Its flags have precedence over those of the Deployment.
 func (o *Operator) Start(ctx context.Context, flags ...string) error {
 	_, err := o.startUntil(ctx, "/readyz", flags)
 	return err
 }
 
-// StartAlive starts a process and returns, when it is alive, where it answers probes: as http://127.0.0.1:port.
+// StartAlive starts a process and returns when it is alive, with the address of its probes, as http://127.0.0.1:port.
 func (o *Operator) StartAlive(ctx context.Context, flags ...string) (probes string, err error) {
 	return o.startUntil(ctx, "/healthz", flags)
 }
@@ -56,8 +56,8 @@ func (o *Operator) startUntil(ctx context.Context, probe string, flags []string)
 	})
 }
 
-// Aside is another operator with the same rights and flags, whose log is a file of its own, and whose environment has
-// some variables more. The caller stops it.
+// Aside is another operator with the same rights and flags, its own log file, and additional environment
+// variables. The caller stops it.
 func (o *Operator) Aside(logFile string, variables ...string) *Operator {
 	return &Operator{
 		process: process{LogFile: logFile, name: o.name, binary: o.binary, kubeconfig: o.kubeconfig, variables: variables},

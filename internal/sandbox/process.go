@@ -18,25 +18,25 @@ import (
 )
 
 const (
-	// startLimit is how long a program may take until it says that it is ready.
+	// startLimit is the time until a program has to be ready.
 	startLimit = 30 * time.Second
-	// stopLimit is how long it may take to end when it is asked to.
+	// stopLimit is the time until it has to end after a signal.
 	stopLimit = 20 * time.Second
 )
 
 // process is a program that can be stopped, killed and started again.
 type process struct {
-	// LogFile is where all its processes write to, one after the other.
+	// LogFile has the output of all its processes, one after the other.
 	LogFile string
 
-	// name is what it is called in errors.
+	// name is its name in errors.
 	name, binary, kubeconfig string
 	// variables are added to its environment.
 	variables []string
 
 	mu      sync.Mutex
 	process *os.Process
-	// ended is closed when the process has; nil when there is none.
+	// ended is closed when the process has ended; nil without a process.
 	ended chan struct{}
 }
 
@@ -71,12 +71,12 @@ func (p *process) launch(args []string) (ended chan struct{}, err error) {
 	if p.ended != nil {
 		return nil, fmt.Errorf("%s runs already", p.name)
 	}
-	// Not bound to a context: it ends when it is told to, also when the caller is in a hurry.
+	// Not bound to a context, so that it ends in order, also after an interrupt.
 	cmd := exec.Command(p.binary, args...) //nolint:noctx // see above
-	// Nothing of this process's environment: no proxy, and no kubeconfig but its own.
+	// It does not inherit this process's environment, such as a proxy or a kubeconfig.
 	cmd.Env = append([]string{"KUBECONFIG=" + p.kubeconfig}, p.variables...)
 	cmd.Stdout, cmd.Stderr = log, log
-	// A Ctrl-C in the terminal is for the caller alone, who ends the parts in their order.
+	// A Ctrl-C in the terminal reaches only the caller, which ends the parts in their order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, err
@@ -90,14 +90,14 @@ func (p *process) launch(args []string) (ended chan struct{}, err error) {
 	return ended, nil
 }
 
-// Stop asks the process to end and waits until it has. It is no error if there is none.
+// Stop asks the process to end and waits until it has. A missing process is not an error.
 func (p *process) Stop() error { return p.end(syscall.SIGTERM) }
 
-// Kill ends the process without a warning (SIGKILL) and waits until it is gone. It is no error if there is none.
+// Kill ends the process by SIGKILL and waits until it is gone. A missing process is not an error.
 func (p *process) Kill() error { return p.end(syscall.SIGKILL) }
 
-// Freeze stops the process where it is (SIGSTOP), as a machine does that is suspended. It returns when the process has stopped: on a
-// busy machine that goes on for a moment after the signal.
+// Freeze stops the process by SIGSTOP, like a suspended machine. It returns when the process has stopped. On a
+// busy machine the process runs for a moment after the signal.
 func (p *process) Freeze(ctx context.Context) error {
 	if err := p.signal(syscall.SIGSTOP); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (p *process) Freeze(ctx context.Context) error {
 	})
 }
 
-// Thaw lets a process go on that was frozen.
+// Thaw lets a frozen process go on.
 func (p *process) Thaw() error { return p.signal(syscall.SIGCONT) }
 
 func (p *process) signal(signal os.Signal) error {
@@ -155,15 +155,15 @@ func (p *process) end(signal os.Signal) error {
 	return err
 }
 
-// Usage is what a process takes of the machine.
+// Usage is the use of the machine by a process.
 type Usage struct {
-	// CPU is the processor time that it has used, in steps of 10 ms.
+	// CPU is the used processor time, in steps of 10 ms.
 	CPU time.Duration
-	// Memory is how many bytes it holds (its resident set), and Peak the most that it has held.
+	// Memory is the resident set in bytes, and Peak its maximum.
 	Memory, Peak uint64
 }
 
-// Usage tells what the process has used so far. It needs Linux.
+// Usage returns the use until now. It needs Linux.
 func (p *process) Usage() (Usage, error) {
 	pid, err := p.pid()
 	if err != nil {
@@ -190,7 +190,7 @@ func (p *process) pid() (int, error) {
 	return p.process.Pid, nil
 }
 
-// ask returns what ps says of the process under one of its keywords.
+// ask returns the value of a keyword of ps for the process.
 func (p *process) ask(ctx context.Context, keyword string) (string, error) {
 	pid, err := p.pid()
 	if err != nil {
@@ -200,7 +200,7 @@ func (p *process) ask(ctx context.Context, keyword string) (string, error) {
 	return strings.TrimSpace(text), err
 }
 
-// Log returns what all the processes wrote.
+// Log returns the output of all the processes.
 func (p *process) Log() (string, error) {
 	text, err := os.ReadFile(p.LogFile)
 	return string(text), err

@@ -8,20 +8,20 @@ import (
 
 // Program is another program that runs beside the operator.
 type Program struct {
-	// Name is what it is called in errors, and that of its log.
+	// Name is its name in errors, and the name of its log.
 	Name string
 	// Path is the executable.
 	Path string
 	Args []string
 	// Env is its environment, besides KUBECONFIG.
 	Env []string
-	// Kubeconfig is with which it talks to the API server, if it does.
+	// Kubeconfig is for its calls to the API server, if it makes any.
 	Kubeconfig string
 	// Ready reports whether it can be used.
 	Ready func(context.Context) bool
 }
 
-// StartedProgram is a program that runs.
+// StartedProgram is a running program.
 type StartedProgram struct{ process }
 
 // StartProgram starts a program, and returns when it is ready.
@@ -37,7 +37,7 @@ func (s *Sandbox) StartProgram(ctx context.Context, program Program) (*StartedPr
 	return p, p.start(ctx, program.Args, program.Ready)
 }
 
-// FreeAddress is an address of this machine that nobody listens on, and that nobody else reaches.
+// FreeAddress is a loopback address without a listener.
 func FreeAddress(ctx context.Context) (string, error) { return freeAddress(ctx) }
 
 // Answers reports whether a GET is answered with 200.

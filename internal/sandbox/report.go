@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// Report tells people what is being done and how long that took. Without one, steps are not told.
+// Report prints the steps and their durations for people. A nil Report prints nothing.
 type Report struct {
 	Out io.Writer
-	// open: the line of the step under way has no end yet.
+	// open: the line of the current step has no end yet.
 	open bool
 }
 
-// Step announces what is being done, does it, and says how long that took, also when it ends the program.
+// Step prints a step, runs it, and prints its duration, also when it ends the program.
 func (r *Report) Step(what string, do func()) {
 	if r == nil {
 		do()
@@ -37,7 +37,7 @@ func (r *Report) Step(what string, do func()) {
 	result = ""
 }
 
-// Write passes on what a step itself has to say, on lines of its own.
+// Write prints the output of a step, on separate lines.
 func (r *Report) Write(text []byte) (int, error) {
 	if r == nil {
 		return os.Stderr.Write(text)
@@ -49,10 +49,10 @@ func (r *Report) Write(text []byte) (int, error) {
 	return r.Out.Write(text)
 }
 
-// Heading sets a part of the output apart.
+// Heading prints a heading.
 func (r *Report) Heading(text string) {
 	fmt.Fprintf(r.Out, "\n%s\n%s\n", text, strings.Repeat("-", len(text)))
 }
 
-// Seconds is a duration as it is told.
+// Seconds formats a duration.
 func Seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

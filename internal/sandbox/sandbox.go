@@ -9,14 +9,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// Sandbox is a directory and what was started in it.
+// Sandbox is a directory with the programs that were started in it.
 type Sandbox struct {
-	// What [Start] starts and installs.
+	// The parts that [Start] starts and installs.
 
 	Cluster *ControlPlane
 	// Kube acts as an administrator.
 	Kube client.Client
-	// Deployment is how the operator is deployed.
+	// Deployment has the operator's flags and identity.
 	Deployment Deployment
 	Operator   *Operator
 
@@ -35,7 +35,7 @@ func New() (*Sandbox, error) {
 	return &Sandbox{dir: dir}, nil
 }
 
-// Dir is the directory of all that the sandbox writes.
+// Dir has all files of the sandbox.
 func (s *Sandbox) Dir() string { return s.dir }
 
 // Close stops everything, the last started first, and removes the directory. It may be called again.
@@ -50,7 +50,7 @@ func (s *Sandbox) Close() error {
 	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
 }
 
-// onClose registers what ends a part. The stop must bear being called when the part has ended already.
+// onClose registers the stop of a part. It may be called when the part has ended already.
 func (s *Sandbox) onClose(stop func() error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,25 +11,25 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
-// Simulator is a simulated Delos platform that is reached over HTTP.
+// Simulator is a simulated Delos platform that serves HTTP.
 type Simulator struct {
 	*delossim.Server
-	// URL is where the API is.
+	// URL is the address of the API.
 	URL string
-	// AdminURL is where the platform can be looked at and changed; see [delossim.Server.Admin].
+	// AdminURL is the address of the administrative API; see [delossim.Server.Admin].
 	AdminURL string
 
 	connections atomic.Int64
 	servers     []*http.Server
 }
 
-// Connections is how many connections were opened to the API so far.
+// Connections is the number of connections that were opened to the API.
 func (s *Simulator) Connections() int64 { return s.connections.Load() }
 
-// headerTimeout is how long a caller may take to send a request's headers.
+// headerTimeout is the time that a caller has to send a request's headers.
 const headerTimeout = 10 * time.Second
 
-// StartSimulator serves a platform, each of its two APIs on a port of its own.
+// StartSimulator serves a platform, with each of its two APIs on a separate port.
 func (s *Sandbox) StartSimulator(ctx context.Context, config delossim.Config) (*Simulator, error) {
 	platform := delossim.New(config)
 	simulator := &Simulator{Server: platform}
@@ -57,7 +57,7 @@ func (s *Simulator) serve(ctx context.Context, handler http.Handler, connected f
 	return "http://" + listener.Addr().String(), nil
 }
 
-// Stop ends the platform; calls in progress are cut off.
+// Stop ends the platform, and interrupts its calls.
 func (s *Simulator) Stop() error {
 	s.Close()
 	var errs []error

@@ -12,24 +12,24 @@ import (
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 )
 
-// Options say how a sandbox differs from the usual one.
+// Options are the differences from the usual sandbox.
 type Options struct {
 	// Assets is the directory of the control plane's binaries; empty to find them, see [Assets].
 	Assets string
-	// Controllers has the controllers run that [Sandbox.StartControllers] starts.
+	// Controllers also starts the controllers of [Sandbox.StartControllers].
 	Controllers bool
-	// Before is called when the API server runs and nothing is installed.
+	// Before is called when the API server runs, before the installation.
 	Before func(*Sandbox)
 	// Kustomization is installed instead of config/default.
 	Kustomization string
 	// BuildFlags of go build are added to those that the operator needs.
 	BuildFlags []string
-	// Report is told each step.
+	// Report prints each step.
 	Report *Report
 }
 
-// Start starts a control plane, installs config/default without its Deployment, and builds the operator, which does not
-// run yet. All of it ends with the test or the program; if that has failed, the operator's log is shown.
+// Start starts a control plane, installs config/default without its Deployment, and builds the operator, but does not
+// start it. All of it ends with the test or the program. If that has failed, the operator's log is shown.
 func Start(t T, o Options) *Sandbox {
 	t.Helper()
 	ctx := t.Context()
@@ -86,7 +86,7 @@ func Start(t T, o Options) *Sandbox {
 	return s
 }
 
-// newKube is an administrator's client, as fast as the API server lets it.
+// newKube is an administrator's client without a rate limit.
 func newKube(cluster *ControlPlane) (client.Client, error) {
 	cluster.Config.QPS = -1
 	scheme := runtime.NewScheme()

@@ -16,13 +16,13 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
-// CredentialsName is that of the Secret that a tenant's connection uses, as in config/samples.
+// CredentialsName is the name of the Secret of a tenant's connection, as in config/samples.
 const CredentialsName = "delos-credentials"
 
-// Account is the one that may log in to every platform, with a password that nobody knows beforehand.
+// Account may log in to every platform. Its password is random.
 var Account = delossim.Account{Login: "operator@example.com", Password: rand.Text()}
 
-// NewPlatform starts a platform of what config says, with [Account], that ends with the test or the program.
+// NewPlatform starts a platform from config, with [Account]. It ends with the test or the program.
 func (s *Sandbox) NewPlatform(t T, config delossim.Config) *Simulator {
 	t.Helper()
 	config.Accounts = []delossim.Account{Account}
@@ -32,7 +32,7 @@ func (s *Sandbox) NewPlatform(t T, config delossim.Config) *Simulator {
 	return platform
 }
 
-// Tenant is a namespace with a platform of its own.
+// Tenant is a namespace with its own platform.
 type Tenant struct {
 	*Sandbox
 
@@ -40,8 +40,8 @@ type Tenant struct {
 	Platform  *Simulator
 }
 
-// NewTenant makes a namespace whose Secrets the operator may use, a platform of what config says, and nothing else. A name
-// that ends with a hyphen is the beginning of one.
+// NewTenant creates a namespace whose Secrets the operator may use, and a platform from config. A name
+// that ends with a hyphen is a prefix.
 func (s *Sandbox) NewTenant(t T, name string, config delossim.Config) *Tenant {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
@@ -97,14 +97,14 @@ func (n *Tenant) Meta(name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{Namespace: n.Namespace, Name: name}
 }
 
-// Secret is one for a connection, not made yet.
+// Secret is a Secret for a connection, not created yet.
 func (n *Tenant) Secret(name string, account delossim.Account) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: n.Meta(name), StringData: map[string]string{
 		v1alpha1.SecretKeyLogin: account.Login, v1alpha1.SecretKeyPassword: account.Password,
 	}}
 }
 
-// Connection is one to an API with the credentials of a Secret, not made yet.
+// Connection is an APIConnection with the credentials of a Secret, not created yet.
 func (n *Tenant) Connection(name, url, secret string) *v1alpha1.APIConnection {
 	return &v1alpha1.APIConnection{ObjectMeta: n.Meta(name), Spec: v1alpha1.APIConnectionSpec{
 		URL:         url,
@@ -112,7 +112,7 @@ func (n *Tenant) Connection(name, url, secret string) *v1alpha1.APIConnection {
 	}}
 }
 
-// Binding is one through the default connection, not made yet.
+// Binding is a ClientBinding through the default connection, not created yet.
 func (n *Tenant) Binding(name, user, cuid string, isOwner bool) *v1alpha1.ClientBinding {
 	return &v1alpha1.ClientBinding{
 		ObjectMeta: n.Meta(name),
@@ -120,7 +120,7 @@ func (n *Tenant) Binding(name, user, cuid string, isOwner bool) *v1alpha1.Client
 	}
 }
 
-// Samples are those of config/samples as this tenant's: in its namespace, for its platform.
+// Samples are the objects of config/samples, in this tenant's namespace and for its platform.
 func (n *Tenant) Samples(t T) Manifests {
 	t.Helper()
 	samples, err := Render(t.Context(), "config/samples")
@@ -148,8 +148,8 @@ func (n *Tenant) Samples(t T) Manifests {
 	return samples
 }
 
-// Unbound says what keeps a binding from being as it declares, in Kubernetes and on the platform, and by what that shows;
-// "" when nothing does.
+// Unbound describes the first difference between a binding's declaration and its state, in Kubernetes and on the platform;
+// "" if there is none.
 func (n *Tenant) Unbound(t T, name string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{ObjectMeta: n.Meta(name)}
@@ -178,7 +178,7 @@ func Ready(conditions []metav1.Condition) metav1.Condition {
 	return metav1.Condition{}
 }
 
-// NotReady says in which way an object's Ready, for its present generation, is not as wanted; "" when it is.
+// NotReady describes the difference between an object's Ready, for its current generation, and the wanted one; "" if there is none.
 func NotReady(object client.Object, conditions []metav1.Condition, status metav1.ConditionStatus, reason string) string {
 	ready := Ready(conditions)
 	if ready.Status == status && ready.Reason == reason && ready.ObservedGeneration == object.GetGeneration() {
@@ -187,16 +187,16 @@ func NotReady(object client.Object, conditions []metav1.Condition, status metav1
 	return fmt.Sprintf("generation %d, want %s/%s: %s", object.GetGeneration(), status, reason, Describe(ready))
 }
 
-// Describe tells a condition.
+// Describe formats a condition.
 func Describe(ready metav1.Condition) string {
 	return fmt.Sprintf("%s/%s of generation %d: %s", ready.Status, ready.Reason, ready.ObservedGeneration, ready.Message)
 }
 
-// operatorManager is as whom the operator writes.
+// operatorManager is the operator's field manager.
 const operatorManager = "clientbinding-operator"
 
-// SpecWritten says in which way an object's spec is not as it was first applied, or is in part the operator's, which has
-// written the object but none of its spec; "" when all is well.
+// SpecWritten describes a change of an object's spec since it was applied, or a field of the spec that the operator owns;
+// "" if there is none. The operator must have written the object.
 func SpecWritten(object *unstructured.Unstructured) string {
 	what := object.GetKind() + " " + object.GetName()
 	if object.GetGeneration() != 1 {
@@ -215,7 +215,7 @@ func SpecWritten(object *unstructured.Unstructured) string {
 	return problem
 }
 
-// RelationCount is how many relations all users have.
+// RelationCount is the number of relations of all users.
 func (s *Simulator) RelationCount() int {
 	count := 0
 	for _, user := range s.Users() {

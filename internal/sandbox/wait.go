@@ -8,10 +8,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// pollEvery is how often something that is waited for is looked at.
+// pollEvery is the time between two checks of a wait.
 const pollEvery = 50 * time.Millisecond
 
-// Await waits until there is no problem any more. It returns the last one, and an error if that is still there when the
+// Await waits until there is no problem. It returns the last problem, and an error if there still is one when the
 // time is up.
 func Await(ctx context.Context, limit time.Duration, problem func() string) (last string, err error) {
 	return last, wait.PollUntilContextTimeout(ctx, pollEvery, limit, true, func(context.Context) (bool, error) {
@@ -20,7 +20,7 @@ func Await(ctx context.Context, limit time.Duration, problem func() string) (las
 	})
 }
 
-// Within waits until there is no problem any more, and ends a test or a program if there still is one when the time is up.
+// Within waits until there is no problem, and ends a test or a program if there still is one when the time is up.
 func Within(t T, limit time.Duration, problem func() string) {
 	t.Helper()
 	if last, err := Await(t.Context(), limit, problem); err != nil {
@@ -28,7 +28,7 @@ func Within(t T, limit time.Duration, problem func() string) {
 	}
 }
 
-// First returns the first problem that there is.
+// First returns the first problem, or "".
 func First(problems ...string) string {
 	for _, problem := range problems {
 		if problem != "" {

@@ -20,8 +20,8 @@ import (
 
 const manyAccounts = "config/examples/many-accounts"
 
-// config/examples/many-accounts is delivered by its ApplicationSet. It is for the namespace team-a, as config/samples are
-// in [TestDelivery]: neither runs beside the other, and both leave it.
+// The ApplicationSet of config/examples/many-accounts delivers it. It uses the namespace team-a, like config/samples
+// in [TestDelivery]. So the two tests do not run at the same time, and both clean it up.
 func TestManyAccounts(t *testing.T) {
 	n := newTeam(t, "accounts")
 	n.Namespace = "team-a"
@@ -57,7 +57,7 @@ func TestManyAccounts(t *testing.T) {
 	isGone(t, n.namespace())
 }
 
-// applySet applies the example as it is, but for the address of the repository.
+// applySet applies the example, with another address of the repository.
 func (n *team) applySet(t *testing.T) {
 	box.Create(t, n.namespace())
 	n.connect(t)
@@ -114,7 +114,7 @@ func (n *team) sameAsKustomize(t *testing.T) {
 	}
 }
 
-// publishSet commits, and has the ApplicationSet look at Git now, as a webhook would.
+// publishSet commits, and makes the ApplicationSet look at Git now, as a webhook would.
 func (n *team) publishSet(t *testing.T, message string) {
 	t.Helper()
 	n.git.commit(t, message)

@@ -21,7 +21,7 @@ import (
 
 var adopted = flag.Int("adoption.relations", 50, "how many relations TestAdoption imports and delivers")
 
-// What exists is imported, committed and delivered, and nothing is changed on the platform. Then the report finds what differs.
+// Existing access is imported, committed and delivered, and nothing changes on the platform. Then the report finds the planted differences.
 func TestAdoption(t *testing.T) {
 	t.Parallel()
 	const directory = "access"

@@ -16,7 +16,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// limit is how long Argo CD and the operator together may take for something.
+// limit is the time that Argo CD and the operator together have for one change.
 const limit = 90 * time.Second
 
 // application is an Application of Argo CD.
@@ -26,7 +26,7 @@ type application struct {
 	path string
 	// project; "default" when empty.
 	project string
-	// namespace of what names none.
+	// namespace of objects that name none.
 	namespace string
 	// options are sync options.
 	options []any
@@ -36,7 +36,7 @@ type application struct {
 	manual bool
 }
 
-// create creates the Application. Its deletion takes what it delivered with it.
+// create creates the Application. Its deletion deletes its objects.
 func (a application) create(t *testing.T) {
 	t.Helper()
 	policy := map[string]any{"syncOptions": a.options}
@@ -58,7 +58,7 @@ func (a application) create(t *testing.T) {
 	box.Create(t, object)
 }
 
-// named is an Application with nothing but its name.
+// named is an Application with only its name.
 func named(app string) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{Object: map[string]any{}}
 	object.SetGroupVersionKind(schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: "Application"})
@@ -67,7 +67,7 @@ func named(app string) *unstructured.Unstructured {
 	return object
 }
 
-// state is what Argo CD says of an application.
+// state is the state that Argo CD shows of an Application.
 type state struct {
 	Status struct {
 		Sync struct {
@@ -112,7 +112,7 @@ func stateOf(t *testing.T, app string) (st state) {
 	return st
 }
 
-// refresh has Argo CD look at an application now, as a webhook of the Git server would. A hard one forgets what is cached.
+// refresh makes Argo CD look at an Application now, as a webhook of the Git server would. A hard refresh drops its cache.
 func refresh(t *testing.T, app, how string) {
 	t.Helper()
 	box.Patch(t, named(app), `{"metadata":{"annotations":{"argocd.argoproj.io/refresh":%q}}}`, how)
@@ -136,13 +136,13 @@ func becomesWithin(t *testing.T, limit time.Duration, app, sync, health, revisio
 	})
 }
 
-// staysSynced waits until Argo CD has compared an application anew, and fails if it then is not Synced.
+// staysSynced waits until Argo CD has compared an Application again, and fails if it then is not Synced.
 func staysSynced(t *testing.T, app string, since time.Time) {
 	t.Helper()
 	refresh(t, app, "hard")
 	sandbox.Within(t, limit, func() string {
 		st := stateOf(t, app)
-		// Argo CD tells whole seconds.
+		// Argo CD's times are in whole seconds.
 		at, err := time.Parse(time.RFC3339, st.Status.ReconciledAt)
 		sandbox.Must(t, err)
 		if !at.After(since) {
@@ -155,7 +155,7 @@ func staysSynced(t *testing.T, app string, since time.Time) {
 	})
 }
 
-// isGone waits until an object is no longer there.
+// isGone waits until an object is gone.
 func isGone(t *testing.T, object client.Object) {
 	t.Helper()
 	sandbox.Within(t, limit, func() string { return there(t, object) })

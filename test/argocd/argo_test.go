@@ -19,11 +19,11 @@ import (
 
 const (
 	argoNamespace = "argocd"
-	// argoAccount is as whom Argo CD acts. Its role, like the one that Argo CD ships with, has all verbs on everything.
+	// argoAccount is Argo CD's account. Its role, like the shipped one, has all verbs on everything.
 	argoAccount = "argocd-application-controller"
 )
 
-// argoCD is the Argo CD that runs here.
+// argoCD is the running Argo CD.
 type argoCD struct {
 	// server is the address of its API.
 	server     string
@@ -32,7 +32,7 @@ type argoCD struct {
 	controller *sandbox.StartedProgram
 }
 
-// overlay installs Argo CD in the way the guide describes: its own manifests, and ours as a component.
+// overlay installs Argo CD as in the guide: its own manifests, and ours as a component.
 const overlay = `apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 namespace: argocd
@@ -45,7 +45,7 @@ components:
 - %[2]s/config/argocd
 `
 
-// others is what comes with Argo CD besides, or is made by a part that does not run here.
+// others are further objects of Argo CD, and objects of parts that do not run here.
 const others = `apiVersion: v1
 kind: Namespace
 metadata:
@@ -126,7 +126,7 @@ func startArgo(c *sandbox.Command) {
 		"--metrics-addr="+at(6), "--probe-addr="+at(7), "--webhook-addr=127.0.0.1:0", "--argocd-repo-server="+at(1), "--repo-server-plaintext")
 }
 
-// argoEnvironment is that of all parts: what they write goes below the sandbox's directory.
+// argoEnvironment is the environment of all parts: their files go below the sandbox's directory.
 func argoEnvironment(c *sandbox.Command) []string {
 	bin := filepath.Join(box.Dir(), "argocd-bin")
 	sandbox.Must(c, os.Mkdir(bin, 0o700))
@@ -186,7 +186,7 @@ func (a *argoCD) try(t *testing.T, args ...string) (string, error) {
 	return string(out), nil
 }
 
-// print shows what a person would see, for the guide.
+// print shows the output for a person, for the guide.
 func (a *argoCD) print(t *testing.T, args ...string) {
 	t.Helper()
 	if *show {

@@ -14,20 +14,20 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// The daily work: what is committed is what is true on the platform. The samples are delivered as they are, for the
+// The daily work: the platform has the committed access. The samples are delivered unchanged, for the
 // namespace team-a.
 func TestDelivery(t *testing.T) {
 	n := newTeam(t, "team-a")
 	step(t, "create: a commit, and the relations are there", func(t *testing.T) {
 		n.deliverSamples(t, wrongFile)
-		// Healthy, they are there, and not a moment later.
+		// When they are Healthy, the relations exist.
 		if problem := sandbox.First(n.otherwise(john, cust, true), n.otherwise(maria, cust, false), n.otherwise(maria, doxd, true)); problem != "" {
 			t.Fatal("healthy in Argo CD, but on the platform " + problem)
 		}
 		argo.print(t, "app", "get", n.Namespace)
 	})
 	step(t, "the bindings came after the connection was ready", func(t *testing.T) {
-		// The waves were waited for, which Argo CD does only for what it knows the health of.
+		// Argo CD waited for the waves, which it does only for kinds whose health it knows.
 		connection, binding := &v1alpha1.APIConnection{ObjectMeta: n.Meta(v1alpha1.DefaultConnectionName)}, n.bindingNamed(johnOwns)
 		for _, object := range []client.Object{connection, binding} {
 			sandbox.Must(t, box.Kube.Get(t.Context(), client.ObjectKeyFromObject(object), object))
@@ -60,7 +60,7 @@ func TestDelivery(t *testing.T) {
 	n.leaves(t)
 }
 
-// drift changes the platform past the operator, and has the binding looked at by Argo CD's action.
+// drift changes the platform without the operator, and asks for a look at the binding by Argo CD's action.
 func (n *team) drift(t *testing.T) {
 	if !n.Platform.SetRelation(john, cust, false) {
 		t.Fatalf("the platform knows no user %s", john)

@@ -14,7 +14,7 @@ import (
 
 const tenant = "team-e"
 
-// tenantProject has all that is done for a team done as its ServiceAccount.
+// tenantProject makes Argo CD act as the team's ServiceAccount.
 const tenantProject = `apiVersion: v1
 kind: ServiceAccount
 metadata: {name: deployer, namespace: team-e}
@@ -36,7 +36,7 @@ spec:
   - {server: https://kubernetes.default.svc, namespace: team-e, defaultServiceAccount: deployer}
 `
 
-// tenantGrant lets the team's ServiceAccount make owners of one client, and of no other.
+// tenantGrant lets the team's ServiceAccount make owners of one client only.
 const tenantGrant = `apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata: {name: grants-owner-of-cust-789xyz, namespace: team-e}
@@ -53,8 +53,8 @@ roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: grants-owner-of
 subjects: [{kind: ServiceAccount, name: deployer, namespace: team-e}]
 `
 
-// Argo CD acts as a team's ServiceAccount: a committer may only grant what that account may. It is switched on for
-// all teams, so that no other test runs at the same time.
+// Argo CD acts as a team's ServiceAccount, so a committer may only grant the access that this account may grant. This is enabled for
+// all teams, so no other test runs at the same time.
 func TestWhoGrants(t *testing.T) {
 	n := newTeam(t, tenant)
 	step(t, "impersonation is switched on, and a team gets a project", func(t *testing.T) {
@@ -93,13 +93,13 @@ func TestWhoGrants(t *testing.T) {
 		box.Delete(t, named(tenant))
 		isGone(t, named(tenant))
 		n.unrelated(t, john, cust)
-		// What the platform team had made.
+		// The objects of the platform team.
 		box.Delete(t, n.namespace())
 		isGone(t, n.namespace())
 	})
 }
 
-// impersonate has Argo CD act as the teams' ServiceAccounts, or as itself.
+// impersonate makes Argo CD act as the teams' ServiceAccounts, or as itself.
 func impersonate(t sandbox.T, on bool) {
 	t.Helper()
 	patch := fmt.Sprintf(`{"data":{"application.sync.impersonation.enabled":"%t"}}`, on)
@@ -121,7 +121,7 @@ func (n *team) connect(t *testing.T) {
 func (n *team) syncIsRefused(t *testing.T, cuid string) {
 	t.Helper()
 	argo.run(t, "app", "sync", n.Namespace, "--async")
-	want := "access as owner of client " + cuid + " takes the verb grant on clientbindings/owner named " + cuid
+	want := "access as owner of client " + cuid + " needs the verb grant on clientbindings/owner named " + cuid
 	sandbox.Within(t, limit, func() string {
 		st := stateOf(t, n.Namespace)
 		if st.Status.OperationState.Phase == "Succeeded" && strings.Contains(st.String(), cuid) {

@@ -1,13 +1,13 @@
 //go:build argocd
 
-// Package argocd plays on this machine what teams do with Argo CD: a Git repository on disk, the real Argo CD, a real
-// Kubernetes control plane, the operator as a process with the rights it ships with, and the simulated Delos platform.
+// Package argocd tests the work of teams with Argo CD on this machine: a Git repository on disk, the real Argo CD, a real
+// Kubernetes control plane, the operator as a process with the shipped rights, and the simulated Delos platform.
 // It checks every outcome in Argo CD, in Kubernetes and on the platform:
 //
 //	go test -tags argocd ./test/argocd -v -run TestRemoval
 //
-// Each test has a team to itself. The steps of a test build on one another, so that -run takes whole tests. Nothing
-// outlives them: neither a process nor a file, but for what was built, which is kept in the user's cache.
+// Each test has its own team. The steps of a test depend on one another, so use -run with whole tests. No process and no file
+// stays after them, except built programs in the user's cache.
 package argocd
 
 import (
@@ -31,13 +31,13 @@ var (
 const (
 	// root of the repository.
 	root = "../.."
-	// stallAfter is the grace after which a failure that lasts counts as stalled; ten minutes as shipped.
+	// stallAfter is the operator's --stall-after; ten minutes by default.
 	stallAfter = 20 * time.Second
 	// ownNetwork is the variable that says that this process has a network of its own.
 	ownNetwork = "CLIENTBINDING_OWN_NETWORK"
 )
 
-// What all tests share. Platforms live as long as everything does, since Argo CD takes its time to let a team go.
+// Shared by all tests. Platforms live as long as the package, because Argo CD needs time to remove a team.
 var (
 	everything sandbox.T
 	box        *sandbox.Sandbox
@@ -66,8 +66,8 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// prepare finds or builds all programs, and what the operator is built from: later there may be no network. It leaves
-// where they are in the environment.
+// prepare finds or builds all programs, and downloads the modules of the operator, because later there may be no network. It puts
+// their paths into the environment.
 func prepare(c *sandbox.Command, report *sandbox.Report) {
 	for _, program := range []string{"redis-server", "git"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -90,7 +90,7 @@ func prepare(c *sandbox.Command, report *sandbox.Report) {
 	})
 }
 
-// kustomize builds kustomize, if need be, and returns where it is.
+// kustomize builds kustomize, if it is missing, and returns its path.
 func kustomize(c *sandbox.Command) (string, error) {
 	return sandbox.Go(c.Context(), nil, "tool", "-n", "-modfile=hack/tools/generate/go.mod", "kustomize")
 }
@@ -129,7 +129,7 @@ func keepLogs(c *sandbox.Command, dir string) {
 	}
 }
 
-// step is a part of a test that those after it build on.
+// step is a part of a test. Later steps depend on it.
 func step(t *testing.T, what string, do func(t *testing.T)) {
 	t.Helper()
 	if !t.Run(what, do) {

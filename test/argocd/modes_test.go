@@ -16,7 +16,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// allFields says all that may be said, and some of it in other words than Go's.
+// allFields sets all fields, some of them in other forms than Go writes.
 const allFields = `apiVersion: access.delos.financial/v1alpha1
 kind: APIConnection
 metadata:
@@ -70,8 +70,8 @@ metadata:
 stringData: {login: %[6]s, password: %[7]s}
 `
 
-// There are no differences, in all ways in which Argo CD applies and compares: by a client-side or server-side apply, and
-// by its own comparison or by the API server's.
+// Argo CD shows no differences in any mode: with client-side or server-side apply, and
+// with its own comparison or the API server's.
 func TestModes(t *testing.T) {
 	t.Parallel()
 	for _, apply := range []string{"ServerSideApply=false", "ServerSideApply=true"} {

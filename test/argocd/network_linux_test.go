@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// goodbye is how long the process in a network of its own may take to clean up.
+// goodbye is the time for the cleanup of the process in the network namespace.
 const goodbye = time.Minute
 
-// isolate runs these tests again in a network namespace of its own, where nothing but its own parts reaches what it
-// opens. Where the system does not let it, it reports false and why.
+// isolate runs these tests again in a new network namespace, so that no other process reaches their
+// ports. If the system does not allow this, it reports false and the reason.
 func isolate(ctx context.Context) (isolated bool, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -43,7 +43,7 @@ func isolate(ctx context.Context) (isolated bool, err error) {
 	return true, errors.Join(cmd.Wait(), ctx.Err())
 }
 
-// loopbackUp makes a new network namespace usable: nothing in it is up at first.
+// loopbackUp brings the loopback interface of a new network namespace up.
 func loopbackUp() error {
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

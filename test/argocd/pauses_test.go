@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Bindings that do not grant, on purpose.
+// Bindings that grant nothing on purpose: suspended and expired ones.
 func TestPauses(t *testing.T) {
 	t.Parallel()
 	n := newTeam(t, "team-pauses")

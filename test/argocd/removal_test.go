@@ -15,7 +15,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// What a deletion in Git, or of an Application, does to access.
+// The effect of a deletion in Git, or of an Application, on access.
 func TestRemoval(t *testing.T) {
 	t.Parallel()
 	n := newTeam(t, "team-removal")
@@ -62,7 +62,7 @@ func TestRemoval(t *testing.T) {
 
 var wave = regexp.MustCompile(`(?m)^  annotations:\n    argocd.argoproj.io/sync-wave: .*\n`)
 
-// newTeamWithoutWaves delivers the samples with nothing said about the order.
+// newTeamWithoutWaves delivers the samples without sync waves.
 func newTeamWithoutWaves(t *testing.T, name string) *team {
 	t.Helper()
 	n := newTeam(t, name)

@@ -12,7 +12,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// repository is what Argo CD delivers from, and a working copy of it.
+// repository is a Git repository for Argo CD, with a working copy.
 type repository struct{ url, work string }
 
 const branch = "main"
@@ -38,7 +38,7 @@ func (r *repository) write(t *testing.T, files map[string]string) {
 	}
 }
 
-// replace changes a text in a file of the working copy. It must be there.
+// replace changes a text in a file of the working copy. The text must exist.
 func (r *repository) replace(t *testing.T, name, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(r.work, name))

@@ -41,7 +41,7 @@ const (
 	lateFile      = "clientbinding_late.yaml"
 )
 
-// team is a tenant with a Git repository. Its name is that of its namespace, of its Application, and of the directory there.
+// team is a tenant with a Git repository. Its namespace, its Application and the directory in the repository have its name.
 type team struct {
 	*sandbox.Tenant
 
@@ -73,7 +73,7 @@ func (n *team) bindingNamed(name string) *v1alpha1.ClientBinding {
 	return n.Binding(name, "", "", false)
 }
 
-// deliverSamples delivers config/samples, but for the files without, as an Application that becomes Healthy.
+// deliverSamples delivers config/samples, except the files in without, as an Application that becomes Healthy.
 func (n *team) deliverSamples(t *testing.T, without ...string) {
 	t.Helper()
 	n.git.write(t, n.files(t, without...))
@@ -95,7 +95,7 @@ func (n *team) deliver(t *testing.T, health, message string) {
 	becomes(t, n.Namespace, "Synced", health, revision)
 }
 
-// publish publishes the working copy, and has Argo CD look at it.
+// publish publishes the working copy, and makes Argo CD look at it.
 func (n *team) publish(t *testing.T, message string) (revision string) {
 	t.Helper()
 	revision = n.git.commit(t, message)
@@ -109,9 +109,8 @@ func (n *team) edit(t *testing.T, file, from, to string) {
 	n.git.replace(t, filepath.Join(n.Namespace, file), from, to)
 }
 
-// files are config/samples as a team would have them in its repository: as they are, but for the two things that
-// only this machine knows, the address of its platform and the password of the account there, and for the namespace.
-// Those that are named in without are left out.
+// files are config/samples as in a team's repository. Only the address of the platform, the password
+// of the account there and the namespace differ. It leaves out the files in without.
 func (n *team) files(t *testing.T, without ...string) map[string]string {
 	t.Helper()
 	samples := filepath.Join(root, "config/samples")
@@ -176,16 +175,16 @@ func (n *team) tryAct(t *testing.T, action, kind, name string) error {
 	return err
 }
 
-// askAgainAfter is when a look is asked for again. The time of a request is in whole seconds.
+// askAgainAfter is the time until another look is asked for. Requests have times in whole seconds.
 const askAgainAfter = 3 * time.Second
 
-// actUntil has a binding of the team looked at, again and again, until there is no problem any more: what has stalled
-// is looked at slowly by itself, and one look may not see yet what it has done.
+// actUntil asks for looks at a binding of the team until there is no problem: the operator looks rarely at a stalled
+// binding, and one look may not see its own effect yet.
 func (n *team) actUntil(t *testing.T, name string, problem func() string) {
 	t.Helper()
 	for began := time.Now(); ; {
 		refusal := n.tryAct(t, "reconcile", "ClientBinding", name)
-		// What is gone by now cannot be asked, and is no problem.
+		// The binding may be gone by now.
 		last, err := sandbox.Await(t.Context(), askAgainAfter, problem)
 		switch {
 		case err == nil:
@@ -198,7 +197,7 @@ func (n *team) actUntil(t *testing.T, name string, problem func() string) {
 	}
 }
 
-// health is what Argo CD shows of one object.
+// health is the health of one object in Argo CD.
 type health struct {
 	Status  string `json:"status"`
 	Message string `json:"message"`
@@ -257,7 +256,7 @@ func (n *team) related(t *testing.T, user, cuid string, isOwner bool) {
 	sandbox.Within(t, limit, func() string { return n.otherwise(user, cuid, isOwner) })
 }
 
-// otherwise says in which way the platform does not have a user related to a client as wanted.
+// otherwise describes the difference between the platform's relation of a user and a client and the wanted one.
 func (n *team) otherwise(user, cuid string, isOwner bool) string {
 	if owner, is := n.Platform.Relations(user)[cuid]; !is || owner != isOwner {
 		return fmt.Sprintf("user %s and client %s: related %t, owner %t; want owner %t", user, cuid, is, owner, isOwner)

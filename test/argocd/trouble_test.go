@@ -11,10 +11,10 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// maintenance is how the API answers when it does not work.
+// maintenance is the API's answer during an outage.
 var maintenance = delossim.Answer{Status: 503, Body: `{"error":"maintenance"}`}
 
-// Mistakes and outages: what passes by itself fails no sync, what lasts is told with its reason.
+// Mistakes and outages: a short failure does not fail a sync, and a lasting one shows with its reason.
 func TestTrouble(t *testing.T) {
 	t.Parallel()
 	n := newTeam(t, "team-trouble")

@@ -21,18 +21,18 @@ import (
 
 var update = flag.Bool("update", false, "write what was measured into docs/high-availability.md")
 
-// trouble is what happens to the leader.
+// trouble is an event that hits the leader.
 type trouble struct {
 	name string
-	// limit is how long the next revocation may take.
+	// limit is the time for the next revocation.
 	limit time.Duration
-	// strike does it. Afterwards, recover undoes it.
+	// strike causes the event, and recover undoes it.
 	strike, recover func(*testing.T, *corev1.Pod)
 }
 
 func nothing(*testing.T, *corev1.Pod) {}
 
-// send returns what sends a signal to the operator in a pod.
+// send returns a function that sends a signal to the operator in a pod.
 func send(signal string) func(*testing.T, *corev1.Pod) {
 	return func(t *testing.T, pod *corev1.Pod) {
 		t.Helper()
@@ -42,7 +42,7 @@ func send(signal string) func(*testing.T, *corev1.Pod) {
 
 var troubles = []trouble{
 	{"nothing happens", 5 * time.Second, nothing, nothing},
-	// The lease is given back; else it would last for 15 seconds.
+	// The Lease is released. Otherwise it would last for 15 seconds.
 	{"its pod is deleted", 10 * time.Second, func(t *testing.T, pod *corev1.Pod) {
 		t.Helper()
 		sandbox.Must(t, kube.Delete(t.Context(), pod))
@@ -51,7 +51,7 @@ var troubles = []trouble{
 	{"it is frozen (SIGSTOP), and goes on after the revocation", 40 * time.Second, send("SIGSTOP"), send("SIGCONT")},
 }
 
-// rounds is how often each is measured: three times for the document.
+// rounds is the number of measurements of each: three for the document.
 func rounds() int {
 	if *update {
 		return 3
@@ -59,7 +59,7 @@ func rounds() int {
 	return 1
 }
 
-// What happens to the leader delays the next revocation, and does no more: nothing is granted twice, and nothing is left.
+// An event that hits the leader only delays the next revocation: no access is granted twice, and no access is left.
 func TestAvailability(t *testing.T) {
 	install(t)
 	n := newTenant(t, crowd(rounds()*len(troubles)))
@@ -91,7 +91,7 @@ func TestAvailability(t *testing.T) {
 	record(t, "leader", table.String())
 }
 
-// revokeIn has access given, and tells how long it takes to take it away when the leader is in trouble.
+// revokeIn gives access, and measures the time until it is revoked when the event hits the leader.
 func (n *tenant) revokeIn(t *testing.T, trouble trouble, user int) time.Duration {
 	t.Helper()
 	n.bind(t, user, user+1)

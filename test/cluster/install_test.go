@@ -17,10 +17,10 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// startLimit is how long it may take from `helm install` until the samples are Ready, with the image on the node.
+// startLimit is the time from `helm install` until the samples are Ready, with the image on the node.
 const startLimit = 20 * time.Second
 
-// What the README says first: install the chart, apply the samples, and access is there.
+// The first steps of the README: install the chart, apply the samples, and the users have access.
 func TestInstall(t *testing.T) {
 	uninstall(t)
 	n := newTenant(t, delossim.Examples())
@@ -55,7 +55,7 @@ func TestInstall(t *testing.T) {
 	}
 }
 
-// reasons are those of the bindings' condition Ready.
+// reasons are the reasons of the bindings' condition Ready.
 func (n *tenant) reasons(t *testing.T) map[string]string {
 	t.Helper()
 	var list v1alpha1.ClientBindingList
@@ -102,7 +102,7 @@ func TestReinstall(t *testing.T) {
 	}
 }
 
-// Another version comes and the former one comes back, while bindings are made and taken away.
+// An upgrade and a rollback, while bindings are created and deleted.
 func TestUpgradeAndBack(t *testing.T) {
 	install(t)
 	const count = 120
@@ -138,7 +138,7 @@ func TestUpgradeAndBack(t *testing.T) {
 	sandbox.Within(t, time.Minute, func() string { return cmp.Diff(want, n.platform.writes(t)) })
 }
 
-// To delete a team's namespace takes away its access.
+// The deletion of a team's namespace revokes its access.
 func TestDeletedNamespace(t *testing.T) {
 	install(t)
 	n := newTenant(t, crowd(10))
@@ -153,7 +153,7 @@ func TestDeletedNamespace(t *testing.T) {
 	}
 }
 
-// `helm test` says that what was installed works: it gives access and takes it away.
+// `helm test` shows that the release works: it gives access and revokes it.
 func TestHelmTest(t *testing.T) {
 	install(t)
 	n := newTenant(t, crowd(1))

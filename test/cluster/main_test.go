@@ -1,7 +1,7 @@
 //go:build e2e
 
-// Package cluster tests what is shipped, as it is shipped: the image and the chart, installed by Helm into a cluster that
-// runs pods, with the simulated platform as a pod behind a certificate of its own.
+// Package cluster tests the shipped image and chart, installed by Helm into a cluster that
+// runs pods, with the simulated platform as a pod with its own certificate.
 //
 //	go test -tags e2e ./test/cluster -run TestUpgrade
 //
@@ -40,7 +40,7 @@ const (
 	simulatorImage = "localhost/simulator:e2e"
 )
 
-// What all tests share.
+// Shared by all tests.
 var (
 	root    string
 	machine *node.Cluster
@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// prepare starts the cluster, and makes all images known to it.
+// prepare starts the cluster, and loads all images into it.
 func prepare(c *sandbox.Command) {
 	ctx := c.Context()
 	var err error

@@ -12,7 +12,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// A thousand bindings fit into the memory that the chart gives.
+// A thousand bindings fit into the memory limit of the chart.
 func TestMemory(t *testing.T) {
 	uninstall(t)
 	install(t)
@@ -36,7 +36,7 @@ func TestMemory(t *testing.T) {
 	record(t, "memory", table.String())
 }
 
-// memory is what the kubelet has measured last of the replicas' resident sets.
+// memory is the kubelet's last measurement of the replicas' resident sets.
 func memory(t *testing.T) (leads, waits int64) {
 	t.Helper()
 	var summary struct {

@@ -17,7 +17,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// The metrics are for those whom the API server lets read them.
+// Only accounts with the right in the API server can read the metrics.
 func TestMetrics(t *testing.T) {
 	install(t)
 	namespace := newNamespace(t, "monitoring")
@@ -62,7 +62,7 @@ func tokenOf(t *testing.T, namespace, name string) string {
 	return request.Status.Token
 }
 
-// get is the answer of a server that has signed its certificate itself.
+// get is the answer of a server with a self-signed certificate.
 func get(t *testing.T, url, token string) (status int, text string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

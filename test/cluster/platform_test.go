@@ -42,13 +42,13 @@ const (
 type platform struct {
 	// URL is the API's, in the cluster.
 	URL string
-	// CABundle is whom its certificate is signed by: itself.
+	// CABundle is its self-signed certificate.
 	CABundle string
 
 	admin string
 }
 
-// newPlatform starts a platform in a namespace of its own, that goes with the test.
+// newPlatform starts a platform in a new namespace, which is deleted at the end of the test.
 func newPlatform(t *testing.T, name string, config delossim.Config) *platform {
 	t.Helper()
 	namespace := newNamespace(t, name)
@@ -188,7 +188,7 @@ func (p *platform) ask(t *testing.T, method, path string, into any) {
 	}
 }
 
-// relations are isOwner by "user client" of all users.
+// relations have isOwner by "user client", for all users.
 func (p *platform) relations(t *testing.T) map[string]bool {
 	t.Helper()
 	var users []delossim.User
@@ -202,7 +202,7 @@ func (p *platform) relations(t *testing.T) map[string]bool {
 	return all
 }
 
-// writes are how often each relation was changed, by "PUT user client" or "DELETE user client".
+// writes are the numbers of changes of each relation, by "PUT user client" or "DELETE user client".
 func (p *platform) writes(t *testing.T) map[string]int {
 	t.Helper()
 	var answer struct {
@@ -218,7 +218,7 @@ func (p *platform) writes(t *testing.T) map[string]int {
 	return counts
 }
 
-// forgetCalls has writes count from now on.
+// forgetCalls makes writes count from now on.
 func (p *platform) forgetCalls(t *testing.T) {
 	t.Helper()
 	p.ask(t, http.MethodDelete, "/calls", nil)

@@ -28,7 +28,7 @@ const (
 
 var operatorLabels = map[string]string{"app.kubernetes.io/name": operatorName}
 
-// install brings the release into the state that values say, from any state, and waits until all pods are ready.
+// install brings the release into the state of the values, from any state, and waits until all pods are ready.
 func install(t *testing.T, values ...string) {
 	t.Helper()
 	restricted(t)
@@ -50,13 +50,13 @@ func helm(command string, args ...string) []string {
 	return append([]string{"bin/helm", command, "--namespace=" + systemNamespace, operatorName}, args...)
 }
 
-// uninstall takes the release away, if it is there.
+// uninstall uninstalls the release, if it exists.
 func uninstall(t *testing.T) {
 	t.Helper()
 	run(t, helm("uninstall", "--ignore-not-found", "--wait", "--timeout=2m")...)
 }
 
-// restricted makes the operator's namespace, in which no pod may have more rights than the standard "restricted" gives.
+// restricted creates the operator's namespace, which enforces the Pod Security Standard "restricted".
 func restricted(t *testing.T) {
 	t.Helper()
 	err := kube.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: systemNamespace, Labels: map[string]string{
@@ -67,7 +67,7 @@ func restricted(t *testing.T) {
 	}
 }
 
-// newNamespace makes a namespace that goes with the test, and in which pods are as restricted.
+// newNamespace creates a namespace for the test, which enforces the same standard.
 func newNamespace(t *testing.T, name string) string {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: name + "-", Labels: map[string]string{
@@ -87,7 +87,7 @@ func newNamespace(t *testing.T, name string) string {
 	return namespace.Name
 }
 
-// stillThere says that an object is, "" when it has gone.
+// stillThere says that an object exists; "" when it is gone.
 func stillThere(ctx context.Context, object client.Object) string {
 	switch err := kube.Get(ctx, client.ObjectKeyFromObject(object), object); {
 	case apierrors.IsNotFound(err):
@@ -98,7 +98,7 @@ func stillThere(ctx context.Context, object client.Object) string {
 	return fmt.Sprintf("%T %s is still there", object, object.GetName())
 }
 
-// tenant is a team's namespace with a connection to a platform of its own.
+// tenant is a team's namespace with a connection to its own platform.
 type tenant struct {
 	*sandbox.Tenant
 	platform *platform
@@ -133,7 +133,7 @@ const crowdClient = "cust_0"
 
 func userID(user int) string { return fmt.Sprintf("user_%d", user) }
 
-// relation is how platform.relations and platform.writes call the access of a user of a crowd.
+// relation is the name of a user's relation in platform.relations and platform.writes.
 func relation(user int) string { return userID(user) + " " + crowdClient }
 
 // crowd is a platform with count users and one client.
@@ -158,7 +158,7 @@ func (n *tenant) bind(t *testing.T, first, end int) {
 	}
 }
 
-// allReady says what keeps the bindings of the namespace from being as many as wanted and Ready; "" when nothing does.
+// allReady says which bindings of the namespace are missing or not Ready; "" when there are none.
 func (n *tenant) allReady(t *testing.T, want int) string {
 	t.Helper()
 	var list v1alpha1.ClientBindingList
@@ -194,7 +194,7 @@ func readyPods(t *testing.T, namespace string, labels map[string]string) []corev
 	return ready
 }
 
-// lease is the operator's.
+// lease is the operator's Lease.
 func lease(t *testing.T) *coordinationv1.Lease {
 	t.Helper()
 	lease := &coordinationv1.Lease{}
@@ -202,7 +202,7 @@ func lease(t *testing.T) *coordinationv1.Lease {
 	return lease
 }
 
-// leader is the pod that has the lease; it is waited for.
+// leader waits for a holder of the Lease, and returns its pod.
 func leader(t *testing.T) *corev1.Pod {
 	t.Helper()
 	pod := &corev1.Pod{}

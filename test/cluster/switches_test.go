@@ -21,7 +21,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// monitoring is where the Prometheus operator's CRDs are from.
+// monitoring is the module with the Prometheus operator's CRDs.
 const monitoring = "github.com/prometheus-operator/prometheus-operator@v0.92.0"
 
 // What a switch adds or leaves out is as said, the API server takes it, and access is given and taken away all the same.
@@ -106,7 +106,7 @@ func TestSwitches(t *testing.T) {
 	})
 }
 
-// giveAndTake has access given to a user, and taken away.
+// giveAndTake gives access to a user, and revokes it.
 func (n *tenant) giveAndTake(t *testing.T, user int) {
 	t.Helper()
 	binding := n.bindingOf(user)
@@ -126,7 +126,7 @@ func sayError(err error) string {
 	return ""
 }
 
-// objects are the names of those of the release, each of which the API server has.
+// objects are the names of the release's objects. The API server has each of them.
 func objects(t *testing.T) []string {
 	t.Helper()
 	var names []string

@@ -25,14 +25,14 @@ var (
 	documents = "adopting.md"
 )
 
-// walkthrough is docs/adopting.md as a reader follows it.
+// walkthrough runs docs/adopting.md.
 type walkthrough struct {
 	directory   string
 	environment []string
 	address     string
 }
 
-// run runs a block and returns what it printed, as the page has it. Everything that waits tells so on stderr.
+// run runs a block and returns its output, as on the page. Progress goes to stderr.
 func (w *walkthrough) run(ctx context.Context, script string) (out string, code int, err error) {
 	command := exec.CommandContext(ctx, "bash", "-o", "pipefail", "-c", strings.ReplaceAll(script, "127.0.0.1:8080", w.address))
 	command.Dir, command.Env = w.directory, w.environment
@@ -50,7 +50,7 @@ func (w *walkthrough) run(ctx context.Context, script string) (out string, code 
 	return regexp.MustCompile(`Looked at [-0-9T:]+Z`).ReplaceAllString(shown, "Looked at 2026-11-27T09:30:00Z"), code, err
 }
 
-// follow starts a platform, and makes ready what the page takes for granted.
+// follow starts a platform, and creates the objects that the page requires.
 func follow(t *testing.T) (*delossim.Server, *walkthrough) {
 	t.Helper()
 	config := sandbox.Existing(*adopted)
@@ -87,8 +87,8 @@ func follow(t *testing.T) (*delossim.Server, *walkthrough) {
 	return platform.Server, w
 }
 
-// TestAdopting follows docs/adopting.md from beginning to end, and compares what is printed. Nothing is changed on the platform. Then
-// three differences are planted, and exactly these are found.
+// TestAdopting follows docs/adopting.md from beginning to end, and compares the outputs. Nothing changes on the platform. Then
+// it plants three differences, and the report finds exactly these.
 func TestAdopting(t *testing.T) {
 	runAlone(t) // its reports count the ClientBindings of all namespaces
 	platform, w := follow(t)

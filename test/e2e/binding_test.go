@@ -15,7 +15,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// A binding may come before its user. It says so, and the user's creation is enough to make it Ready.
+// A binding may be created before its user. It says so, and becomes Ready after the user is created.
 func TestUserComesLater(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, delossim.Config{Clients: []string{"cust_1"}})
@@ -43,7 +43,7 @@ func TestUserComesLater(t *testing.T) {
 	sandbox.Within(t, 30*time.Second, func() string { return n.Unbound(t, "early") })
 }
 
-// When kubectl delete returns, Get user shows the access no longer, however late it shows a removal.
+// When kubectl delete returns, Get user no longer shows the access, even if it shows a removal late.
 func TestDeleteReturnsWhenTheAccessIsGone(t *testing.T) {
 	underDeployedOperator(t)
 	const token = "a-token-of-the-test"
@@ -74,7 +74,7 @@ func TestDeleteReturnsWhenTheAccessIsGone(t *testing.T) {
 	}
 }
 
-// getUser is a Get user of its own, past the operator.
+// getUser calls Get user without the operator.
 func (n *tenant) getUser(t *testing.T, uuid, token string) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.Platform.URL+"/v2/user/"+uuid, nil)

@@ -20,8 +20,8 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// Objects that were stored under an older CRD are not validated again. Those that do not decode stall, each for itself; the
-// others go on, and the deletion of one that does not decode revokes its access.
+// Objects that were stored under an older CRD are not validated again. An object that does not decode stalls alone. The
+// others go on, and its deletion revokes its access.
 func TestObjectsStoredUnderAnOlderCRD(t *testing.T) {
 	n := newTenant(t, crowd())
 	runAlone(t)
@@ -67,7 +67,7 @@ func TestObjectsStoredUnderAnOlderCRD(t *testing.T) {
 	}
 }
 
-// stalled says what keeps a binding from saying that one of its fields cannot be read.
+// stalled says that a binding does not yet report its unreadable field; "" when it does.
 func (n *tenant) stalled(t *testing.T, name, field string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
@@ -83,7 +83,7 @@ func (n *tenant) stalled(t *testing.T, name, field string) string {
 	return ""
 }
 
-// relaxTimes has the CRD accept times as it did before its rules about them, and returns what undoes that.
+// relaxTimes makes the CRD accept times as before its rules about them, and returns a function that undoes this.
 func (n *tenant) relaxTimes(t *testing.T) (restore func()) {
 	t.Helper()
 	if err := apiextensionsv1.AddToScheme(kube.Scheme()); err != nil {
@@ -140,7 +140,7 @@ func patch(t *testing.T, object client.Object, content string, subresources ...s
 	}
 }
 
-// An operator that may not see its objects says that it is not ready, and ends when it is told to.
+// An operator that may not see its objects says that it is not ready, and ends at a signal.
 func TestOperatorThatSeesNothing(t *testing.T) {
 	binding := &rbacv1.ClusterRoleBinding{}
 	if err := kube.Get(t.Context(), client.ObjectKey{Name: "clientbinding-operator"}, binding); err != nil {

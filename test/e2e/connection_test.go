@@ -17,7 +17,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// waiting is how many bindings wait for a connection that cannot be used.
+// waiting is the number of bindings that wait for a connection.
 const waiting = 5
 
 // crowd is a platform with a client for as many users.
@@ -46,7 +46,7 @@ func (n *tenant) each(problem func(name string) string) string {
 	return ""
 }
 
-// waits says in which way a binding does not say that it waits for its connection.
+// waits says that a binding does not report that it waits for its connection; "" when it does.
 func (n *tenant) waits(t *testing.T, name string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
@@ -64,7 +64,7 @@ func (n *tenant) waits(t *testing.T, name string) string {
 	return problem
 }
 
-// tells says in which way the connection does not tell what is wrong.
+// tells says that the connection does not report the problem; "" when it does.
 func (n *tenant) tells(t *testing.T, reason string, words ...string) string {
 	t.Helper()
 	found := &v1alpha1.APIConnection{}
@@ -80,8 +80,8 @@ func (n *tenant) tells(t *testing.T, reason string, words ...string) string {
 	return problem
 }
 
-// What is wrong with the credentials is told on the connection, once, in words that name the Secret and the key;
-// the bindings name the connection. The right Secret is all it takes.
+// A problem of the credentials is reported once, on the connection, with the Secret and the key.
+// The bindings name the connection. A corrected Secret is enough to go on.
 func TestCredentials(t *testing.T) {
 	underDeployedOperator(t)
 	good := map[string]string{"login": account.Login, "password": account.Password}
@@ -194,7 +194,7 @@ func (n *tenant) putSecret(t *testing.T, exists bool, data map[string]string) {
 	}
 }
 
-// An address without an answer is told by name, and tried again until there is one.
+// The message names an address that does not answer. The operator tries again until it answers.
 func TestNobodyAnswers(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, crowd())

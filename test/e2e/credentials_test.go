@@ -24,8 +24,8 @@ func newTenantWithoutRights(t *testing.T) *tenant {
 	return n
 }
 
-// A connection whose Secret may not be read says which command gives the right, and goes on within seconds when an
-// administrator of the namespace, with no right to anything else, has run it.
+// A connection whose Secret may not be read has the command that gives the right. It goes on within seconds after an
+// administrator of the namespace, without other rights, has run it.
 func TestRightToTheSecretsOfANamespace(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenantWithoutRights(t)
@@ -45,8 +45,8 @@ func TestRightToTheSecretsOfANamespace(t *testing.T) {
 	sandbox.Within(t, 15*time.Second, func() string { return n.Unbound(t, "cb") })
 }
 
-// administer gives a user the rights of the cluster's role admin in the namespace: of the roles that it aggregates, since
-// nothing runs here that would.
+// administer gives a user the rights of the ClusterRole admin in the namespace. It binds the aggregated roles, because
+// no controller aggregates them here.
 func (n *tenant) administer(t *testing.T, user string) {
 	t.Helper()
 	for _, role := range []string{"system:aggregate-to-admin", "system:aggregate-to-edit", "system:aggregate-to-view"} {
@@ -86,8 +86,8 @@ func TestRightToOneSecret(t *testing.T) {
 	}
 }
 
-// What an administrator of a namespace may hand on is all that the role has, and what the operator's own role has is
-// nothing that they could.
+// The role has exactly the rights that an administrator of a namespace can give. The operator's own role has none
+// of these.
 func TestWhatAnAdministratorMayHandOn(t *testing.T) {
 	n := newTenant(t, crowd())
 	n.administer(t, "beth")
@@ -106,7 +106,7 @@ func TestWhatAnAdministratorMayHandOn(t *testing.T) {
 	}
 }
 
-// A right that is taken away is said on the connection, and the access that was given can still be taken away through the
+// The connection reports a lost right, and the operator can still revoke access through the
 // open session.
 func TestRightThatIsTakenAway(t *testing.T) {
 	underDeployedOperator(t)

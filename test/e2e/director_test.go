@@ -8,7 +8,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/delossim"
 )
 
-// director creates, changes and deletes bindings at random, and knows what is declared.
+// director creates, changes and deletes bindings at random, and knows the declared access.
 type director struct {
 	tenant *tenant
 	random *rand.Rand
@@ -17,7 +17,7 @@ type director struct {
 	made  int
 }
 
-// role is one user and client, and the binding that there is for them.
+// role is one user and client, with their binding.
 type role struct {
 	user, cuid string
 	// name of the binding; empty when there is none.
@@ -96,7 +96,7 @@ func (d *director) unsettled(t *testing.T) string {
 	return ""
 }
 
-// declared returns what the relations of all users are to be: isOwner by client.
+// declared returns the declared relations of all users: isOwner by client.
 func (d *director) declared() map[string]map[string]bool {
 	relations := map[string]map[string]bool{}
 	for _, r := range d.roles {

@@ -14,7 +14,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// A dry run says what is there and what would be done, and changes nothing but statuses. Without the flag the same is done.
+// A dry run reports the access and the changes that the operator would make, and writes only statuses. Without the flag the operator makes these changes.
 func TestDryRun(t *testing.T) {
 	before := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}, {UUID: "user_1"}}, Clients: []string{"cust_1"}})
 	before.connect(t)
@@ -96,7 +96,7 @@ func TestDryRun(t *testing.T) {
 	}
 }
 
-// memory is what the operator remembers of a binding, but for what it has read.
+// memory is the operator's own state of a binding, without the read access.
 type memory struct {
 	Finalizers       []string
 	Claimed, Expired bool
@@ -117,7 +117,7 @@ func (n *tenant) read(t *testing.T, name string) *v1alpha1.ClientBinding {
 	return binding
 }
 
-// says says in which way a binding's Ready is not as wanted; "" when it is.
+// says describes the difference between a binding's Ready and the wanted one; "" if there is none.
 func (n *tenant) says(t *testing.T, name string, status metav1.ConditionStatus, reason string) string {
 	t.Helper()
 	binding := n.read(t, name)
@@ -127,7 +127,7 @@ func (n *tenant) says(t *testing.T, name string, status metav1.ConditionStatus, 
 	return ""
 }
 
-// counts says what keeps the connection from saying how many bindings need it; "" when it does.
+// counts says that the connection does not count its bindings yet; "" when it does.
 func (n *tenant) counts(t *testing.T, want int32) string {
 	t.Helper()
 	connection := &v1alpha1.APIConnection{}

@@ -25,8 +25,8 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// A leader is frozen between the record of a grant and its call. Another one takes over, revokes, and lets the object go.
-// The first one goes on, and does not send the call.
+// A leader is frozen between the record of a grant and its call. Another process takes over, revokes, and lets the object go.
+// The first process resumes, and does not send the call.
 func TestFrozenLeader(t *testing.T) {
 	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}}, Clients: []string{"cust_0"}})
 	n.connect(t)
@@ -93,7 +93,7 @@ func TestFrozenLeader(t *testing.T) {
 	}
 }
 
-// beforeAPIServer serves the API server to the operator, and tells of an answer that is one of those before it passes it on.
+// beforeAPIServer is a proxy before the API server. It reports a matching answer before it passes the answer on.
 // It returns a kubeconfig.
 func beforeAPIServer(t *testing.T, tell func(), isOne func(answered *http.Request, answer []byte) bool) (kubeconfig string) {
 	t.Helper()

@@ -15,7 +15,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// text is how kubectl is given manifests.
+// text formats manifests for kubectl.
 func text(t *testing.T, manifests sandbox.Manifests) string {
 	t.Helper()
 	var documents strings.Builder
@@ -27,7 +27,7 @@ func text(t *testing.T, manifests sandbox.Manifests) string {
 	return documents.String()
 }
 
-// live reads an object as it is now.
+// live reads the current object.
 func live(t *testing.T, of *unstructured.Unstructured) *unstructured.Unstructured {
 	t.Helper()
 	object := &unstructured.Unstructured{}
@@ -38,7 +38,7 @@ func live(t *testing.T, of *unstructured.Unstructured) *unstructured.Unstructure
 	return object
 }
 
-// looked reports whether the operator has come to a conclusion about the present generation.
+// looked reports whether the operator has finished with the current generation.
 func looked(t *testing.T, object *unstructured.Unstructured) bool {
 	t.Helper()
 	conditions, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
@@ -58,7 +58,7 @@ func ours(object *unstructured.Unstructured) bool {
 	return object.GroupVersionKind().Group == v1alpha1.GroupVersion.Group
 }
 
-// statusOf is what tools that wait for objects, such as Flux, make of one.
+// statusOf is the status of an object by kstatus, as Flux uses it.
 func statusOf(t *testing.T, of *unstructured.Unstructured) string {
 	t.Helper()
 	result, err := status.Compute(live(t, of))
@@ -68,8 +68,8 @@ func statusOf(t *testing.T, of *unstructured.Unstructured) string {
 	return string(result.Status)
 }
 
-// Samples stay as they are in Git, in each way of applying them: once the operator has done its work, applying
-// them again would change nothing, and no field of a spec is the operator's.
+// The operator does not change the samples: after its work, another apply in any mode
+// changes nothing, and the operator owns no field of a spec.
 func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 	underDeployedOperator(t)
 	for name, flags := range map[string][]string{"client-side": nil, "server-side": {"--server-side"}} {
@@ -117,11 +117,11 @@ func TestSamplesStayAsTheyAreInGit(t *testing.T) {
 	}
 }
 
-// wrong is the sample that cannot work.
+// wrong is the sample that is wrong on purpose.
 const wrong = "nobody-uses-cust-789xyz"
 
-// A Flux Kustomization with `wait: true` needs nothing else: by the library that it waits with, samples are in
-// progress until their access was read back, one that cannot work is never done, and what is deleted is there until
+// A Flux Kustomization with `wait: true` needs no setup. By the library that it uses, samples are in
+// progress until their access was read back, the wrong sample never becomes current, and a deleted object stays until
 // its access is gone.
 func TestFluxWaitsForTheAccess(t *testing.T) {
 	underDeployedOperator(t)

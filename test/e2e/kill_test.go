@@ -19,10 +19,10 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// The operator may die at any moment: its successor brings about what is declared.
+// The operator may be killed at any moment, and its successor makes the relations as declared.
 //
-// While bindings come, change and go, the process is killed when the platform has carried out a certain call and
-// has not answered it yet, or a few milliseconds after the answer, when it is about to be written down.
+// While bindings are created, changed and deleted, the process is killed when the platform has carried out a certain call and
+// has not answered it yet, or a few milliseconds after the answer, before the status is written.
 func TestKilledAtAnyMoment(t *testing.T) {
 	const seed = 20260731
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -49,7 +49,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 			if k.err != nil {
 				t.Fatal(k.err)
 			}
-			// What it was working on changes before its successor sees it.
+			// The binding in work changes before the successor sees it.
 			d.actOn(t, k.call)
 			startAlone(t)
 			a.next()
@@ -64,7 +64,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	}
 }
 
-// Access that has an end ends, also when the operator is killed while it takes it away.
+// Access with an end ends, also when the operator is killed during the revocation.
 func TestKilledInTheMiddleOfAnExpiry(t *testing.T) {
 	a := &assassin{killed: make(chan kill, 1)}
 	n := newTenant(t, delossim.Config{
@@ -94,7 +94,7 @@ func TestKilledInTheMiddleOfAnExpiry(t *testing.T) {
 	}
 }
 
-// An operator that is killed while a write is under way has said before what it was about to send.
+// An operator that is killed during a write has written its audit line before.
 func TestKilledBetweenIntentAndResult(t *testing.T) {
 	a := &assassin{killed: make(chan kill, 1)}
 	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}}, Clients: []string{"cust_0"}, OnCall: a.onCall})
@@ -124,7 +124,7 @@ func TestKilledBetweenIntentAndResult(t *testing.T) {
 	}
 }
 
-// expired says in which way a binding's access has not come to its end; "" when it has.
+// expired says that a binding's access has not ended yet; "" when it has.
 func (n *tenant) expired(t *testing.T, name string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
@@ -173,15 +173,15 @@ type assassin struct {
 	waits bool
 }
 
-// target is a moment to kill at: the call of an operation after skip others, or the first call of another operation
-// then, or some time after that.
+// target is a moment for a kill: the call of an operation after skip others, or the first call of another operation
+// after it, or some time later.
 type target struct {
 	op, then delossim.Operation
 	skip     int
 	after    time.Duration
 }
 
-// kill is what became of a target.
+// kill is the outcome of a target.
 type kill struct {
 	target
 	call delossim.Call
@@ -208,14 +208,14 @@ func (a *assassin) String() string {
 	return fmt.Sprintf("still to be killed at %v", a.targets)
 }
 
-// done reports whether it has killed at all its targets, and all know.
+// done reports whether it has killed at all its targets.
 func (a *assassin) done() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return len(a.targets) == 0 && !a.waits
 }
 
-// next lets it look out for its next target.
+// next lets it wait for its next target.
 func (a *assassin) next() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -244,7 +244,7 @@ func (a *assassin) wait(t *testing.T) kill {
 	}
 }
 
-// onCall is told of every call before its answer goes out, and holds up the answer while it kills.
+// onCall gets every call before its answer is sent, and delays the answer while it kills.
 func (a *assassin) onCall(call delossim.Call) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -23,33 +23,33 @@ import (
 
 const kubectlHead = `# What kubectl shows
 
-A test runs these commands with the real kubectl, against a real API server, the operator and a simulated platform, and writes this page (` + "`TestKubectl`" + ` in
-[test/e2e](../test/e2e/kubectl_test.go)). Ages and addresses are replaced. ` + "`cb` and `apiconn`" + ` are short for clientbindings and apiconnections.
-Lines are broken as by a terminal of 160 columns, or of 80 where the title says so.
+A test runs these commands with the real kubectl, a real API server, the operator and a simulated platform, and writes this page (` + "`TestKubectl`" + ` in
+[test/e2e](../test/e2e/kubectl_test.go)). Ages and addresses are replaced. ` + "`cb` and `apiconn`" + ` are the short names of clientbindings and apiconnections.
+Lines are broken as in a terminal of 160 columns, or of 80 if the title says so.
 `
 
-// looks are what a person types, in this order.
+// looks are the commands of the page, in this order.
 var looks = []struct {
 	title, command string
-	// width is that of the terminal; 160 when 0.
+	// width of the terminal; 160 when 0.
 	width int
 	// fits says that no line may be longer than that.
 	fits bool
 }{
-	{title: "All in a namespace", command: "kubectl get cb,apiconn -n team-k"},
+	{title: "All objects of a namespace", command: "kubectl get cb,apiconn -n team-k"},
 	{title: "The bindings in a terminal of 80 columns", command: "kubectl get cb -n team-k", width: 80, fits: true},
 	{title: "The connections in a terminal of 80 columns", command: "kubectl get apiconn -n team-k", width: 80, fits: true},
-	{title: "Why something is as it is, and who it is about", command: "kubectl get cb -n team-k -o wide"},
-	{title: "Why something is as it is, for a connection", command: "kubectl get apiconn -n team-k -o wide"},
-	{title: "The message alone", command: `kubectl get cb nobody-uses-acme -n team-k -o jsonpath={.status.conditions[?(@.type=="Ready")].message}`, width: 80},
-	{title: "Who owns a client", command: "kubectl get cb -A -o wide --field-selector spec.cuid=PtzcKoFV-7mXq-aLeWUyrtqVD,spec.isOwner=true"},
-	{title: "What a user may do", command: "kubectl get cb -A -o wide --field-selector spec.userUUID=7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1"},
+	{title: "The user, client and message of each binding", command: "kubectl get cb -n team-k -o wide"},
+	{title: "The message of a connection", command: "kubectl get apiconn -n team-k -o wide"},
+	{title: "Only the message", command: `kubectl get cb nobody-uses-acme -n team-k -o jsonpath={.status.conditions[?(@.type=="Ready")].message}`, width: 80},
+	{title: "The owners of a client", command: "kubectl get cb -A -o wide --field-selector spec.cuid=PtzcKoFV-7mXq-aLeWUyrtqVD,spec.isOwner=true"},
+	{title: "The access of a user", command: "kubectl get cb -A -o wide --field-selector spec.userUUID=7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1"},
 	{title: "Wait until access is there", command: "kubectl wait cb/maria-garcia-owns-acme -n team-k --for=condition=Ready --timeout=30s", width: 80},
 	{title: "Wait for an object that cannot become Ready by itself", command: "kubectl wait cb/nobody-uses-acme -n team-k --for=condition=Reconciling --timeout=30s", width: 80},
 	{title: "Delete, and wait until the access is gone", command: "kubectl delete cb maria-garcia-owns-acme -n team-k --timeout=30s", width: 80},
 }
 
-// TestKubectl compares what kubectl shows with docs/kubectl.md.
+// TestKubectl compares the output of kubectl with docs/kubectl.md.
 func TestKubectl(t *testing.T) {
 	underDeployedOperator(t)
 	const maria, cuid = "7c1f0e52-1b7d-4c38-9a53-0d4f6be2a9d1", "PtzcKoFV-7mXq-aLeWUyrtqVD"
@@ -91,7 +91,7 @@ func TestKubectl(t *testing.T) {
 		command := regexp.MustCompile(`(jsonpath=)(\S+)`).ReplaceAllString(look.command, "$1'$2'")
 		fmt.Fprintf(&page, "\n## %s\n\n```sh\n%s\n```\n\n```text\n%s\n```\n", look.title, command, wrapped)
 	}
-	page.WriteString("\n## Follow what happens\n\n```sh\nkubectl get cb -n team-k -w\n```\n\nEach change of an object is another line, until you interrupt it.\n")
+	page.WriteString("\n## Watch changes\n\n```sh\nkubectl get cb -n team-k -w\n```\n\nkubectl prints a line for each change of an object, until you press Ctrl-C.\n")
 	comparePage(t, "docs/kubectl.md", page.String())
 
 	sandbox.Within(t, 10*time.Second, func() string {
@@ -102,7 +102,7 @@ func TestKubectl(t *testing.T) {
 	})
 }
 
-// inUse says whether the connection does not count so many bindings yet.
+// inUse says that the connection does not count so many bindings yet; "" when it does.
 func (n *tenant) inUse(t *testing.T, bindings int32) string {
 	t.Helper()
 	connection := &v1alpha1.APIConnection{}
@@ -113,7 +113,7 @@ func (n *tenant) inUse(t *testing.T, bindings int32) string {
 	return ""
 }
 
-// steady replaces what is another each time: the address and the ages, with the columns where they are.
+// steady replaces the address and the ages, which differ each time, and keeps the columns.
 func (n *tenant) steady(said string) string {
 	said = strings.ReplaceAll(said, strings.TrimPrefix(n.Platform.URL, "http://"), "127.0.0.1:38080")
 	said = regexp.MustCompile(`( )[0-9]{1,2}s( {2,}|\n)`).ReplaceAllStringFunc(said, func(age string) string {
@@ -140,7 +140,7 @@ func wrap(text string, width int) string {
 	return strings.Join(lines, "\n")
 }
 
-// watch runs `kubectl get cb -w` until the test ends, and returns what it has told so far.
+// watch runs `kubectl get cb -w` until the test ends, and returns its output until now.
 func (n *tenant) watch(t *testing.T) func() string {
 	t.Helper()
 	var mu sync.Mutex

@@ -1,5 +1,5 @@
-// Package e2e tests the operator from outside: as a process of its own, under the roles it ships with, between a
-// real API server and the simulated Delos platform. Each test has a namespace and a platform to itself.
+// Package e2e tests the operator from outside: as a separate process with the shipped roles, between a
+// real API server and the simulated Delos platform. Each test has its own namespace and platform.
 package e2e
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// What all tests share. Nothing runs of the operator yet: see underDeployedOperator.
+// Shared by all tests. The operator does not run yet: see underDeployedOperator.
 var (
 	box      *sandbox.Sandbox
 	cluster  *sandbox.ControlPlane
@@ -26,7 +26,7 @@ var (
 
 func TestMain(m *testing.M) {
 	sandbox.Main("e2e", func(c *sandbox.Command) {
-		// A namespace is to go when it is deleted.
+		// Deleted namespaces have to go.
 		box = sandbox.Start(c, sandbox.Options{Controllers: true, BuildFlags: []string{"-race"}})
 		cluster, operator, kube = box.Cluster, box.Operator, box.Kube
 		var err error
@@ -37,15 +37,15 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// deployed starts the operator as it is deployed, for all tests that run in parallel.
+// deployed starts the operator with the flags of its Deployment, for all tests that run in parallel.
 var deployed = sync.OnceValue(func() error {
 	return operator.Start(context.Background(), verbose, "--metrics-bind-address="+metricsAddress)
 })
 
-// metricsAddress is where the deployed operator serves its metrics.
+// metricsAddress is the address of the deployed operator's metrics.
 var metricsAddress string
 
-// underDeployedOperator lets a test run together with others, after those that have an operator to themselves.
+// underDeployedOperator lets a test run in parallel with others, after the tests that run alone.
 func underDeployedOperator(t *testing.T) {
 	t.Helper()
 	t.Parallel()
@@ -54,11 +54,11 @@ func underDeployedOperator(t *testing.T) {
 	}
 }
 
-// verbose makes the log that checkLog reads as talkative as it can be.
+// verbose sets the most detailed log level, for checkLog.
 const verbose = "--zap-log-level=debug"
 
-// checkLog looks through all that the operator wrote during the tests: it was never refused anything by the API
-// server, met no data race, and told no secret.
+// checkLog checks the whole log of the operator: the API server refused no request, there was no data race, and
+// no secret is in the log.
 func checkLog() error {
 	log, err := operator.Log()
 	if errors.Is(err, os.ErrNotExist) {
@@ -99,8 +99,8 @@ func withoutLines(log, text string) string {
 	return rest.String()
 }
 
-// lineWith finds a line of the log that shows a fault. That no event can be made in a namespace that is being deleted says
-// nothing of a role, and what is told of a Secret is about a right that its namespace gives, and takes away.
+// lineWith finds a line of the log that shows a fault. A refused event in a namespace that is being deleted is no
+// fault of a role. A line about a Secret is about a right that its namespace gives or takes away.
 func lineWith(log, text string) string {
 	for line := range strings.Lines(log) {
 		if strings.Contains(line, text) && !strings.Contains(line, "because it is being terminated") &&

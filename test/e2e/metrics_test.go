@@ -20,11 +20,11 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// The metrics are for those whom the API server knows and who may read them, by the roles that are shipped.
+// Only authenticated accounts with the shipped role can read the metrics.
 func TestMetricsNeedALogin(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, crowd())
-	// It makes a certificate first.
+	// It creates a certificate first.
 	sandbox.Within(t, 20*time.Second, func() string {
 		connection, err := new(net.Dialer).DialContext(t.Context(), "tcp", metricsAddress)
 		if err != nil {
@@ -49,7 +49,7 @@ func TestMetricsNeedALogin(t *testing.T) {
 	}
 }
 
-// account makes a ServiceAccount and returns a token of it.
+// account creates a ServiceAccount and returns a token of it.
 func (n *tenant) account(t *testing.T, name string) string {
 	t.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: n.Meta(name)}
@@ -61,7 +61,7 @@ func (n *tenant) account(t *testing.T, name string) string {
 	return request.Status.Token
 }
 
-// metricsReader returns a token of an account with the role that is shipped for Prometheus.
+// metricsReader returns a token of an account with the shipped role for Prometheus.
 func (n *tenant) metricsReader(t *testing.T) string {
 	t.Helper()
 	token := n.account(t, "prometheus")
@@ -105,7 +105,7 @@ func tryScrape(t *testing.T, token string) (status int, text string, err error) 
 	return response.StatusCode, string(body), err
 }
 
-// metrics is what the operator serves to Prometheus.
+// metrics is the text that the operator serves to Prometheus.
 func (n *tenant) metrics(t *testing.T) string {
 	t.Helper()
 	status, text := scrape(t, n.metricsReader(t))
@@ -115,7 +115,7 @@ func (n *tenant) metrics(t *testing.T) string {
 	return text
 }
 
-// What the operator was built from is told to the platform and to those who run it.
+// The User-Agent, the log and a metric have the version and commit of the operator.
 func TestBuildIsTold(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, crowd())

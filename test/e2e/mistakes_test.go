@@ -20,7 +20,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// mistake is something that a person does wrong, and where it shows.
+// mistake is a mistake of a person, and the place of its message.
 type mistake struct {
 	// title names it.
 	title string
@@ -28,16 +28,16 @@ type mistake struct {
 	manifest string
 	// namespace is where it is applied; team-a when empty.
 	namespace string
-	// as is the ServiceAccount that does it; the administrator when empty.
+	// as is the ServiceAccount that makes it; the administrator when empty.
 	as string
 	// binding or connection is the object whose condition Ready then has the reason; none when kubectl says it at once.
 	binding, connection string
 	reason              string
-	// before is what was shown in version 0.1, if that was less clear.
+	// before is the message of version 0.1, if it was less clear.
 	before string
 }
 
-// TestMistakes makes each mistake on a real API server, with the real kubectl, and compares what the person sees with docs/mistakes.md.
+// TestMistakes makes each mistake on a real API server, with the real kubectl, and compares the messages with docs/mistakes.md.
 func TestMistakes(t *testing.T) {
 	underDeployedOperator(t)
 	n := &tenant{box.NewTenant(t, "mistakes", delossim.Config{
@@ -85,7 +85,7 @@ func TestMistakes(t *testing.T) {
 	comparePage(t, "docs/mistakes.md", page.String())
 }
 
-// comparePage compares a document with what a test has seen, and writes it if the test is told to.
+// comparePage compares a document with the output of a test, and writes it with -update.
 func comparePage(t *testing.T, page, shown string) {
 	t.Helper()
 	path := filepath.Join(root(t), page)
@@ -103,7 +103,7 @@ func comparePage(t *testing.T, page, shown string) {
 	}
 }
 
-// make makes a mistake and returns what is shown of it.
+// make makes a mistake and returns its message.
 func (n *tenant) make(t *testing.T, m mistake, back *strings.Replacer) string {
 	t.Helper()
 	arguments := []string{"apply", "-n", cmp.Or(m.namespace, n.Namespace), "-f", "-"}
@@ -154,12 +154,12 @@ func (n *tenant) get(t *testing.T, name string, object client.Object) {
 	}
 }
 
-const mistakesHead = `# The likeliest mistakes, and what is shown
+const mistakesHead = `# Likely mistakes and their messages
 
 A test makes each of these mistakes on a real API server, with the real kubectl and a simulated platform, and writes this page
-(` + "`TestMistakes`" + ` in [test/e2e](../test/e2e/mistakes_test.go)). Namespaces and addresses are replaced. Where the message was less clear before, it says so.
+(` + "`TestMistakes`" + ` in [test/e2e](../test/e2e/mistakes_test.go)). Namespaces and addresses are replaced. If an earlier message was less clear, the page shows it, too.
 
-A message of a ClientBinding or an APIConnection is in the column MESSAGE of ` + "`kubectl get cb,apiconn -o wide`" + `, and in ` + "`kubectl describe`" + `.
+` + "`kubectl get cb,apiconn -o wide`" + ` shows the message of a ClientBinding or an APIConnection in the column MESSAGE. ` + "`kubectl describe`" + ` shows it, too.
 `
 
 // binding is the manifest of a ClientBinding through the connection delos.
@@ -195,13 +195,13 @@ var mistakes = []mistake{
 	{title: "A wrong kind", manifest: strings.Replace(binding("kind", user, cuid, notMine), "kind: ClientBinding", "kind: ClientBindings", 1)},
 	{title: "A namespace that does not exist", manifest: binding("elsewhere", user, doxd, notMine), namespace: "team-b"},
 	{title: "No isOwner", manifest: binding("no-owner", user, cuid)},
-	{title: "isOwner as a text", manifest: binding("text", user, cuid, `isOwner: "true"`)},
+	{title: "isOwner as a string", manifest: binding("text", user, cuid, `isOwner: "true"`)},
 	{title: "An e-mail address as userUUID", manifest: binding("e-mail", "userUUID: john.smith@example.com", cuid, notMine)},
 	{title: "An end without a time of day", manifest: binding("day", user, doxd, notMine, `expiresAt: "2026-12-31"`)},
 	{title: "An end in the past", manifest: binding("past", user, doxd, notMine, `expiresAt: "2020-12-31T00:00:00Z"`), binding: "past", reason: v1alpha1.ReasonExpired},
 	{title: "An unknown deletionPolicy", manifest: binding("policy", user, doxd, notMine, "deletionPolicy: Keep")},
 	{title: "Another client for the same binding", manifest: binding("first", user, doxd, "isOwner: true")},
-	{title: "Giving access without the right to", manifest: binding("unasked", user, doxd, "isOwner: true"), as: "dev",
+	{title: "Access without the verb grant", manifest: binding("unasked", user, doxd, "isOwner: true"), as: "dev",
 		before: `access as owner of client DoxdEEV-4IJq-zKeUYqrtqVDK is given or prolonged only by who has the verb grant on clientbindings/owner named DoxdEEV-4IJq-zKeUYqrtqVDK in namespace team-a`},
 	{title: "A url with a path", manifest: connectionOf("path", "url: https://api.example.com/v2", "credentials:", "  secretRef:", "    name: delos-credentials")},
 	{title: "Plain http", manifest: connectionOf("http", "url: http://api.example.com", "credentials:", "  secretRef:", "    name: delos-credentials")},

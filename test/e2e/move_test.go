@@ -12,7 +12,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// TestMoveToAnotherNamespace does what docs/operations.md says: the access is there all the time.
+// TestMoveToAnotherNamespace follows docs/operations.md: the user has the access all the time.
 func TestMoveToAnotherNamespace(t *testing.T) {
 	from := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}}, Clients: []string{"cust_1"}})
 	to := newTenant(t, delossim.Config{})
@@ -39,7 +39,7 @@ func TestMoveToAnotherNamespace(t *testing.T) {
 	}
 }
 
-// TestMoveToAnotherCluster does what docs/operations.md says: the access is there all the time, and neither operator writes to the platform.
+// TestMoveToAnotherCluster follows docs/operations.md: the user has the access all the time, and neither operator writes to the platform.
 func TestMoveToAnotherCluster(t *testing.T) {
 	from := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}}, Clients: []string{"cust_1"}})
 	to := &tenant{newCluster(t).NewTenant(t, "moved", delossim.Config{})}

@@ -17,14 +17,14 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// population is how many bindings a namespace holds that is deleted.
+// population is the number of bindings of a deleted namespace.
 const population = 50
 
-// emptied is how long a namespace may take to go: the controller that empties it looks again after seconds.
+// emptied is the time until a namespace is gone. Its controller looks again after some seconds.
 const emptied = 2 * time.Minute
 
-// A namespace that is deleted with all it holds, the credentials included, takes no access with it into the dark:
-// everything is revoked, and then it goes.
+// A namespace that is deleted with all its objects, also the credentials, leaves no access behind:
+// all access is revoked, and then the namespace goes.
 func TestNamespaceIsDeleted(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, populated())
@@ -33,7 +33,7 @@ func TestNamespaceIsDeleted(t *testing.T) {
 	sandbox.Within(t, emptied, func() string { return sandbox.First(n.left(t), n.namespaceGone(t)) })
 }
 
-// The same when the operator dies half-way: its successor finds the credentials still there.
+// The same when the operator is killed half-way: its successor still finds the credentials.
 func TestNamespaceIsDeletedAndTheOperatorKilled(t *testing.T) {
 	a := &assassin{killed: make(chan kill, 1)}
 	config := populated()
@@ -47,8 +47,8 @@ func TestNamespaceIsDeletedAndTheOperatorKilled(t *testing.T) {
 	if left := n.Platform.RelationCount(); left == 0 || left >= population {
 		t.Errorf("killed after %s %s, when %d of %d relations were left: that is not half-way", k.call.Method, k.call.Path, left, population)
 	}
-	// Dead, it revokes nothing; what it has to revoke, and with what, must outlive the namespace's controller, which
-	// has asked for the deletion of everything by then.
+	// A dead operator revokes nothing. The bindings and the credentials must stay, although the namespace's controller
+	// has deleted everything by then.
 	sandbox.Within(t, emptied, func() string {
 		return sandbox.First(n.deleting(t, &v1alpha1.APIConnection{}, v1alpha1.DefaultConnectionName), n.deleting(t, &corev1.Secret{}, secretName))
 	})
@@ -56,8 +56,8 @@ func TestNamespaceIsDeletedAndTheOperatorKilled(t *testing.T) {
 	sandbox.Within(t, emptied, func() string { return sandbox.First(n.left(t), n.namespaceGone(t)) })
 }
 
-// A connection and its Secret that are deleted while bindings need them stay until the last one is gone, so that
-// the access of each can be revoked, and go then by themselves.
+// A connection and its Secret that are deleted while bindings need them stay until the last binding is gone, so that
+// the operator can revoke the access of each. Then they go.
 func TestConnectionStaysWhileItIsInUse(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, crowd())
@@ -90,8 +90,8 @@ func TestConnectionStaysWhileItIsInUse(t *testing.T) {
 	})
 }
 
-// An API that is gone for good keeps a deleted namespace, until a person gives the access up: that works in a
-// namespace that is being deleted, too, and the log has it for ever.
+// An API that is gone for good keeps a deleted namespace until a person gives the access up. This also works in a
+// namespace that is being deleted, and the log has a line.
 func TestAccessIsGivenUpInADeletedNamespace(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, crowd())
@@ -146,7 +146,7 @@ func (n *tenant) populate(t *testing.T) {
 	})
 }
 
-// deleteNamespace asks for it and does not wait.
+// deleteNamespace deletes it and does not wait.
 func (n *tenant) deleteNamespace(t *testing.T) {
 	t.Helper()
 	if err := kube.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: n.Namespace}}); err != nil {
@@ -154,14 +154,14 @@ func (n *tenant) deleteNamespace(t *testing.T) {
 	}
 }
 
-// left says what the platform still has. That it has a relation whose binding is gone fails the test.
+// left lists the remaining relations of the platform. A relation whose binding is gone fails the test.
 func (n *tenant) left(t *testing.T) string {
 	t.Helper()
 	bindings := &v1alpha1.ClientBindingList{}
 	if err := kube.List(t.Context(), bindings, client.InNamespace(n.Namespace)); err != nil {
 		t.Fatal(err)
 	}
-	// The list is older than what the platform is asked for: a relation that is still there has its binding in it.
+	// The list is older than the answer of the platform, so it has the binding of each remaining relation.
 	declared := map[string]bool{}
 	for _, binding := range bindings.Items {
 		declared[binding.Spec.UserUUID] = true
@@ -183,7 +183,7 @@ func (n *tenant) left(t *testing.T) string {
 	return ""
 }
 
-// namespaceGone says what keeps the namespace; "" when it is gone.
+// namespaceGone says why the namespace still exists; "" when it is gone.
 func (n *tenant) namespaceGone(t *testing.T) string {
 	t.Helper()
 	namespace := &corev1.Namespace{}
@@ -201,7 +201,7 @@ func (n *tenant) namespaceGone(t *testing.T) string {
 	return "the namespace is still there: " + string(keeps)
 }
 
-// deleting says in which way an object is not there, waiting for its end; "" when it is.
+// deleting says that an object is gone or is not being deleted; "" when it is being deleted.
 func (n *tenant) deleting(t *testing.T, object client.Object, name string) string {
 	t.Helper()
 	if err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, object); err != nil {
@@ -213,7 +213,7 @@ func (n *tenant) deleting(t *testing.T, object client.Object, name string) strin
 	return ""
 }
 
-// absent says that an object is there; "" when it is not.
+// absent says that an object exists; "" when it does not.
 func (n *tenant) absent(t *testing.T, object client.Object, name string) string {
 	t.Helper()
 	err := kube.Get(t.Context(), client.ObjectKey{Namespace: n.Namespace, Name: name}, object)
@@ -223,7 +223,7 @@ func (n *tenant) absent(t *testing.T, object client.Object, name string) string 
 	return fmt.Sprintf("%T %s is still there, kept by %v (%v)", object, name, object.GetFinalizers(), err)
 }
 
-// blocked says in which way a binding does not say that its access could not be removed.
+// blocked says that a binding does not report a blocked revocation; "" when it does.
 func (n *tenant) blocked(t *testing.T, name string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}

@@ -19,8 +19,8 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// restricted is an operator that serves some namespaces only, on a control plane of its own: there is nothing but
-// config/namespaced from which it could have rights.
+// restricted is an operator that serves some namespaces only, on its own control plane, so that it has only the rights of
+// config/namespaced.
 type restricted struct {
 	*sandbox.Sandbox
 
@@ -40,7 +40,7 @@ func newRestricted(t *testing.T) *restricted {
 		Kustomization: "config/namespaced",
 		BuildFlags:    []string{"-race"},
 	})}
-	// What the directory of a second namespace would say.
+	// The content of the directory of a second namespace.
 	rights, err := sandbox.Render(t.Context(), "config/namespaced/tenant")
 	sandbox.Must(t, err)
 	for _, right := range rights {
@@ -76,7 +76,7 @@ func (r *restricted) bind(t *testing.T, namespace, user, through string) {
 	r.Create(t, binding)
 }
 
-// is says in which way a binding's Ready is not for the reason that is wanted; "" when it is.
+// is describes the difference between a binding's Ready and the wanted reason; "" if there is none.
 func (r *restricted) is(t *testing.T, user string, status metav1.ConditionStatus, reason string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}
@@ -86,8 +86,8 @@ func (r *restricted) is(t *testing.T, user string, status metav1.ConditionStatus
 	return sandbox.NotReady(binding, binding.Status.Conditions, status, reason)
 }
 
-// Under rights in two namespaces the operator serves these, finds nothing in others, and reads the labels of its
-// namespaces; without that right a selector matches nothing.
+// With rights in two namespaces the operator serves these, finds nothing in others, and reads the labels of its
+// namespaces. Without this right a selector matches nothing.
 func TestNamespacedInstallation(t *testing.T) {
 	r := newRestricted(t)
 	for _, namespace := range []string{"platform", "elsewhere"} {
@@ -143,7 +143,7 @@ func TestNamespacedInstallation(t *testing.T) {
 	}
 }
 
-// mayNot asks the API server what the operator may do where it has no business.
+// mayNot asks the API server for rights that the operator should not have.
 func (r *restricted) mayNot(t *testing.T) {
 	t.Helper()
 	for _, asked := range []struct {
@@ -177,14 +177,14 @@ func (r *restricted) may(t *testing.T, asked authorizationv1.ResourceAttributes)
 	return review.Status.Allowed
 }
 
-// withoutLabels takes the right to read the labels of team-a away, and has a binding looked at.
+// withoutLabels removes the right to read the labels of team-a, and asks for a look at a binding.
 func (r *restricted) withoutLabels(t *testing.T) {
 	t.Helper()
 	binding := &rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Namespace: "team-a", Name: "clientbinding-operator-labels"}}
 	if err := r.Kube.Delete(t.Context(), binding); err != nil {
 		t.Fatal(err)
 	}
-	// The API server goes by the deletion a moment later only.
+	// The deletion takes effect in the API server a moment later.
 	asked := 0
 	sandbox.Within(t, 30*time.Second, func() string {
 		asked++
@@ -201,8 +201,8 @@ func (r *restricted) withoutLabels(t *testing.T) {
 	}
 }
 
-// A namespace is deleted, and of its objects the operator's rights go first: it hangs, since nobody may release the
-// bindings. The way out of docs/operations.md, rights for the whole cluster, lets the operator finish, without a restart.
+// A namespace is deleted, and the operator's rights in it go first. The namespace stays, because the operator may not release the
+// bindings. With rights for the whole cluster, as in docs/operations.md, the operator finishes without a restart.
 func TestNamespaceThatLostItsRightsFirst(t *testing.T) {
 	r := newRestricted(t)
 	if err := r.StartControllers(t.Context(), r.Cluster); err != nil {

@@ -30,7 +30,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// procedure is what docs/operations.md says to type, and as whom.
+// procedure is a block of commands of docs/operations.md, with its roles.
 type procedure struct {
 	heading string
 	// roles are the ClusterRoles that it takes, bound in where: NS, another namespace, or all namespaces.
@@ -41,7 +41,7 @@ type procedure struct {
 
 const (
 	operationsPage = "docs/operations.md"
-	// named is what NAME stands for: the ClientBinding and the APIConnection have it.
+	// named replaces NAME. The ClientBinding and the APIConnection have this name.
 	named = v1alpha1.DefaultConnectionName
 	// john and acme are the user and the client of the document.
 	john, acme = "user_abc123def", "cust_789xyz"
@@ -127,11 +127,11 @@ func procedures(t *testing.T, page string) (found []procedure) {
 	return found
 }
 
-// special is what a procedure is about, of those that contain a part.
+// special has the preparation and the check of procedures that contain a text.
 var special = map[string]struct {
-	// before brings the namespace into the state in which the procedure is needed.
+	// before brings the namespace into the state for the procedure.
 	before func(*testing.T, *tenant)
-	// after says in which way the procedure has not done yet what it is for.
+	// after says that the procedure has not had its effect yet; "" when it has.
 	after func(*testing.T, *tenant) string
 }{
 	"kubectl create rolebinding": {before: func(t *testing.T, n *tenant) {
@@ -158,7 +158,7 @@ var special = map[string]struct {
 		return n.gone(t, named)
 	}},
 	"kubectl get lease": {before: func(t *testing.T, _ *tenant) {
-		// The operator of this test has no rival, and so no lease.
+		// The operator of this test runs without a leader election, so it has no Lease.
 		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: operatorName + ".access.delos.financial"}}
 		if err := kube.Create(t.Context(), lease); err != nil {
 			t.Fatal(err)
@@ -205,7 +205,7 @@ func (n *tenant) brake(t *testing.T, revocations string) {
 	})
 }
 
-// TestOperationsByTheBook types what docs/operations.md and the pages of the kinds say, with the rights that it says this takes and no others.
+// TestOperationsByTheBook runs the commands of docs/operations.md and the pages of the kinds, with only the roles that they name.
 func TestOperationsByTheBook(t *testing.T) {
 	runAlone(t)
 	sandbox.Within(t, 30*time.Second, func() string { // until Kubernetes' own roles have their rights
@@ -250,7 +250,7 @@ func TestOperationsByTheBook(t *testing.T) {
 	}
 }
 
-// leave revokes what there is, while the operator and the platform are there.
+// leave revokes all access while the operator and the platform run.
 func (n *tenant) leave(t *testing.T) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
@@ -268,7 +268,7 @@ func (n *tenant) leave(t *testing.T) {
 	}
 }
 
-// play types a procedure as an account that has its roles.
+// play runs a procedure as an account with its roles.
 func (n *tenant) play(t *testing.T, p procedure) {
 	t.Helper()
 	directory := t.TempDir()
@@ -282,7 +282,7 @@ func (n *tenant) play(t *testing.T, p procedure) {
 	for _, role := range p.roles {
 		n.bind(t, "on-call", role, p.where)
 	}
-	// Who is asked about, and may give access.
+	// The procedures ask about this account, which may give access.
 	n.bind(t, "lead", operatorName+"-owner-granter", "NS")
 	for name, content := range map[string]string{"login": successor.Login + "\n", "password": successor.Password + "\n"} {
 		if err := os.WriteFile(filepath.Join(directory, name), []byte(content), 0o600); err != nil {
@@ -313,7 +313,7 @@ func serviceAccount(namespace, name string) string {
 	return "system:serviceaccount:" + namespace + ":" + name
 }
 
-// bind gives a ServiceAccount a ClusterRole, and waits until it has it.
+// bind gives a ServiceAccount a ClusterRole, and waits until it has its rights.
 func (n *tenant) bind(t *testing.T, name, role, where string) {
 	t.Helper()
 	reference := rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role}

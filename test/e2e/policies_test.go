@@ -19,8 +19,8 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// TestPoliciesAreLookedAt: under the role that is shipped the operator finds all policies that are shipped, and what was done
-// to one of them.
+// TestPoliciesAreLookedAt: with the shipped role the operator finds all shipped policies, and a change of
+// one of them.
 func TestPoliciesAreLookedAt(t *testing.T) {
 	policies := controller.NewPolicies(asServiceAccount(t, systemNamespace, operatorName))
 	look := func() map[string]string {
@@ -120,7 +120,7 @@ func TestMissingPoliciesAreTold(t *testing.T) {
 	})
 }
 
-// told says in which way a connection that is Ready does not tell of the policies what is wanted; "" when it does.
+// told says that a Ready connection does not report the wanted state of the policies; "" when it does.
 func (n *tenant) told(t *testing.T, status metav1.ConditionStatus, reason, message string) string {
 	t.Helper()
 	connection := &v1alpha1.APIConnection{}
@@ -141,8 +141,7 @@ func (n *tenant) told(t *testing.T, status metav1.ConditionStatus, reason, messa
 	return cmp.Diff(said{status, reason, message}, said{got.Status, got.Reason, got.Message})
 }
 
-// shippedPolicies are the policies of config/default that refuse or stamp, as kind and name. One that fails open is a help
-// to people, which nothing relies on.
+// shippedPolicies are the policies of config/default with failurePolicy Fail, as kind and name. Nothing depends on policies that fail open.
 func shippedPolicies(t *testing.T) (names []string) {
 	t.Helper()
 	ours := client.MatchingLabels{"app.kubernetes.io/part-of": operatorName}
@@ -164,7 +163,7 @@ func shippedPolicies(t *testing.T) (names []string) {
 	return names
 }
 
-// changed changes an object until the test is over, or deletes it without a change.
+// changed changes an object until the end of the test, or deletes it if there is no change.
 func changed[T client.Object](t *testing.T, name string, object T, change func(T)) {
 	t.Helper()
 	if err := kube.Get(t.Context(), client.ObjectKey{Name: name}, object); err != nil {

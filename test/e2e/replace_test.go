@@ -17,7 +17,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// secretManager acts as an account that may write the Secrets of the namespace, and nothing else.
+// secretManager acts as an account that may only write the Secrets of the namespace.
 func (n *tenant) secretManager(t *testing.T) client.Client {
 	t.Helper()
 	const name = "secret-manager"
@@ -44,8 +44,8 @@ func (n *tenant) secretManager(t *testing.T) client.Client {
 	return as
 }
 
-// A secret manager writes the Secret as a whole: the new credentials are taken into use, and the Secret stays protected.
-// Where nothing puts the finalizers back in the same request (here: for an administrator, who may release), the
+// A secret manager replaces the whole Secret. The operator uses the new credentials, and the Secret stays protected.
+// If no policy adds the finalizers again in the same request (here: for an administrator, who may release), the
 // operator does.
 func TestObjectsAreWrittenAsAWhole(t *testing.T) {
 	underDeployedOperator(t)
@@ -100,7 +100,7 @@ func TestObjectsAreWrittenAsAWhole(t *testing.T) {
 	}
 }
 
-// uses says in which way the connection does not use the Secret as it was written.
+// uses says that the connection does not use the new Secret yet; "" when it does.
 func (n *tenant) uses(t *testing.T, written *corev1.Secret) string {
 	t.Helper()
 	found := &v1alpha1.APIConnection{}

@@ -37,7 +37,7 @@ func TestRestoreWithoutStatus(t *testing.T) {
 	})
 }
 
-// TestRestoreOfEtcd restores a snapshot by etcd's own programs, as docs/operations.md says.
+// TestRestoreOfEtcd restores a snapshot with etcd's own programs, as in docs/operations.md.
 func TestRestoreOfEtcd(t *testing.T) {
 	n := &tenant{newCluster(t).NewTenant(t, "restored", restorePlatform)}
 	snapshot := filepath.Join(n.Dir(), "snapshot.db")
@@ -60,8 +60,8 @@ var restorePlatform = delossim.Config{
 	Users: []delossim.User{{UUID: "kept"}, {UUID: "revoked"}, {UUID: "promoted"}, {UUID: "unwanted"}, {UUID: "later"}}, Clients: []string{"cust_1"},
 }
 
-// restore restores a backup that is older than the last changes: a dry run tells what would be done, and then that is done and nothing else. Access
-// whose object is deleted during the dry run does not come back. What was made after the backup is declared by nobody, and stays.
+// restore restores a backup that is older than the last changes. A dry run announces the changes, and then the operator makes exactly these. Access
+// whose object is deleted during the dry run does not come back. Access from after the backup is no longer declared, and stays.
 func restore(t *testing.T, n *tenant, asBefore string, backup func() (restore func())) {
 	stop := func() { sandbox.Must(t, n.Operator.Stop()) }
 	start := func(flags ...string) {

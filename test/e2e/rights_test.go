@@ -40,22 +40,22 @@ func (r right) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%s %s %s", r.verb, r.resource, r.group))
 }
 
-// refusal is what the API server says to an operator that lacks the right.
+// refusal is the API server's message to an operator that lacks the right.
 func (r right) refusal() string {
 	switch {
 	case r.resource == "rolebindings":
 		return fmt.Sprintf(`"roleBinding":%q,"verb":%q`, credentialsRole, r.verb)
 	case r.resource == "secrets" && r.verb == "patch":
-		// It asks before it tries.
+		// The operator asks the API server before it tries.
 		return "the verb patch is missing"
 	case r.verb == "release":
-		// No API serves what is released; an admission policy asks for the verb.
-		return "takes the verb release on " + r.resource
+		// An admission policy asks for the verb.
+		return "needs the verb release on " + r.resource
 	}
 	return fmt.Sprintf("cannot %s resource %q in API group %q", r.verb, r.resource, r.group)
 }
 
-// rights are all that the operator's roles give it, as they are installed.
+// rights are all rights of the operator's installed roles.
 func rights(t *testing.T) []right {
 	t.Helper()
 	somewhere := newTenant(t, crowd()).Namespace
@@ -97,7 +97,7 @@ func rulesOf(role client.Object) *[]rbacv1.PolicyRule {
 	}
 }
 
-// drop takes a right from the operator until the test is over.
+// drop removes a right of the operator until the end of the test.
 func (r right) drop(t *testing.T) {
 	t.Helper()
 	role := r.of.DeepCopyObject().(client.Object)
@@ -157,7 +157,7 @@ func (r right) held(t *testing.T) bool {
 }
 
 // TestEveryRightIsNeeded runs the operator through the life of a binding, once with all its rights and once without
-// each of them: with all it is refused nothing, and without any it is refused just that.
+// each of them. With all rights no request is refused, and without one right only its request is refused.
 func TestEveryRightIsNeeded(t *testing.T) {
 	all := rights(t)
 	if len(all) < 20 {
@@ -180,8 +180,8 @@ func TestEveryRightIsNeeded(t *testing.T) {
 	}
 }
 
-// startAside starts an operator like the shared one, with a log of its own: what it is refused is meant. It does as on a
-// cluster that is new, where nobody was the leader yet, and does not send lists as a stream, which takes the verb watch.
+// startAside starts an operator like the shared one, with its own log, because its refusals are expected. It starts as on a new
+// cluster without a Lease, and does not send lists as a stream, which needs the verb watch.
 func startAside(t *testing.T) *sandbox.Operator {
 	t.Helper()
 	endLead := func() error {
@@ -193,7 +193,7 @@ func startAside(t *testing.T) *sandbox.Operator {
 	}
 	aside := operator.Aside(filepath.Join(t.TempDir(), "operator.log"), "KUBE_FEATURE_WatchListClient=false")
 	t.Cleanup(func() {
-		// Without its rights it may not end by itself, and the next process would wait for its lease to run out.
+		// Without its rights it may not end by itself, and the next process would wait until its Lease runs out.
 		if err := errors.Join(aside.Kill(), endLead()); err != nil {
 			t.Error(err)
 		}
@@ -205,8 +205,8 @@ func startAside(t *testing.T) *sandbox.Operator {
 	return aside
 }
 
-// leadThrough leads a binding through its life: granted, taken away from outside twice, read about by Prometheus, and
-// deleted with all that belongs to it. It returns what the log is watched for, as soon as it is there.
+// leadThrough leads a binding through its life: granted, removed from outside twice, scraped by Prometheus, and
+// deleted with its connection and Secret. It returns as soon as the log has the wanted text.
 func leadThrough(t *testing.T, aside *sandbox.Operator, watch func(log string) string) (seen string) {
 	t.Helper()
 	n := newTenant(t, crowd())
@@ -267,13 +267,13 @@ func leadThrough(t *testing.T, aside *sandbox.Operator, watch func(log string) s
 			return seen
 		}
 	}
-	// Some refusals are told a moment after everything is done without.
+	// Some refusals are logged a moment later.
 	_ = until(func() string { return "" })
 	return seen
 }
 
-// forget takes a binding away that an operator without its rights could not let go: a later test may get the same port for
-// its platform, and would find the relation held.
+// forget removes a binding that an operator without its rights could not let go. A later test may get the same port for
+// its platform, and would find another holder of the relation.
 func (n *tenant) forget(t *testing.T, name string) {
 	t.Helper()
 	ctx, left := context.WithoutCancel(t.Context()), &v1alpha1.ClientBinding{ObjectMeta: n.Meta(name)}
@@ -304,7 +304,7 @@ func (n *tenant) asked(t *testing.T, name, request string) string {
 	return ""
 }
 
-// remains says whether an object is still there; "" when it is not.
+// remains says that an object still exists; "" when it does not.
 func (n *tenant) remains(t *testing.T, object client.Object) string {
 	t.Helper()
 	err := n.Kube.Get(t.Context(), client.ObjectKeyFromObject(object), object)

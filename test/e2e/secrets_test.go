@@ -21,20 +21,20 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// echo stands before a platform and answers every third call with an error that repeats all the secrets that it
-// was sent: what a badly made API, or a hostile one, could do to have them shown.
+// echo is a proxy before a platform. It answers every third call with an error that repeats all secrets of the
+// request, as a bad or hostile API could do.
 type echo struct {
 	platform http.Handler
 
 	mu      sync.Mutex
 	calls   int
 	secrets map[string]bool
-	// over: from now on it only passes calls on.
+	// over: it only passes calls on.
 	over bool
 }
 
-// failures are the statuses of the answers that repeat secrets. A login is only answered with the last of them,
-// since a refused one would end the run.
+// failures are the statuses of the answers that repeat secrets. A login gets only the last of them,
+// because a refused login would end the run.
 var failures = []int{400, 401, 403, 404, 409, 422, 200, 302, 500, 502}
 
 func (e *echo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -78,7 +78,7 @@ func (e *echo) remember(secrets ...string) {
 	}
 }
 
-// sentSecrets are what a request holds that nobody may be shown.
+// sentSecrets are the secrets of a request.
 func sentSecrets(r *http.Request, body []byte) []string {
 	var secrets []string
 	if token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); found {
@@ -100,8 +100,7 @@ func (e *echo) seen() (calls, secrets int) {
 	return e.calls, len(e.secrets)
 }
 
-// For any answer of the API, none of the secrets that the operator holds is to be found anywhere that people or
-// programs can look: objects, events, metrics, log.
+// For no answer of the API does a secret of the operator appear in an object, an event, a metric or the log.
 func TestNoSecretIsShown(t *testing.T) {
 	underDeployedOperator(t)
 	config := crowd()
@@ -124,7 +123,7 @@ func TestNoSecretIsShown(t *testing.T) {
 
 	shown := n.shown(t)
 
-	// The check could not fail if nothing of what was repeated had got anywhere.
+	// The check can fail only if the repeated text reached these places.
 	if !strings.Contains(shown["objects"]+shown["events"]+shown["log"], "[redacted]") {
 		t.Error("no error text with a secret arrived anywhere")
 	}
@@ -142,7 +141,7 @@ func TestNoSecretIsShown(t *testing.T) {
 	}
 }
 
-// shown is all that there is to be seen of a tenant, by where.
+// shown are all visible texts of a tenant, by place.
 func (n *tenant) shown(t *testing.T) map[string]string {
 	t.Helper()
 	log, err := operator.Log()

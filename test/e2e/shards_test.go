@@ -34,7 +34,7 @@ func startShards(t *testing.T) map[string]*sandbox.Operator {
 	sandbox.Must(t, err)
 	sandbox.Must(t, cluster.Apply(t.Context(), rights))
 	t.Cleanup(func() {
-		// An operator that is no shard waits until the last shard has not been there for a while.
+		// An operator without the flag waits for some time after the last shard has ended.
 		lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: systemNamespace, Name: operatorName + ".access.delos.financial"}}
 		sandbox.Must(t, kube.Delete(context.WithoutCancel(t.Context()), lease))
 	})
@@ -73,7 +73,7 @@ func (n *tenant) move(t *testing.T, shard string) {
 	n.Patch(t, n.connection(""), `{"metadata":{"labels":{"shard":%q}}}`, shard)
 }
 
-// is says in which way the tenant's connection is not ready, or not so, for the reason that is wanted; "" when it is.
+// is describes the difference between the Ready of the tenant's connection and the wanted one; "" if there is none.
 func (n *tenant) connectionIs(t *testing.T, status metav1.ConditionStatus, reason string) string {
 	t.Helper()
 	is := n.connection("")
@@ -81,7 +81,7 @@ func (n *tenant) connectionIs(t *testing.T, status metav1.ConditionStatus, reaso
 	return sandbox.NotReady(is, is.Status.Conditions, status, reason)
 }
 
-// bindingIs says in which way a binding's Ready is not as wanted; "" when it is.
+// bindingIs describes the difference between a binding's Ready and the wanted one; "" if there is none.
 func (n *tenant) bindingIs(t *testing.T, name string, status metav1.ConditionStatus, reason string) string {
 	t.Helper()
 	is := n.Binding(name, "", "", false)
@@ -114,8 +114,8 @@ func (n *tenant) ledBy(t *testing.T, selector string) {
 	})
 }
 
-// Each of two shards serves its own connections and all that uses them, wherever it is. What is in the wrong shard says so, and is not
-// used until it is labelled right. What has no connection is reported, and let go, by one of them.
+// Each of two shards serves its own connections and their bindings, in any namespace. A connection in the wrong shard says so, and is not
+// used until its label is corrected. One of the shards reports, and lets go, a binding without a connection.
 func TestShards(t *testing.T) {
 	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}, {UUID: "user_1"}}, Clients: []string{"cust_0"}})
 	m := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "user_0"}}, Clients: []string{"cust_0"}})
@@ -171,8 +171,8 @@ func TestShards(t *testing.T) {
 	}
 }
 
-// A connection moves to and fro between two shards while ClientBindings come, change and go: what nobody touched keeps its access, and no
-// call is made twice. When both shards select it, one acts, and the other takes over when that one is killed.
+// A connection moves to and fro between two shards while ClientBindings are created, changed and deleted. Untouched bindings keep their access, and no
+// call is made twice. When both shards select the connection, one acts, and the other takes over when the first is killed.
 func TestConnectionMovesBetweenShards(t *testing.T) {
 	n := newTenant(t, delossim.Config{
 		Users:   []delossim.User{{UUID: "user_0"}, {UUID: "user_1"}, {UUID: "user_2"}, {UUID: "user_3"}},
@@ -182,7 +182,7 @@ func TestConnectionMovesBetweenShards(t *testing.T) {
 	n.labelled(t, n.Platform.URL, "a")
 	n.ledBy(t, shardA)
 	d := newDirector(n, rand.New(rand.NewPCG(20261127, 0)))
-	d.roles, d.made = d.roles[2:], 0 // those of user_0 are left alone
+	d.roles, d.made = d.roles[2:], 0 // the bindings of user_0 are not touched
 	for _, cuid := range n.Platform.Clients() {
 		create(t, n.Binding("untouched-"+strings.TrimPrefix(cuid, "cust_"), "user_0", cuid, true))
 	}
@@ -236,7 +236,7 @@ func (d *director) actFor(t *testing.T, time time.Duration) {
 	sandbox.Pause(t, time/2)
 }
 
-// actUntil acts until there is no problem any more.
+// actUntil acts until there is no problem.
 func (d *director) actUntil(t *testing.T, problem func() string) {
 	t.Helper()
 	sandbox.Within(t, time.Minute, func() string {
@@ -245,8 +245,8 @@ func (d *director) actUntil(t *testing.T, problem func() string) {
 	})
 }
 
-// assertNoCallTwice: what was accepted on behalf of a ClientBinding was not sent again for it, by that shard or by the other one. Of relations
-// with a call that was not accepted nothing is said from then on: such a call may have to be repeated, and a removal that follows it, too.
+// assertNoCallTwice: no shard sent an accepted call for a ClientBinding again. It ignores relations after a call that was not
+// accepted: such a call may have to be repeated, and so may a removal after it.
 func (n *tenant) assertNoCallTwice(t *testing.T, shards map[string]*sandbox.Operator) {
 	t.Helper()
 	type sent struct {

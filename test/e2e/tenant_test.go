@@ -20,13 +20,13 @@ const (
 	secretName    = sandbox.CredentialsName
 )
 
-// account is the one that may log in to every platform.
+// account may log in to every platform.
 var account = sandbox.Account
 
-// tenant is a namespace with a platform of its own.
+// tenant is a namespace with its own platform.
 type tenant struct{ *sandbox.Tenant }
 
-// newTenant makes a namespace whose Secrets the operator may use, a platform of what config says, and nothing else.
+// newTenant creates a namespace whose Secrets the operator may use, and a platform from config.
 func newTenant(t *testing.T, config delossim.Config) *tenant {
 	t.Helper()
 	return &tenant{box.NewTenant(t, "e2e-", config)}
@@ -38,7 +38,7 @@ func newCluster(t *testing.T) *sandbox.Sandbox {
 	return sandbox.Start(t, sandbox.Options{BuildFlags: []string{"-race"}})
 }
 
-// connect creates a Secret and the connection that is used when a binding names none.
+// connect creates a Secret and the default connection.
 func (n *tenant) connect(t *testing.T) {
 	t.Helper()
 	n.Create(t, n.Secret(secretName, account), n.connection(n.Platform.URL))
@@ -50,7 +50,7 @@ func (n *tenant) secret(data map[string]string) *corev1.Secret {
 
 func (n *tenant) connection(url string) *v1alpha1.APIConnection {
 	connection := n.Connection(v1alpha1.DefaultConnectionName, url, secretName)
-	// A grant whose answer was lost is waited for two timeouts before its removal counts.
+	// After a grant with a lost answer the operator waits for two timeouts before a removal counts.
 	connection.Spec.Timeout = &metav1.Duration{Duration: time.Second}
 	return connection
 }
@@ -60,7 +60,7 @@ func create(t *testing.T, object client.Object) {
 	box.Create(t, object)
 }
 
-// gone says whether a binding is still there; "" when it is not.
+// gone says that a binding still exists; "" when it does not.
 func (n *tenant) gone(t *testing.T, name string) string {
 	t.Helper()
 	binding := &v1alpha1.ClientBinding{}

@@ -15,8 +15,8 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// The operator's spans arrive at a real collector of OpenTelemetry and have no secret in them, although the API repeats all that it is
-// sent. The log has the ids of the traces. When the collector is gone, access goes on to be taken away.
+// The operator's spans arrive at a real collector of OpenTelemetry and contain no secret, although the API repeats all secrets of
+// its requests. The log has the ids of the traces. When the collector is gone, the operator still revokes access.
 func TestTraces(t *testing.T) {
 	collector, address := startCollector(t)
 	n := newTenant(t, crowd())
@@ -77,7 +77,7 @@ func TestTraces(t *testing.T) {
 	sandbox.Within(t, time.Minute, func() string { return n.each(func(name string) string { return n.gone(t, name) }) })
 }
 
-// startCollector builds and starts a collector that prints what it receives, and returns where it takes OTLP/HTTP.
+// startCollector builds and starts a collector that prints the received spans, and returns its address for OTLP/HTTP.
 func startCollector(t *testing.T) (started *sandbox.StartedProgram, address string) {
 	t.Helper()
 	directory := t.TempDir()

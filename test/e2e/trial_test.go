@@ -15,7 +15,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/trial"
 )
 
-// A trial gives a relation that is not there and takes it away again, and leaves one that is there alone.
+// A trial gives and revokes a missing relation, and does not touch an existing one.
 func TestTrial(t *testing.T) {
 	underDeployedOperator(t)
 	n := newTenant(t, delossim.Config{

@@ -1,6 +1,6 @@
 //go:build metrics
 
-// Package metrics has a Prometheus scrape the operator, and compares what the alerts and the dashboard tell with what happens.
+// Package metrics lets a Prometheus scrape the operator, and compares the alerts and the dashboard with the true state.
 package metrics
 
 import (

@@ -25,7 +25,7 @@ import (
 
 var record = flag.String("record", "", "the file into which the series of the dashboard are written")
 
-// between is what a value may be: a count is one value, an age or a rate has bounds. On a slow machine there may be an optional one.
+// between are the bounds of a value. A count has one value. On a slow machine an optional value may be present.
 type between struct {
 	low, high float64
 	optional  bool
@@ -33,7 +33,7 @@ type between struct {
 
 func is(value float64) between { return between{low: value, high: value} }
 
-// about is an age that goes on while it is measured.
+// about is an age, which grows during the measurement.
 func about(since time.Time) between {
 	age := time.Since(since).Seconds()
 	return between{low: age - 3, high: age + 3}
@@ -48,13 +48,13 @@ func left(ends time.Time) between {
 // lost are audit lines that the file does not take: two for each write since the scenario removed its directory.
 var lost = between{low: 10, high: 500}
 
-// some is a rate or a duration of which the machine decides how large it is.
+// some is a rate or a duration whose size depends on the machine.
 var some = between{low: 1e-9, high: 30}
 
-// result is what a query is to return: all series, by their labels.
+// result is the wanted result of a query: all series, by their labels.
 type result map[string]between
 
-// compare says in which way a result is another one; "" when it is not.
+// compare describes the difference between two results; "" if there is none.
 func (want result) compare(got map[string]float64) string {
 	var problems []string
 	for labels, value := range got {
@@ -73,7 +73,7 @@ func (want result) compare(got map[string]float64) string {
 	return strings.Join(problems, "; ")
 }
 
-// TestWhatHappensIsShown plays the scenario, and compares what each alert and each query of the dashboard returns with what happened.
+// TestWhatHappensIsShown runs the scenario, and compares the result of each alert and each query of the dashboard with the true state.
 func TestWhatHappensIsShown(t *testing.T) {
 	address, err := sandbox.FreeAddress(t.Context())
 	sandbox.Must(t, err)
@@ -188,7 +188,7 @@ func alerts(t *testing.T) map[string]string {
 	return found
 }
 
-// query is one of a panel.
+// query is a query of a panel.
 type query struct {
 	Panel  string `json:"panel"`
 	Expr   string `json:"expr"`
@@ -220,7 +220,7 @@ func panels(t *testing.T) []query {
 	return found
 }
 
-// compareDashboard has all panels at one time tell what happened.
+// compareDashboard compares all panels at one time with the true state.
 func (s *scenario) compareDashboard(t *testing.T, p *prometheus, queries []query) {
 	want := s.dashboard()
 	sandbox.Within(t, limit, func() string {
@@ -248,7 +248,7 @@ func (s *scenario) compareDashboard(t *testing.T, p *prometheus, queries []query
 	}
 }
 
-// dashboard is what the panels are to show at the end.
+// dashboard has the wanted values of the panels at the end.
 func (s *scenario) dashboard() map[string]result {
 	number := func(value float64) result { return result{"": is(value)} }
 	stale, slots, once, session := between{low: 3, high: 300}, between{high: 16}, between{high: 30}, between{low: 1, high: 3600}
@@ -318,7 +318,7 @@ func (s *scenario) dashboard() map[string]result {
 		},
 		"timeseries Operator A": number(1),
 		"timeseries Operator B": {"kind=APIConnection": is(1), "kind=ClientBinding": is(0), "kind=Namespace": is(1)},
-		// Those that do not wait for minutes.
+		// The alerts without a wait of minutes.
 		"timeseries Alerts A": {
 			"alertname=ClientBindingRevocationBlocked": is(1), "alertname=ClientBindingRevocationsHeld": is(1), "alertname=ClientBindingRevocationOverdue": is(1),
 			"alertname=ClientBindingExpiredNotRevoked": is(1), "alertname=ClientBindingTokenExpiring": is(1), "alertname=ClientBindingDrift": is(1),
@@ -328,7 +328,7 @@ func (s *scenario) dashboard() map[string]result {
 	}
 }
 
-// readAnnotations: the texts of the alerts that are active have their values.
+// readAnnotations: the texts of the active alerts have their values.
 func readAnnotations(t *testing.T, p *prometheus) {
 	var answer struct {
 		Data struct {
@@ -348,7 +348,7 @@ func readAnnotations(t *testing.T, p *prometheus) {
 	}
 }
 
-// readDefinitions: what the operator serves is what docs/metrics.md explains, with the same type, text and labels.
+// readDefinitions: the operator serves the metrics of docs/metrics.md, with the same type, text and labels.
 func readDefinitions(t *testing.T, p *prometheus) {
 	var answer struct {
 		Data map[string][]struct {
@@ -385,7 +385,7 @@ func readDefinitions(t *testing.T, p *prometheus) {
 	}
 }
 
-// write records what the panels show over the time of the scenario.
+// write records the series of the panels over the time of the scenario.
 func write(t *testing.T, p *prometheus, queries []query, began time.Time) {
 	t.Helper()
 	for i := range queries {
@@ -414,7 +414,7 @@ func TestEveryMetricIsOfUse(t *testing.T) {
 	}
 }
 
-// TestEveryAlertIsTried: promtool is told when each alert fires.
+// TestEveryAlertIsTried: promtool's tests have each alert.
 func TestEveryAlertIsTried(t *testing.T) {
 	text, err := os.ReadFile("alerts.yaml")
 	sandbox.Must(t, err)

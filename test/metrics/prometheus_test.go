@@ -26,11 +26,11 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// prometheus is a Prometheus that runs.
+// prometheus is a running Prometheus.
 type prometheus struct{ url string }
 
-// startPrometheus starts one that scrapes addresses of the operator each second, as an account with the role that is shipped for it, and evaluates
-// the alerts that are shipped.
+// startPrometheus starts a Prometheus that scrapes addresses of the operator each second, as an account with the shipped role, and evaluates
+// the shipped alerts.
 func startPrometheus(t *testing.T, addresses ...string) *prometheus {
 	t.Helper()
 	rules, err := filepath.Abs("../../config/prometheus/rules.yaml")
@@ -65,7 +65,7 @@ func startPrometheus(t *testing.T, addresses ...string) *prometheus {
 	return p
 }
 
-// readersToken is of an account with the role that is shipped for Prometheus.
+// readersToken is a token of an account with the shipped role for Prometheus.
 func readersToken(t *testing.T) string {
 	t.Helper()
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: box.Deployment.Namespace, Name: "prometheus"}}
@@ -103,7 +103,7 @@ func (s series) labels() string {
 	return strings.Join(labels, " ")
 }
 
-// instant is what an expression returns at a time.
+// instant is the result of an expression at a time.
 func (p *prometheus) instant(ctx context.Context, expression string, at time.Time) (map[string]float64, error) {
 	found, err := p.ask(ctx, "/api/v1/query", url.Values{"query": {expression}, "time": {unix(at)}})
 	values := map[string]float64{}
@@ -113,7 +113,7 @@ func (p *prometheus) instant(ctx context.Context, expression string, at time.Tim
 	return values, err
 }
 
-// over is what an expression returns between two times, for each second.
+// over is the result of an expression between two times, for each second.
 func (p *prometheus) over(ctx context.Context, expression string, from, to time.Time) ([]series, error) {
 	return p.ask(ctx, "/api/v1/query_range", url.Values{"query": {expression}, "start": {unix(from)}, "end": {unix(to)}, "step": {"1"}})
 }

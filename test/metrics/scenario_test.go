@@ -26,17 +26,17 @@ import (
 
 const (
 	cuid = "cust_1"
-	// limit is how long anything may take that is only a matter of the machine's speed.
+	// limit is the time for steps that depend only on the machine's speed.
 	limit = 30 * time.Second
 	lease = "clientbinding-operator.access.delos.financial"
 )
 
-// scenario is what happens to one namespace. Each connection leads to a platform of its own, where that matters.
+// scenario runs in one namespace. Each connection has its own platform, where this matters.
 type scenario struct {
 	*testing.T
 	*sandbox.Tenant
 
-	// end is when the access of the binding that cannot be revoked was to end, and tokenEnds when the token expires.
+	// end is the end of the access that cannot be revoked, and tokenEnds the expiry of the token.
 	end, tokenEnds time.Time
 	// auditLog is the operator's audit file.
 	auditLog string
@@ -91,12 +91,12 @@ func (s *scenario) reads(binding *v1alpha1.ClientBinding, reason string) {
 	})
 }
 
-// weaken takes away the binding of an admission policy.
+// weaken deletes the binding of an admission policy.
 func (s *scenario) weaken() {
 	s.Delete(s, &admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: "clientbinding-operator-orphans"}})
 }
 
-// occupy has a stranger hold the operator's Lease, until the function is called that it returns.
+// occupy lets another process hold the operator's Lease, until the returned function is called.
 func (s *scenario) occupy() (free func()) {
 	now := metav1.NowMicro()
 	held := &coordinationv1.Lease{
@@ -109,7 +109,7 @@ func (s *scenario) occupy() (free func()) {
 	return func() { s.Delete(s, held) }
 }
 
-// grant gives access that goes well, and some that does not.
+// grant gives access with and without success.
 func (s *scenario) grant() {
 	s.Create(s, s.Secret("right", sandbox.Account))
 	s.connect("default", s.Platform.URL, "right", nil)
@@ -127,7 +127,7 @@ func (s *scenario) grant() {
 	s.reads(s.bind("made-up", "ann", "made-up", nil), v1alpha1.ReasonConnectionNotFound)
 }
 
-// expire has access end when it was declared to.
+// expire lets access end in time.
 func (s *scenario) expire() {
 	binding := s.bind("over", "dave", "default", func(b *v1alpha1.ClientBinding) {
 		b.Spec.ExpiresAt = &metav1.Time{Time: time.Now().Add(4 * time.Second)}
@@ -139,7 +139,7 @@ func (s *scenario) expire() {
 // loseAudit has the operator's audit file take no more lines.
 func (s *scenario) loseAudit() { sandbox.Must(s, os.RemoveAll(filepath.Dir(s.auditLog))) }
 
-// drift has another party take access away, again and again: five times it is given again, then it is contested.
+// drift removes access from outside again and again. The operator gives it again five times, and then the binding is contested.
 func (s *scenario) drift() {
 	binding := s.bind("contested", "erin", "default", nil)
 	s.reads(binding, v1alpha1.ReasonBound)
@@ -157,7 +157,7 @@ func (s *scenario) drift() {
 	s.reads(binding, v1alpha1.ReasonContested)
 }
 
-// block has a platform refuse a revocation that was due two hours ago.
+// block makes a platform refuse a revocation that was due two hours ago.
 func (s *scenario) block() {
 	blocked := box.NewPlatform(s, platform("ann"))
 	s.connect("blocked", blocked.URL, "right", nil)
@@ -169,7 +169,7 @@ func (s *scenario) block() {
 	s.reads(binding, v1alpha1.ReasonRevocationBlocked)
 }
 
-// hold has a deletion wait for an approval.
+// hold makes a deletion wait for an approval.
 func (s *scenario) hold() {
 	held := box.NewPlatform(s, platform("ann"))
 	s.connect("held", held.URL, "right", func(c *v1alpha1.APIConnection) {
@@ -181,7 +181,7 @@ func (s *scenario) hold() {
 	s.reads(binding, v1alpha1.ReasonRevocationHeld)
 }
 
-// refuse has a platform refuse the password. A binding that could not be read through it is let go.
+// refuse makes a platform refuse the password. The operator lets a binding go that it could not read.
 func (s *scenario) refuse(seen func()) {
 	wrong := sandbox.Account
 	wrong.Password = "wrong"
@@ -199,7 +199,7 @@ func (s *scenario) refuse(seen func()) {
 	})
 }
 
-// useToken has a connection use a token that expires soon.
+// useToken makes a connection use a token that expires soon.
 func (s *scenario) useToken() {
 	s.tokenEnds = time.Now().Add(time.Hour).Truncate(time.Second)
 	token := "e30." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"exp":%d}`, s.tokenEnds.Unix())) + ".c2ln"
@@ -210,7 +210,7 @@ func (s *scenario) useToken() {
 	s.reads(s.bind("token", "ann", "token", nil), v1alpha1.ReasonBound)
 }
 
-// breakDown has a platform go away.
+// breakDown stops a platform.
 func (s *scenario) breakDown() {
 	gone := box.NewPlatform(s, platform("ann", "bob"))
 	s.connect("down", gone.URL, "right", nil)

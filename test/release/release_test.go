@@ -1,6 +1,6 @@
 //go:build release
 
-// Package release tests what `make release` has put into dist/, which runs it at its end.
+// Package release tests the files of `make release` in dist/. `make release` runs it at its end.
 package release
 
 import (
@@ -21,7 +21,7 @@ import (
 const (
 	plugin = "kubectl-clientbindings"
 	dist   = "../../dist"
-	// manifest is that by which Krew installs the plugin.
+	// manifest is the manifest by which Krew installs the plugin.
 	manifest = dist + "/release/krew/clientbindings.yaml"
 )
 
@@ -46,7 +46,7 @@ func read(t *testing.T, path string) string {
 	return string(content)
 }
 
-// first is what a pattern's group finds first in a text.
+// first is the first match of a pattern's group in a text.
 func first(t *testing.T, pattern, text string) string {
 	t.Helper()
 	found := regexp.MustCompile(pattern).FindStringSubmatch(text)
@@ -56,7 +56,7 @@ func first(t *testing.T, pattern, text string) string {
 	return found[1]
 }
 
-// archive is the plugin's for a platform.
+// archive is the plugin's archive for a platform.
 func archive(system, architecture string) string {
 	ending := ".tar.gz"
 	if system == "windows" {
@@ -75,7 +75,7 @@ func one(t *testing.T, pattern string) string {
 	return filepath.Base(found[0])
 }
 
-// TestChecksums: they are those of all files that a release has.
+// TestChecksums: the checksums cover all files of a release.
 func TestChecksums(t *testing.T) {
 	want := map[string]string{}
 	for _, name := range []string{
@@ -101,7 +101,7 @@ func TestChecksums(t *testing.T) {
 	}
 }
 
-// TestKrew: Krew itself finds the manifest valid, and installs the plugin by it, which then has the version of chart and image.
+// TestKrew: Krew validates the manifest and installs the plugin from it. The plugin has the version of chart and image.
 func TestKrew(t *testing.T) {
 	directory := t.TempDir()
 	tools := filepath.Join(directory, "tools") + string(filepath.Separator)
@@ -127,7 +127,7 @@ func TestKrew(t *testing.T) {
 	}
 }
 
-// TestKrewPlatforms: the manifest leads to the archives on the page of the release, each for its platform.
+// TestKrewPlatforms: the manifest names the archives on the page of the release, each for its platform.
 func TestKrewPlatforms(t *testing.T) {
 	type platform struct {
 		URI      string `json:"uri"`

@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	// poll is how often it is looked whether something has come about.
+	// poll is the time between two checks.
 	poll = 100 * time.Millisecond
-	// endLimit is how long what the kernel does after the end of the init process may take.
+	// endLimit is the time that the kernel has for its cleanup after the end of the init process.
 	endLimit = 30 * time.Second
 )
 
@@ -63,7 +63,7 @@ func startBare(ctx context.Context, name string, progress io.Writer, stays bool)
 	return c, nil
 }
 
-// possible reports what is missing.
+// possible reports missing programs and rights.
 func possible() error {
 	if os.Geteuid() != 0 {
 		return errors.New("a cluster without Docker needs root: it makes namespaces and cgroups")
@@ -79,7 +79,7 @@ func possible() error {
 	return nil
 }
 
-// take makes the directory of a cluster and locks it. A cluster has the lock as long as it lives.
+// take creates the directory of a cluster and locks it. A cluster has the lock as long as it lives.
 func take(ctx context.Context, name string, progress io.Writer) (lock *os.File, err error) {
 	told := false
 	err = wait.PollUntilContextCancel(ctx, poll, true, func(context.Context) (_ bool, err error) {
@@ -118,14 +118,14 @@ func tryLock(name string) (*os.File, error) {
 	return nil, fmt.Errorf("locking %s: %w", directory(name), err)
 }
 
-// removed reports whether a directory that is open is not there any more.
+// removed reports whether an open directory has been removed.
 func removed(directory *os.File) bool {
 	locked, err := directory.Stat()
 	now, nowErr := os.Stat(directory.Name())
 	return err != nil || nowErr != nil || !os.SameFile(locked, now)
 }
 
-// build compiles what runs on the node besides the control plane's programs, and returns the directory.
+// build compiles the programs of the node, besides those of the control plane, and returns their directory.
 func build(ctx context.Context) (string, error) {
 	root, err := sandbox.ModuleRoot(ctx)
 	if err != nil {
@@ -207,12 +207,12 @@ func awaitReady(ctx context.Context, said io.ReadCloser, log string) error {
 	return errors.Join(fmt.Errorf("the cluster did not start:\n%s", why), err)
 }
 
-// enter is the command that runs another one among the processes of the init process.
+// enter is the command that runs another command in the namespaces of the init process.
 func enter(init int) []string {
 	return []string{"nsenter", "--target=" + strconv.Itoa(init), "--mount", "--net", "--pid", "--ipc", "--uts", "--"}
 }
 
-// openBare returns a cluster that is up.
+// openBare returns a running cluster.
 func openBare(ctx context.Context, name string) (*Cluster, error) {
 	init, err := initOf(name)
 	if err != nil {
@@ -221,7 +221,7 @@ func openBare(ctx context.Context, name string) (*Cluster, error) {
 	return &Cluster{Kubeconfig: kubeconfigOf(name), enter: enter(init), stop: func() error { return downBare(context.WithoutCancel(ctx), name) }}, nil
 }
 
-// initOf is the id of the init process of a cluster that runs.
+// initOf is the id of the init process of a running cluster.
 func initOf(name string) (int, error) {
 	id, err := os.ReadFile(filepath.Join(directory(name), "pid"))
 	if err != nil {
@@ -238,7 +238,7 @@ func initOf(name string) (int, error) {
 	return strconv.Atoi(string(id))
 }
 
-// downBare ends the init process, and with it all, and removes what is left.
+// downBare ends the init process, and so all other processes, and removes the remaining files.
 func downBare(ctx context.Context, name string) error {
 	if _, err := os.Stat(directory(name)); errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 )
 
-// cgroupRoot is where the hierarchies of cgroups are mounted, or the only one there is.
+// cgroupRoot is the mount point of the hierarchies of cgroups, or of the only one.
 const cgroupRoot = "/sys/fs/cgroup"
 
 // hierarchies are the roots of the cgroups of this machine.
@@ -27,7 +27,7 @@ func hierarchies() ([]string, error) {
 	return found, err
 }
 
-// makeCgroups makes a cgroup in each hierarchy, in which the kubelet makes its own.
+// makeCgroups creates a cgroup in each hierarchy, for the cgroups of the kubelet.
 func makeCgroups(name string) error {
 	roots, err := hierarchies()
 	if err != nil {
@@ -50,7 +50,7 @@ func makeCgroups(name string) error {
 	return nil
 }
 
-// removeCgroups removes them again with what is in them. Processes that have been killed may be in them for a moment.
+// removeCgroups removes them with their content. Killed processes may still be in them for a moment.
 func removeCgroups(ctx context.Context, name string) error {
 	roots, err := hierarchies()
 	if err != nil {

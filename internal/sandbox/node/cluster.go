@@ -23,9 +23,9 @@ type Cluster struct {
 	stop  func() error
 }
 
-// Start starts a cluster and returns when pods can run in it. It goes when Stop is called or this process ends. A
-// cluster of that name that is up is waited for; of one that has ended, what it has left behind is removed.
-// What there is to say goes to progress.
+// Start starts a cluster and returns when pods can run in it. The cluster ends with Stop or with this process. If a
+// cluster of this name runs, Start waits for its end. It removes the remains of a cluster that has ended.
+// Messages go to progress.
 func Start(ctx context.Context, name string, progress io.Writer) (*Cluster, error) {
 	return start(ctx, name, progress, false)
 }
@@ -50,7 +50,7 @@ func Open(ctx context.Context, name string) (*Cluster, error) {
 	return openBare(ctx, name)
 }
 
-// Down ends a cluster and removes what it has left behind. It is no error if there is none.
+// Down ends a cluster and removes its remains. A missing cluster is not an error.
 func Down(ctx context.Context, name string) error {
 	if dockerRuns(ctx) {
 		return deleteKind(ctx, name, io.Discard)
@@ -61,7 +61,7 @@ func Down(ctx context.Context, name string) error {
 // Stop ends the cluster and leaves nothing behind. It may be called again.
 func (c *Cluster) Stop() error { return c.stop() }
 
-// LoadImage makes the images of an archive (of Docker or OCI) known to the node.
+// LoadImage loads the images of an archive (of Docker or OCI) into the node.
 func (c *Cluster) LoadImage(ctx context.Context, archive string) error {
 	file, err := os.Open(archive)
 	if err != nil {
@@ -71,7 +71,7 @@ func (c *Cluster) LoadImage(ctx context.Context, archive string) error {
 	return c.load(ctx, file)
 }
 
-// LoadBinary makes an image of one static executable, and makes it known to the node.
+// LoadBinary loads an image of one static executable into the node.
 func (c *Cluster) LoadBinary(ctx context.Context, image, binary string) error {
 	archive, err := imageOf(image, binary)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *Cluster) load(ctx context.Context, archive io.Reader) error {
 	return err
 }
 
-// Signal sends a signal, such as SIGKILL, to the first process of a container, past the API server and the kubelet.
+// Signal sends a signal, such as SIGKILL, to the first process of a container, without the API server and the kubelet.
 func (c *Cluster) Signal(ctx context.Context, container corev1.ContainerStatus, signal string) error {
 	_, id, found := strings.Cut(container.ContainerID, "://")
 	if !found {
@@ -95,7 +95,7 @@ func (c *Cluster) Signal(ctx context.Context, container corev1.ContainerStatus, 
 	return err
 }
 
-// containerd runs a command of its client among the containers and images of the kubelet.
+// containerd runs a command of containerd's client in the kubelet's namespace of containers and images.
 func (c *Cluster) containerd(ctx context.Context, input io.Reader, args ...string) (string, error) {
 	return c.Run(ctx, input, append([]string{"ctr", "--namespace=k8s.io"}, args...)...)
 }
@@ -113,10 +113,10 @@ func (c *Cluster) Run(ctx context.Context, input io.Reader, args ...string) (str
 	return string(out), err
 }
 
-// directory is where a cluster has its kubeconfig and logs.
+// directory has the kubeconfig and the logs of a cluster.
 func directory(name string) string {
 	return filepath.Join(os.TempDir(), title(name))
 }
 
-// title is what a cluster is called outside of this package.
+// title is the name of a cluster outside of this package.
 func title(name string) string { return "clientbinding-cluster-" + name }

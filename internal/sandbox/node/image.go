@@ -11,7 +11,7 @@ import (
 	"runtime"
 )
 
-// entrypoint is where the executable is in an image.
+// entrypoint is the path of the executable in an image.
 const entrypoint = "/program"
 
 // imageOf is an archive, in Docker's format, of an image that has one file: a static executable.

@@ -25,13 +25,13 @@ const InitCommand = "init"
 // readyLine is what the init process writes when the cluster is up.
 const readyLine = "ready"
 
-// doorFile is the number of the file of the listener through which the API server is reached from outside.
+// doorFile is the file number of the listener that makes the API server reachable from outside.
 const doorFile = 4
 
-// settings are what the init process has to know.
+// settings are the input of the init process.
 type settings struct {
 	Name string
-	// Directory is where the kubeconfig and the logs are to be.
+	// Directory is for the kubeconfig and the logs.
 	Directory string
 	// Assets and Programs are the directories of the control plane's programs and of those that build makes.
 	Assets, Programs string
@@ -43,8 +43,8 @@ func (s settings) args(stays bool) []string {
 	return []string{InitCommand, s.nameFlag(), "--directory=" + s.Directory, "--assets=" + s.Assets, "--programs=" + s.Programs, fmt.Sprintf("--stays=%t", stays)}
 }
 
-// Init is the init process of a cluster, and starts and ends all others. It returns when the cluster is to end: when
-// its standard input is closed, or its first process has ended. The kernel then ends what is left.
+// Init is the init process of a cluster, and starts and ends all others. It returns when the cluster should end: when
+// its standard input is closed, or its first process has ended. The kernel then ends the other processes.
 func Init(ctx context.Context, args []string) error {
 	var s settings
 	flags := flag.NewFlagSet(InitCommand, flag.ContinueOnError)
@@ -71,7 +71,7 @@ func Init(ctx context.Context, args []string) error {
 	return err
 }
 
-// first is the first process of the PID namespace: it runs the one that does the work, and takes in all whose parents
+// first is the first process of the PID namespace. It runs the working process, and reaps processes whose parents
 // have ended, such as those between containerd and the containers.
 func first() error {
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...) //nolint:noctx,gosec // it is this program, as it was called
@@ -94,7 +94,7 @@ func first() error {
 	}
 }
 
-// forward lets the API server be reached from outside of the network namespace. The listener belongs to the network
+// forward makes the API server reachable from outside of the network namespace. The listener belongs to the network namespace
 // in which it was opened.
 func forward(ctx context.Context) (address string, err error) {
 	listener, err := net.FileListener(os.NewFile(doorFile, "door"))

@@ -23,12 +23,12 @@ func dockerRuns(ctx context.Context) bool {
 	return exec.CommandContext(ctx, "docker", "version", "--format={{.Server.Version}}").Run() == nil
 }
 
-// startKind starts a cluster with kind. It does not go with this process, but with the next cluster of its name.
+// startKind starts a cluster with kind. The cluster does not end with this process, but with the next cluster of its name.
 func startKind(ctx context.Context, name string, progress io.Writer) (_ *Cluster, err error) {
 	if err := deleteKind(ctx, name, progress); err != nil {
 		return nil, err
 	}
-	// Half a cluster is none.
+	// Remove a half-started cluster.
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, deleteKind(context.WithoutCancel(ctx), name, progress))

@@ -30,7 +30,7 @@ import (
 	"github.com/delos-financial/clientbinding-operator/internal/sandbox"
 )
 
-// Addresses in the cluster's own network namespace. No process outside is reached by them.
+// Addresses in the cluster's own network namespace. They reach no process outside.
 const (
 	nodeAddress  = "10.244.0.1"
 	podNetwork   = "10.244.0.0/24"
@@ -41,7 +41,7 @@ const (
 	containerdAt = "/run/containerd/containerd.sock"
 	// networkPlugins is where Debian has the CNI plugins.
 	networkPlugins = "/usr/lib/cni"
-	// token is an administrator's. It is good for this cluster alone, which listens on loopback.
+	// token is an administrator's. It is valid only for this cluster, which listens on loopback.
 	token = "administrator"
 	// partLimit is how long a part of the cluster may take.
 	partLimit = 2 * time.Minute
@@ -54,7 +54,7 @@ func (s settings) run(ctx context.Context) error {
 	if err := errors.Join(ownFiles(), ownNetwork(ctx), makeCgroups(title(s.Name))); err != nil {
 		return err
 	}
-	// The parts, too, write nothing elsewhere.
+	// The parts write all files below the directory.
 	if err := os.Setenv("TMPDIR", s.Directory); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (s settings) run(ctx context.Context) error {
 	return n.writeKubeconfig(filepath.Join(s.Directory, "kubeconfig"), address)
 }
 
-// ownFiles gives this mount namespace files of its own where all parts write to by default.
+// ownFiles mounts private directories where all parts write to by default.
 func ownFiles() error {
 	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("leaving the mounts of others alone: %w", err)
@@ -129,7 +129,7 @@ type parts struct {
 //go:embed files.txt
 var filesText string
 
-// writeFiles writes the configuration of all parts, and what the API server needs to know its callers.
+// writeFiles writes the configuration of all parts, and the credentials of the API server's callers.
 func (n *parts) writeFiles() error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -198,7 +198,7 @@ func (n *parts) startControlPlane(ctx context.Context) error {
 		"--service-account-key-file="+n.file("accounts.key"), "--service-account-signing-key-file="+n.file("accounts.key"))
 }
 
-// apiServerReady reports whether the API server can be used, and prepares how.
+// apiServerReady reports whether the API server can be used, and prepares its client.
 func (n *parts) apiServerReady(ctx context.Context) bool {
 	if err := n.writeKubeconfig(n.kubeconfig, apiServer); err != nil {
 		return false // it has not written its certificate yet
@@ -240,7 +240,7 @@ func (n *parts) startContainerd(ctx context.Context) error {
 	return here.LoadBinary(ctx, pauseImage, filepath.Join(n.Programs, pauseProgram))
 }
 
-// startRest starts what needs the API server, and waits until a pod could run.
+// startRest starts the parts that need the API server, and waits until a pod could run.
 func (n *parts) startRest(ctx context.Context) error {
 	certificates := "--cert-dir=" + n.dir
 	var group errgroup.Group
@@ -252,7 +252,7 @@ func (n *parts) startRest(ctx context.Context) error {
 		{filepath.Join(n.Assets, sandbox.ControllerManager), n.accountsAreMade, []string{
 			"--kubeconfig=" + n.kubeconfig, certificates, "--leader-elect=false", "--use-service-account-credentials=false",
 			"--root-ca-file=" + n.file("apiserver.crt"), "--service-account-private-key-file=" + n.file("accounts.key"),
-			// It lists every kind for each namespace that goes.
+			// It lists every kind for each deleted namespace.
 			"--kube-api-qps=200", "--kube-api-burst=400",
 		}},
 		{filepath.Join(n.Assets, "kube-scheduler"), listens("127.0.0.1:10259"), []string{"--kubeconfig=" + n.kubeconfig, certificates, "--leader-elect=false"}},
@@ -278,7 +278,7 @@ func listens(address string) func(context.Context) bool {
 	}
 }
 
-// accountsAreMade reports whether a namespace gets what each pod in it needs.
+// accountsAreMade reports whether a namespace has its ServiceAccount and its ConfigMap of certificates, which each pod needs.
 func (n *parts) accountsAreMade(ctx context.Context) bool {
 	_, noAccount := n.kube.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 	_, noAuthority := n.kube.CoreV1().ConfigMaps(metav1.NamespaceDefault).Get(ctx, "kube-root-ca.crt", metav1.GetOptions{})
@@ -298,7 +298,7 @@ func (n *parts) nodeIsReady(ctx context.Context) bool {
 	return false
 }
 
-// resolves reports whether the cluster's DNS knows the Service that is always there.
+// resolves reports whether the cluster's DNS knows the Service kubernetes.
 func resolves(ctx context.Context) bool {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(nodeAddress, "53"))

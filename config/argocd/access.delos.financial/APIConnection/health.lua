@@ -1,4 +1,4 @@
--- Only what Argo CD's closed set of Lua libraries has: no string library, no methods of strings.
+-- This script uses no Lua library that Argo CD disables by default, such as string.
 local hs = { status = "Progressing", message = "Waits for the operator to look at the object" }
 local meta = obj.metadata or {}
 local status = obj.status or {}
@@ -8,8 +8,8 @@ for _, condition in ipairs(status.conditions or {}) do
   conditions[condition.type] = condition
 end
 
--- A condition that is about an earlier generation says nothing of this one. The status as a whole is about a
--- generation only once the operator is done with it, as kstatus wants it.
+-- A condition of an earlier generation says nothing about this one. As in kstatus, the whole status is about a
+-- generation only when the operator has finished with it.
 local ready = conditions["Ready"]
 local current = ready ~= nil and ready.observedGeneration == meta.generation
 
@@ -23,12 +23,12 @@ end
 
 local held = status.revocationsHeld or 0
 
--- Argo CD 3.6 and later show deletionMessage; earlier ones say "Pending deletion".
+-- Argo CD 3.6 and later show deletionMessage. Earlier versions say "Pending deletion".
 if meta.deletionTimestamp ~= nil then
   local bindings = status.bindings or 0
-  hs.deletionMessage = "Stays until its ClientBindings no longer need it to revoke"
+  hs.deletionMessage = "Stays until no ClientBinding needs it to revoke access"
   if bindings > 0 then
-    hs.deletionMessage = hs.deletionMessage .. ", which are " .. bindings .. " now"
+    hs.deletionMessage = hs.deletionMessage .. ". ClientBindings that need it: " .. bindings
   end
   if held > 0 then
     hs.deletionMessage = hs.deletionMessage .. "; spec.revocations holds " .. held .. " of them"
@@ -58,10 +58,10 @@ elseif is("Ready") then
   hs.status = "Healthy"
   hs.message = ready.message
   if held > 0 then
-    hs.message = hs.message .. ". Held by spec.revocations: " .. held .. ", to be approved if meant"
+    hs.message = hs.message .. ". Held by spec.revocations: " .. held .. ". Approve them if they are meant"
   end
 else
-  -- Passing failures, too: Argo CD fails a sync for Degraded.
+  -- Also for short failures, because Argo CD fails a sync for Degraded.
   hs.message = words(conditions["Reconciling"] or ready)
 end
 return hs

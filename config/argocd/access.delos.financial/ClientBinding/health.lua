@@ -1,4 +1,4 @@
--- Only what Argo CD's closed set of Lua libraries has: no string library, no methods of strings.
+-- This script uses no Lua library that Argo CD disables by default, such as string.
 local hs = { status = "Progressing", message = "Waits for the operator to look at the object" }
 local meta = obj.metadata or {}
 local spec = obj.spec or {}
@@ -9,8 +9,8 @@ for _, condition in ipairs(status.conditions or {}) do
   conditions[condition.type] = condition
 end
 
--- A condition that is about an earlier generation says nothing of this one. The status as a whole is about a
--- generation only once the operator is done with it, as kstatus wants it.
+-- A condition of an earlier generation says nothing about this one. As in kstatus, the whole status is about a
+-- generation only when the operator has finished with it.
 local ready = conditions["Ready"]
 local current = ready ~= nil and ready.observedGeneration == meta.generation
 
@@ -18,7 +18,7 @@ local function is(type)
   return current and conditions[type] ~= nil and conditions[type].status == "True"
 end
 
--- These messages say all that their reasons say.
+-- The messages of these reasons need no reason before them.
 local plain = { Bound = true, Unclaimed = true, Expired = true, Suspended = true, DryRun = true }
 
 local function words(condition)
@@ -28,7 +28,7 @@ local function words(condition)
   return condition.reason .. ": " .. condition.message
 end
 
--- Argo CD 3.6 and later show deletionMessage; earlier ones say "Pending deletion".
+-- Argo CD 3.6 and later show deletionMessage. Earlier versions say "Pending deletion".
 if meta.deletionTimestamp ~= nil then
   hs.deletionMessage = "Waits for the operator to revoke the access"
   if is("Stalled") then
@@ -52,7 +52,7 @@ if is("Stalled") then
   hs.status = "Degraded"
   hs.message = words(conditions["Stalled"])
 elseif is("Ready") and ready.reason == "Expired" then
-  -- The declared state is that there is no access any more, and it was read back.
+  -- The declared state is no access, and the operator has read it back.
   hs.status = "Healthy"
   hs.message = words(ready)
 elseif ready.reason == "DryRun" or spec.suspend == true and status.expiredTime == nil then
@@ -62,7 +62,7 @@ elseif is("Ready") then
   hs.status = "Healthy"
   hs.message = words(ready)
 else
-  -- Passing failures, too: Argo CD fails a sync for Degraded.
+  -- Also for short failures, because Argo CD fails a sync for Degraded.
   hs.message = words(conditions["Reconciling"] or ready)
 end
 return hs

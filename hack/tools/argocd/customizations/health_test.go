@@ -37,7 +37,7 @@ func TestHealth(t *testing.T) {
 					t.Errorf("the script: -want +got:\n%s", diff)
 				}
 
-				// What users get to see, also while the object is being deleted.
+				// The message that users see, also while the object is being deleted.
 				seen, err := health.GetResourceHealth(object, overrides)
 				if err != nil {
 					t.Fatal(err)

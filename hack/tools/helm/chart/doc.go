@@ -1,3 +1,3 @@
-// Package chart tries the Helm chart with Helm's own packages: what it renders, against what kustomize builds from config/, and what Helm does
-// with it on a real API server.
+// Package chart tests the Helm chart with Helm's own packages. It compares the rendering with the output of kustomize for config/, and installs the
+// chart on a real API server.
 package chart

@@ -111,7 +111,7 @@ func (c *cluster) apply(t *testing.T, object *unstructured.Unstructured, manager
 	}
 }
 
-// applyOlder applies the CRD of ClientBindings as an older version may have it.
+// applyOlder applies an older form of the CRD of ClientBindings.
 func (c *cluster) applyOlder(t *testing.T, manager client.FieldOwner) {
 	t.Helper()
 	older := crds(t)["CustomResourceDefinition /clientbindings.access.delos.financial"]
@@ -131,7 +131,7 @@ func (c *cluster) applyOlder(t *testing.T, manager client.FieldOwner) {
 	c.apply(t, older, manager)
 }
 
-// crds are those of the chart.
+// crds are the CRDs of the chart.
 func crds(t *testing.T) objects {
 	t.Helper()
 	found := objects{}
@@ -150,7 +150,7 @@ func (c *cluster) uninstall(t *testing.T) {
 	}
 }
 
-// identities returns for each object by which it is known whether it is the same one and was not written: "" for one that is not there.
+// identities returns the uid of each object, to see whether it was replaced; "" for a missing object.
 func (c *cluster) identities(t *testing.T, asked map[string]client.Object) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -198,7 +198,7 @@ func TestLife(t *testing.T) {
 
 	binding := ours("ClientBinding", "platform", "mine")
 	binding.Object["spec"] = map[string]any{"userUUID": "user_1", "cuid": "cust_1", "isOwner": true}
-	// Its mutating policies learn of a new kind some seconds after the API server serves it.
+	// Its mutating policies know a new kind some seconds after the API server serves it.
 	if err := wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
 		err := c.Create(ctx, binding)
 		if apierrors.IsServiceUnavailable(err) {
@@ -270,7 +270,7 @@ func TestLife(t *testing.T) {
 	}
 }
 
-// TestInstallerIsConfigDefault: the one manifest is what the chart and kustomize install, with the image that was asked for.
+// TestInstallerIsConfigDefault: the one manifest has the same objects as the chart and kustomize, with the requested image.
 func TestInstallerIsConfigDefault(t *testing.T) {
 	const image = "ghcr.io/delos-financial/clientbinding-operator:v9.8.7"
 	build := exec.CommandContext(t.Context(), "make", "-C", root, "--no-print-directory", "build-installer", "IMG="+image)

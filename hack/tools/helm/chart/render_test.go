@@ -41,7 +41,7 @@ func load(t *testing.T) *chart.Chart {
 	return loaded
 }
 
-// objects are those of a manifest, by kind, namespace and name.
+// objects are the objects of a manifest, by kind, namespace and name.
 type objects map[string]*unstructured.Unstructured
 
 func (o objects) add(t *testing.T, manifest string) {
@@ -89,7 +89,7 @@ func renderFor(version common.KubeVersion, text map[string]any, loaded *chart.Ch
 	return engine.Render(loaded, settings)
 }
 
-// installed returns what the chart installs with these values: CRDs, and templates that are no hooks.
+// installed returns the objects that the chart installs with these values: CRDs, and templates that are no hooks.
 func installed(t *testing.T, text string) objects {
 	t.Helper()
 	loaded := load(t)
@@ -107,7 +107,7 @@ func installed(t *testing.T, text string) objects {
 	return found
 }
 
-// built returns what kustomize builds from directories of config/.
+// built returns the objects that kustomize builds from directories of config/.
 func built(t *testing.T, resource string, components ...string) objects {
 	t.Helper()
 	layer, err := filepath.EvalSymlinks(t.TempDir())
@@ -152,8 +152,8 @@ func relative(t *testing.T, from, to string) string {
 	return path
 }
 
-// normalized returns the objects as texts, without what may be different: the labels and annotations that tell who installed an object, and
-// the namespace, which Helm does not make.
+// normalized returns the objects as texts, without allowed differences: the labels and annotations of the installing tool, and
+// the namespace, which Helm does not create.
 func normalized(t *testing.T, found objects) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
@@ -212,7 +212,7 @@ func TestChartInstallsWhatKustomizeDoes(t *testing.T) {
 	}
 }
 
-// TestSwitches compares what each of testdata/*.values.yaml changes with its golden file.
+// TestSwitches compares the changes by each of testdata/*.values.yaml with its golden file.
 func TestSwitches(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.values.yaml")
 	if err != nil || len(paths) == 0 {
@@ -243,7 +243,7 @@ func TestSwitches(t *testing.T) {
 	}
 }
 
-// changes tells which objects are not installed any more, and has in full those that are new or different.
+// changes lists the objects that are no longer installed, and has the new and changed objects in full.
 func changes(t *testing.T, before, after objects) string {
 	t.Helper()
 	var text strings.Builder
@@ -267,7 +267,7 @@ func changes(t *testing.T, before, after objects) string {
 
 func TestLint(t *testing.T) { lint(t, "") }
 
-// lint does what `helm lint --strict` does.
+// lint runs `helm lint --strict`.
 func lint(t *testing.T, text string) {
 	t.Helper()
 	linter := action.NewLint()

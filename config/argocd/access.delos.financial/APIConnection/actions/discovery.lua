@@ -1,11 +1,11 @@
 local annotations = obj.metadata.annotations or {}
 local status = obj.status or {}
 
--- Asked for already, and not yet acted upon.
+-- A look is already asked for.
 local asked = annotations["access.delos.financial/requestedAt"]
 local pending = asked ~= nil and asked ~= "" and asked ~= status.lastHandledRequestedAt
 
--- An approval is taken once. Until the operator has taken the last one, another would approve twice as many.
+-- The operator takes an approval once. Before it has taken the last one, another one would approve the same revocations twice.
 local approved = annotations["access.delos.financial/approvedRevocations"]
 local taken = approved == nil or approved == ""
 local revocations = status.revocations or {}

@@ -1,11 +1,11 @@
 local annotations = obj.metadata.annotations or {}
 local status = obj.status or {}
 
--- Asked for already, and not yet acted upon.
+-- A look is already asked for.
 local asked = annotations["access.delos.financial/requestedAt"]
 local pending = asked ~= nil and asked ~= "" and asked ~= status.lastHandledRequestedAt
 
--- While its connection cannot be used a binding makes no call, even when asked: ask the connection.
+-- The operator makes no call for a binding whose connection is not ready. Use the action of the connection instead.
 local waits = false
 for _, condition in ipairs(status.conditions or {}) do
   if condition.type == "Ready" and condition.reason == "ConnectionNotReady" then

@@ -6,7 +6,7 @@ end
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}
 end
--- As many as are held now, and no more: a later one needs an approval of its own.
--- The time makes it another approval than the last.
+-- This approves the revocations that are held now. Later ones need another approval.
+-- The time makes each approval a new one.
 obj.metadata.annotations["access.delos.financial/approvedRevocations"] = held .. "@" .. os.date("!%Y-%m-%dT%XZ")
 return obj

@@ -61,9 +61,9 @@ func (p *Pool) Troubled() <-chan event.TypedGenericEvent[types.NamespacedName] {
 // Opened receives the names of connections that have a new open session.
 func (p *Pool) Opened() <-chan event.TypedGenericEvent[types.NamespacedName] { return p.opened }
 
-// OnTurn sets the function that is called when the turn of a relation on a session's list has come (see Session.Enter). It has to queue
-// the relation, ahead of others of its priority, since the turn is held for it. It is called without a lock, and must not take long. Call
-// OnTurn before the first session is used.
+// OnTurn sets the function that is called when the turn of a relation on a session's list has come (see Session.Enter), or when the session
+// is closed. It has to queue the relation, ahead of others of its priority, since a turn may be held for it. It is called without a lock, and
+// must not take long. Call OnTurn before the first session is used.
 func (p *Pool) OnTurn(callBack func(relation Relation, priority int)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

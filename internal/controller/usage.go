@@ -51,7 +51,7 @@ type UsageReconciler struct {
 
 	// told are the objects with an event that says why they stay.
 	told map[types.UID]bool
-	// kept has the time at which this process last set the finalizer on the RoleBinding of a namespace, or found it there.
+	// kept has the time at which this process last looked at the RoleBinding of a namespace.
 	kept map[string]time.Time
 }
 
@@ -159,8 +159,8 @@ func (r *UsageReconciler) acknowledge(ctx context.Context, on *v1alpha1.APIConne
 	return r.Brake.Acknowledge(ctx, on, metav1.Time{Time: r.Now().UTC().Truncate(time.Second)})
 }
 
-// protect sets the finalizer on the Secret, and then on the connection: a connection that has it says that both do. The
-// connection's own reconciler reports a Secret that is missing, or that the operator may not protect.
+// protect records the Secret, and sets the finalizer on the Secret and then on the connection; see isProtected. The connection's own
+// reconciler reports a Secret that is missing, or that the operator may not protect.
 func (r *UsageReconciler) protect(ctx context.Context, of *v1alpha1.APIConnection, who demand) error {
 	if who.bindings == 0 {
 		return nil
@@ -238,8 +238,9 @@ func (r *UsageReconciler) patchStatus(ctx context.Context, of *v1alpha1.APIConne
 	return err
 }
 
-// isProtected reports whether a connection and its Secret are sure to stay. While both are released, and when another Secret is named, the connection has the finalizer
-// although that Secret is not protected.
+// isProtected reports whether a connection has the finalizer, and its Secret on record. The finalizer of the connection alone does not
+// tell that the Secret has it: it stays when another Secret is named, or is missing, and is removed last when both are released. The
+// record leads the finalizer of the Secret by one write: a Secret is recorded before it gets the finalizer, and taken off after it lost it.
 func isProtected(connection *v1alpha1.APIConnection) bool {
 	return controllerutil.ContainsFinalizer(connection, v1alpha1.InUseFinalizer) &&
 		slices.Contains(connection.Status.ProtectedSecrets, connection.Spec.Credentials.SecretRef.Name)

@@ -135,8 +135,8 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.canceled }
 
 // ProvesUserGone reports whether the answer proves that the API knows no such user. Only the API's
-// own words prove it. With a 5xx, a 401 or a 403 they do not: the user that it does not find may be the
-// account's.
+// own words prove it. With a 5xx they do not, since the API fails. With a 401 or a 403 they do not, since the
+// user that it does not find may be the account's.
 func (e *Error) ProvesUserGone() bool {
 	switch {
 	case e.Kind != KindUserNotFound, e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:

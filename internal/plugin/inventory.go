@@ -19,7 +19,8 @@ type Verdict string
 const (
 	// Undeclared: no ClientBinding declares the access.
 	Undeclared Verdict = "Undeclared"
-	// NotAllowed: its APIConnection does not allow the ClientBinding, so that it declares no access.
+	// NotAllowed: its APIConnection does not allow the ClientBinding, does not exist, or leads to another host than the claim, so that
+	// it declares no access.
 	NotAllowed Verdict = "NotAllowed"
 	// OtherKind: the user is owner where standard access is declared, or the other way round.
 	OtherKind Verdict = "OtherKind"

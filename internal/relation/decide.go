@@ -127,7 +127,7 @@ const (
 
 	// AbsenceUnnamed means that the answer that there is no such user does not name the user.
 	AbsenceUnnamed
-	// AbsenceSeenByOther means that the account is not the one that last saw the user for the claim.
+	// AbsenceSeenByOther means that the account is not the one that last saw the relation for the claim.
 	AbsenceSeenByOther
 	// AbsenceSeenByBlind means that the account does not see another user either, one that it has confirmed before.
 	AbsenceSeenByBlind
@@ -135,7 +135,7 @@ const (
 	AbsenceAwaited
 	// AbsenceOdd means that an entry of the answer has a form that is not known, and may be about this client.
 	AbsenceOdd
-	// AbsenceNotWhole means that the answer has no list of clients.
+	// AbsenceNotWhole means that the answer has no list of clients, or an entry without a client.
 	AbsenceNotWhole
 
 	// DeletedNotRemoved means that a deleted user has no access, but would have it again when restored.

@@ -89,8 +89,8 @@ const (
 	LinkNotReady
 	// LinkStarting means that it was ready when the operator last ran, and has no session yet.
 	LinkStarting
-	// LinkUnprotected means that it does not have the operator's finalizer yet, and could go before the access is revoked. Nothing is
-	// given through it on behalf of a member without a claim.
+	// LinkUnprotected means that it or its Secret is not protected by the operator's finalizer, and could go before the access is revoked.
+	// Nothing is given through it on behalf of a member without a claim.
 	LinkUnprotected
 	// LinkLeaving means that it is being deleted. Nothing is given through it on behalf of a member without a claim, either.
 	LinkLeaving
@@ -138,8 +138,8 @@ type Reading struct {
 	Access Access
 	// Deleted means that the user is deleted in the platform and has no access.
 	Deleted bool
-	// Whole means that the answer had a list of the user's clients. Odd: an entry of it has a form that is not known, and
-	// may be about any client.
+	// Whole means that the answer had a list of the user's clients, and that each entry names its client. Odd: an entry has a form that is
+	// not known, and may be about any client.
 	Whole, Odd bool
 	// Named means that an answer that there is no such user names this user.
 	Named bool

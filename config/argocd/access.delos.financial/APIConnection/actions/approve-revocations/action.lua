@@ -6,7 +6,7 @@ end
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}
 end
--- This approves the revocations that are held now. Later ones need another approval.
+-- This approves as many revocations as are held now. More of them need another approval.
 -- The time makes each approval a new one.
 obj.metadata.annotations["access.delos.financial/approvedRevocations"] = held .. "@" .. os.date("!%Y-%m-%dT%XZ")
 return obj

@@ -56,21 +56,21 @@ func TestColumns(t *testing.T) {
 		want             [][]any
 	}{
 		{
-			reason:   "who may act for whom, at which level, and whether it is so",
+			reason:   "whether the access is as declared",
 			resource: "clientbindings",
 			want: [][]any{
-				{"Name", "User", "Client", "Owner", "Access", "Ready", "Reason", "Expires", "Age"},
-				{"seen", "user_abc123def", "cust_789xyz", true, "Owner", "True", "Bound", nil, age},
-				{"unseen", "user_abc123def", "cust_789xyz", true, nil, nil, nil, nil, age},
+				{"Name", "Ready", "Reason", "Access", "Age"},
+				{"seen", "True", "Bound", "Owner", age},
+				{"unseen", nil, nil, nil, age},
 			},
 		},
 		{
-			reason:   "where the API is, and whether it can be used",
+			reason:   "whether the API can be used, by how many bindings, and what is held",
 			resource: "apiconnections",
 			want: [][]any{
-				{"Name", "URL", "Ready", "Reason", "Bindings", "Age"},
-				{"seen", "https://api.example.com", "True", "LoggedIn", nil, age},
-				{"unseen", "https://api.example.com", nil, nil, nil, age},
+				{"Name", "Ready", "Reason", "Bindings", "Held", "Age"},
+				{"seen", "True", "LoggedIn", nil, nil, age},
+				{"unseen", nil, nil, nil, nil, age},
 			},
 		},
 	} {

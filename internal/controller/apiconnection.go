@@ -99,6 +99,11 @@ func (r *APIConnectionReconciler) reconcile(ctx context.Context, request ctrl.Re
 	if err != nil {
 		return ctrl.Result{}, err
 	}
+	if ctx.Err() != nil {
+		return ctrl.Result{}, ctx.Err()
+	}
+	// A login that was begun goes on when the process is told to end. A refused login that is not on record would be sent again.
+	ctx = context.WithoutCancel(ctx)
 	before := found.DeepCopy()
 	if end == nil {
 		end = r.establish(ctx, found, secret)
@@ -106,9 +111,6 @@ func (r *APIConnectionReconciler) reconcile(ctx context.Context, request ctrl.Re
 	if err := connection.CheckSelector(found); err != nil && end.ready == metav1.ConditionTrue {
 		// The session stays open, since access that was given before can still be revoked. No binding is allowed more.
 		end = &outcome{reason: v1alpha1.ReasonInvalidSpec, stalled: true, message: err.Error()}
-	}
-	if ctx.Err() != nil {
-		return ctrl.Result{}, ctx.Err()
 	}
 	return r.finish(ctx, before, found, *end)
 }

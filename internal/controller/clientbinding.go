@@ -85,12 +85,14 @@ type remembered struct {
 	waits map[types.UID]time.Time
 	// confirmed has the last confirmation of a member whose status has an older one.
 	confirmed map[types.UID]metav1.Time
+	// unprotected is since when a member waits until its connection is protected.
+	unprotected time.Time
 	// unconfirmed: this process sent a call, and has not confirmed the relation since.
 	unconfirmed bool
 }
 
 func (k *remembered) nothing() bool {
-	return len(k.calls) == 0 && len(k.absent) == 0 && len(k.waits) == 0 && len(k.confirmed) == 0 && !k.unconfirmed
+	return len(k.calls) == 0 && len(k.absent) == 0 && len(k.waits) == 0 && len(k.confirmed) == 0 && k.unprotected.IsZero() && !k.unconfirmed
 }
 
 // of returns the memory of a relation. Only one run at a time uses it, since a relation has one.

@@ -199,7 +199,7 @@ func (r *run) link(ctx context.Context, m *member, facts *relation.Member) error
 	switch {
 	case !m.through.DeletionTimestamp.IsZero():
 		facts.Link = relation.LinkLeaving
-	case !isProtected(m.through):
+	case !isProtected(r.Writes.latest(m.through)):
 		facts.Link = relation.LinkUnprotected
 	}
 	return nil

@@ -25,6 +25,9 @@ import (
 // go. A failed write stops neither the others nor the queue; but nothing is handed over to a member whose status could not be written.
 func (r *run) report(ctx context.Context, outcomes []relation.Outcome) (ctrl.Result, error) {
 	next := nextLook{}
+	if !slices.ContainsFunc(outcomes, func(o relation.Outcome) bool { return o.Why == relation.ConnectionUnprotected }) {
+		r.known.unprotected = time.Time{}
+	}
 	unwritten := map[int]bool{}
 	order := [3][]int{}
 	for i, outcome := range outcomes {
@@ -240,7 +243,7 @@ func (r *run) noteFacts(i int, outcome relation.Outcome) {
 	}
 	status.Claim.Account = facts.ClaimAccount
 	r.noteCalls(m, outcome.Calls)
-	if facts.Reading.State == relation.Shown && m.through != nil && isProtected(m.through) && !facts.Leaving && !facts.Expired {
+	if facts.Reading.State == relation.Shown && m.through != nil && isProtected(r.Writes.latest(m.through)) && !facts.Leaving && !facts.Expired {
 		// The connection may be another one of the same API. It has shown the user, and is the one to revoke through from now on.
 		status.Claim.Connection.Namespace, status.Claim.Connection.Name = m.name.Namespace, m.name.Name
 	}

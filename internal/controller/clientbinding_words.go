@@ -21,7 +21,7 @@ const (
 	// startingRetry is the wait before a binding looks again for the session of a connection that was ready when the operator last
 	// ran.
 	startingRetry = time.Second
-	// protectionLimit is the age from which a binding says that it waits until its connection is protected. As a rule that takes less than a second.
+	// protectionLimit is the time after which a binding says that it waits until its connection is protected. As a rule that takes less than a second.
 	protectionLimit = 10 * time.Second
 )
 
@@ -118,12 +118,7 @@ func (r *run) unlinked(m *member, o relation.Outcome) outcome {
 	case relation.ConnectionLeaving:
 		notReady.unread, notReady.message = false, fmt.Sprintf("APIConnection %s is being deleted, and no more access is given through it", m.name)
 	case relation.ConnectionUnprotected:
-		// A new reason after NotAllowed wakes the reconciler that protects connections.
-		if ready := readyOf(m.cached); (ready == nil || ready.Reason != v1alpha1.ReasonNotAllowed) && r.now.Sub(m.cached.CreationTimestamp.Time) < protectionLimit {
-			return outcome{silent: true, wait: startingRetry}
-		}
-		notReady.unread, notReady.wait, notReady.message = false, startingRetry, fmt.Sprintf(
-			"Waits until APIConnection %s and its Secret have the finalizer that keeps them while they are needed. A Secret that is being deleted cannot get it", m.name)
+		return r.unprotected(m, notReady)
 	case relation.NoTurnYet:
 		return r.waitsForTurn(m)
 	case relation.CallFailed, relation.RemovalRefused:
@@ -156,6 +151,21 @@ func (r *run) starting(m *member, notReady outcome) outcome {
 	default:
 		notReady.wait, notReady.message = startingRetry, fmt.Sprintf("Waits for the session of APIConnection %s", m.name)
 	}
+	return notReady
+}
+
+// unprotected says that a member's connection or its Secret could still go. It is silent unless that lasts; but a new reason after NotAllowed
+// wakes the reconciler that protects connections.
+func (r *run) unprotected(m *member, notReady outcome) outcome {
+	if r.known.unprotected.IsZero() {
+		r.known.unprotected = r.Schedule.Now()
+	}
+	ready := readyOf(m.cached)
+	if r.Schedule.Now().Sub(r.known.unprotected) < protectionLimit && (ready == nil || ready.Reason != v1alpha1.ReasonNotAllowed) {
+		return outcome{silent: true, wait: startingRetry}
+	}
+	notReady.unread, notReady.message = false, fmt.Sprintf(
+		"Waits until APIConnection %s and its Secret have the finalizer that keeps them while they are needed. Their events say what hinders it", m.name)
 	return notReady
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -92,9 +92,13 @@ func (r *UsageReconciler) Reconcile(ctx context.Context, request ctrl.Request) (
 	for _, step := range []func(context.Context, *v1alpha1.APIConnection, demand) error{
 		r.acknowledge, r.protect, r.count, r.release,
 	} {
-		if err := step(ctx, found, who); errors.Is(err, errNotRecorded) {
+		switch err := step(ctx, found, who); {
+		case errors.Is(err, errNotRecorded):
 			return ctrl.Result{RequeueAfter: conflictRetry}, nil
-		} else if err != nil {
+		case errors.Is(err, errRecordFull):
+			// The release of the former Secrets makes room.
+			r.tellUnprotected(ctx, found)
+		case err != nil:
 			return retryConflict(err)
 		}
 	}
@@ -194,6 +198,9 @@ func (r *UsageReconciler) protect(ctx context.Context, of *v1alpha1.APIConnectio
 // mostProtected bounds the Secrets that a connection has on record; the CRD has the same number.
 const mostProtected = 16
 
+// errRecordFull says that a connection cannot protect another Secret, since it has too many on record that were not released.
+var errRecordFull = errors.New("too many former Secrets are on record")
+
 // remember records a Secret before it is protected: else it could not be found again.
 func (r *UsageReconciler) remember(ctx context.Context, of *v1alpha1.APIConnection, secret client.Object) error {
 	former := of.Status.ProtectedSecrets
@@ -201,7 +208,7 @@ func (r *UsageReconciler) remember(ctx context.Context, of *v1alpha1.APIConnecti
 		return nil
 	}
 	if len(former) >= mostProtected {
-		return fmt.Errorf("the Secrets %s were used before and could not be released: no further one is protected", strings.Join(former, ", "))
+		return errRecordFull
 	}
 	return r.record(ctx, of, func(secrets []string) []string { return append(secrets, secret.GetName()) })
 }
@@ -238,11 +245,12 @@ func (r *UsageReconciler) patchStatus(ctx context.Context, of *v1alpha1.APIConne
 	return err
 }
 
-// isProtected reports whether a connection has the finalizer, and its Secret on record. The finalizer of the connection alone does not
+// isProtected reports whether a connection has the finalizer, its Secret on record, and bindings that need it. Before anything is released
+// the count says that no binding needs it. The finalizer of the connection alone does not
 // tell that the Secret has it: it stays when another Secret is named, or is missing, and is removed last when both are released. The
 // record leads the finalizer of the Secret by one write: a Secret is recorded before it gets the finalizer, and taken off after it lost it.
 func isProtected(connection *v1alpha1.APIConnection) bool {
-	return controllerutil.ContainsFinalizer(connection, v1alpha1.InUseFinalizer) &&
+	return controllerutil.ContainsFinalizer(connection, v1alpha1.InUseFinalizer) && ptr.Deref(connection.Status.Bindings, 0) > 0 &&
 		slices.Contains(connection.Status.ProtectedSecrets, connection.Spec.Credentials.SecretRef.Name)
 }
 
@@ -405,6 +413,19 @@ func (r *UsageReconciler) tellUnreleased(ctx context.Context, of *v1alpha1.APICo
 	r.Events.Eventf(of, nil, corev1.EventTypeWarning, "SecretNotReleased", "Release",
 		"Secret %s keeps the finalizer %s, since the operator may not change it. %s",
 		secret, v1alpha1.InUseFinalizer, r.Identity.giveRights(ctx, r.Kube, of.Namespace))
+}
+
+// tellUnprotected records one event that the record of a connection is full, so that its Secret is not protected.
+func (r *UsageReconciler) tellUnprotected(ctx context.Context, of *v1alpha1.APIConnection) {
+	secret := of.Spec.Credentials.SecretRef.Name
+	key := of.UID + "/unprotected/" + types.UID(secret)
+	if r.told[key] {
+		return
+	}
+	r.noteTold(key)
+	r.Events.Eventf(of, nil, corev1.EventTypeWarning, "SecretNotProtected", "Protect",
+		"Secret %s is not protected, and gives no new access: %d Secrets that were used before could not be released (status.protectedSecrets). %s",
+		secret, len(of.Status.ProtectedSecrets), r.Identity.giveRights(ctx, r.Kube, of.Namespace))
 }
 
 // count writes the demand for a connection into its status.

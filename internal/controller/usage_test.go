@@ -3,6 +3,9 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -200,29 +203,85 @@ func TestNoAccessIsGivenThroughAConnectionThatLeaves(t *testing.T) {
 		w.binding().Status.Conditions[0].Message)
 }
 
-// TestNothingIsGrantedBeforeTheConnectionIsProtected: else it could go before the access was revoked.
+// TestNothingIsGrantedBeforeTheConnectionIsProtected: else it, or its Secret, could go before the access was revoked. The binding says so if that
+// lasts, however old it is.
 func TestNothingIsGrantedBeforeTheConnectionIsProtected(t *testing.T) {
+	finalizers, secrets, none, some := []string{v1alpha1.InUseFinalizer}, []string{"delos-credentials"}, ref[int32](0), ref[int32](1)
+	for name, of := range map[string]struct {
+		finalizers, secrets []string
+		bindings            *int32
+	}{
+		"it has no finalizer":                  {nil, secrets, some},
+		"its Secret is not on record":          {finalizers, nil, some},
+		"no binding was counted since":         {finalizers, secrets, nil},
+		"it is about to be released":           {finalizers, secrets, none},
+		"nothing of that has been written yet": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.connect()
+			w.bind(nil)
+			connection := w.connection()
+			w.edit(connection, func() { connection.Finalizers = of.finalizers })
+			connection.Status.ProtectedSecrets, connection.Status.Bindings = of.secrets, of.bindings
+			if err := w.kube.Status().Update(t.Context(), connection); err != nil {
+				t.Fatal(err)
+			}
+			w.clock.Advance(time.Hour)
+
+			result := w.reconcileNamed("john")
+
+			expectEqual(t, "calls", operations(nil), w.calls())
+			expectEqual(t, "wait", startingRetry, result.RequeueAfter)
+			expectEqual(t, "status", v1alpha1.ClientBindingStatus{ObservedGeneration: -1}, w.binding().Status)
+			w.clock.Advance(protectionLimit)
+			w.reconcileNamed("john")
+			expectEqual(t, "message when that lasts", "Waits until APIConnection "+w.namespace+"/default and its Secret have the finalizer that keeps them while they are needed. "+
+				"Their events say what hinders it", w.message())
+			w.reconcileUsage()
+			w.reconcileNamed("john")
+			expectEqual(t, "reason", "Bound", w.reason())
+		})
+	}
+}
+
+// TestFullRecordOfSecrets: a connection that cannot release the Secrets that it used before says so and goes on, and protects its Secret once it can.
+func TestFullRecordOfSecrets(t *testing.T) {
 	w := newWorld(t)
 	w.connect()
 	w.bind(nil)
 	connection := w.connection()
+	for i := range mostProtected {
+		secret := w.credentials()
+		secret.Name, secret.Finalizers = fmt.Sprintf("former-%02d", i), []string{v1alpha1.InUseFinalizer}
+		w.create(secret)
+		connection.Status.ProtectedSecrets = append(connection.Status.ProtectedSecrets, secret.Name)
+	}
+	if err := w.kube.Status().Update(t.Context(), connection); err != nil {
+		t.Fatal(err)
+	}
+	kube := w.kube
+	w.kube = withoutSecrets{kube, "delos-credentials"}
+	usage := w.usage()
 
-	// While the connection is let go, its Secret has lost the finalizer first.
-	for _, finalizers := range [][]string{nil, {v1alpha1.InUseFinalizer}} {
-		w.edit(connection, func() { connection.Finalizers = finalizers })
-
-		result := w.reconcileNamed("john")
-
-		expectEqual(t, "calls", operations(nil), w.calls())
-		expectEqual(t, "wait", startingRetry, result.RequeueAfter)
-		expectEqual(t, "claim", (*v1alpha1.Claim)(nil), w.binding().Status.Claim)
+	for range 2 {
+		if _, err := usage.Reconcile(t.Context(), w.request("default")); err != nil {
+			t.Fatal(err)
+		}
 	}
 
-	created := w.binding().CreationTimestamp.Sub(w.clock.Now())
-	w.clock.Advance(created + protectionLimit)
-	w.reconcileNamed("john")
-	expectEqual(t, "message when that lasts", "Waits until APIConnection "+w.namespace+"/default and its Secret have the finalizer that keeps them while they are needed. "+
-		"A Secret that is being deleted cannot get it", w.message())
+	w.kube = kube
+	expectEqual(t, "bindings counted", ref[int32](1), w.connection().Status.Bindings)
+	told := slices.DeleteFunc(w.events(), func(event string) bool { return !strings.HasPrefix(event, "Warning SecretNotProtected") })
+	expectEqual(t, "events", []string{"Warning SecretNotProtected Secret delos-credentials is not protected, and gives no new access: 16 Secrets that were used before could not be released " +
+		"(status.protectedSecrets). An administrator of the namespace gives the right with: kubectl create rolebinding clientbinding-operator-credentials -n " + w.namespace +
+		" --clusterrole=clientbinding-operator-credentials --serviceaccount=clientbinding-system:clientbinding-operator"}, told)
+	for range 2 {
+		w.reconcileUsage()
+	}
+	expectEqual(t, "record", []string{"delos-credentials"}, w.protectedSecrets())
+	w.reconcile()
+	expectEqual(t, "reason", "Bound", w.reason())
 }
 
 // TestSecretsAreProtectedAsTheyAreNamed: a connection that turns to another Secret lets the former one go, and one
@@ -356,7 +415,7 @@ func TestSecretThatMayNotBeReleased(t *testing.T) {
 	w.reconcile()
 	w.events()
 	kube := w.kube
-	w.kube = withoutSecrets{kube}
+	w.kube = withoutSecrets{Client: kube}
 	usage := w.usage()
 
 	for range 2 {

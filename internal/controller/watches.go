@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -158,11 +159,12 @@ func (r *UsageReconciler) byNeed() handler.EventHandler {
 	}
 }
 
-// onlyCounts reports whether a connection only needs a new count: it is protected, and is not being deleted.
+// onlyCounts reports whether a connection only needs a new count: bindings are known to need it already, and it is not being deleted.
 func (r *UsageReconciler) onlyCounts(ctx context.Context, name types.NamespacedName) bool {
 	found := &v1alpha1.APIConnection{}
 	err := r.Kube.Get(ctx, name, found)
-	return err == nil && found.DeletionTimestamp.IsZero() && isProtected(found)
+	return err == nil && found.DeletionTimestamp.IsZero() && controllerutil.ContainsFinalizer(found, v1alpha1.InUseFinalizer) &&
+		ptr.Deref(found.Status.Bindings, 0) > 0
 }
 
 // connectionsOf are the connections that a binding may need, in the namespaces that the operator serves.

@@ -94,14 +94,15 @@ func (d *diffing) run(ctx context.Context) error {
 	return d.print(plan, changes, warnings)
 }
 
-// changes finds the change of each relation that the manifests touch.
-func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (changes []change, err error) {
-	type relationKey struct {
-		host string
-		pair pair
-	}
+// relationKey is a relation at an API.
+type relationKey struct {
+	host string
+	pair pair
+}
+
+// members are the ClientBindings by their relation. A note says how many have no host.
+func (d *diffing) members(ctx context.Context, kube client.Client, hosts *hosts, p *plan) (map[relationKey][]v1alpha1.ClientBinding, error) {
 	members := map[relationKey][]v1alpha1.ClientBinding{}
-	hosts := newHosts(d.access, kube)
 	without := 0
 	for _, name := range slices.SortedFunc(maps.Keys(p.bindings), byName) {
 		binding := p.bindings[name]
@@ -123,6 +124,16 @@ func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (cha
 	}
 	if note := homeless(without); note != "" {
 		d.program.say("Note: %s", note)
+	}
+	return members, nil
+}
+
+// changes finds the change of each relation that the manifests touch.
+func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (changes []change, err error) {
+	hosts := newHosts(d.access, kube)
+	members, err := d.members(ctx, kube, hosts, p)
+	if err != nil {
+		return nil, err
 	}
 	people := map[pair]person{}
 	seen := map[relationKey]bool{}
@@ -258,7 +269,7 @@ func (d *diffing) ownerless(ctx context.Context, p *plan, changes []change) (war
 		owners, err := platforms[at.user].others(ctx, at.cuid, after[at])
 		switch {
 		case delos.KindOf(err) == delos.KindForbidden:
-			warnings = append(warnings, fmt.Sprintf("client %s may be left without any owner: %s", at.cuid, err))
+			warnings = append(warnings, fmt.Sprintf("client %s may be left without any owner: the account may not list its users: %s", at.cuid, problem(err)))
 		case err != nil:
 			return nil, err
 		case owners == 0:

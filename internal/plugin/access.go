@@ -59,7 +59,7 @@ func (a *access) addFlags(command *cobra.Command) {
 
 // addDefaultConnection adds the flag for bindings that name no connection.
 func (a *access) addDefaultConnection(command *cobra.Command) {
-	command.Flags().StringVar(&a.defaultConnection, "default-connection", "", "The value of the operator's flag of this name, if it is set: the NAMESPACE/NAME of the APIConnection for ClientBindings that name none.")
+	command.Flags().StringVar(&a.defaultConnection, "default-connection", "", "The value of the operator's flag of this name, if it is set: the NAMESPACE/NAME of the APIConnection for ClientBindings that name none. When absent, it is the one in the claim of such a ClientBinding, or else default in its namespace.")
 }
 
 // namespace is the namespace of --namespace, or of the context.

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -77,20 +78,27 @@ func (a *access) complete(id func(*v1alpha1.ClientBinding) string) cobra.Complet
 	}
 }
 
-// connectionOf is the APIConnection that a binding uses.
+// connectionOf is the APIConnection that a binding uses. For a binding that names none, the claim has the operator's default.
 func (a *access) connectionOf(binding *v1alpha1.ClientBinding) types.NamespacedName {
-	reference := binding.Spec.ConnectionRef
-	if reference == nil {
-		if namespace, name, shared := strings.Cut(a.defaultConnection, "/"); shared {
-			return types.NamespacedName{Namespace: namespace, Name: name}
-		}
+	namespace, name, shared := strings.Cut(a.defaultConnection, "/")
+	switch reference, claim := binding.Spec.ConnectionRef, binding.Status.Claim; {
+	case reference != nil:
+		return types.NamespacedName{Namespace: cmp.Or(reference.Namespace, binding.Namespace), Name: reference.Name}
+	case shared:
+		return types.NamespacedName{Namespace: namespace, Name: name}
+	case claim != nil:
+		return types.NamespacedName{Namespace: claim.Connection.Namespace, Name: claim.Connection.Name}
+	default:
 		return types.NamespacedName{Namespace: binding.Namespace, Name: v1alpha1.DefaultConnectionName}
 	}
-	name := types.NamespacedName{Namespace: reference.Namespace, Name: reference.Name}
-	if name.Namespace == "" {
-		name.Namespace = binding.Namespace
+}
+
+// hint ends a message about a missing APIConnection that the operator's default may replace; "" if the binding or the caller names it.
+func (a *access) hint(binding *v1alpha1.ClientBinding) string {
+	if binding.Spec.ConnectionRef != nil || a.defaultConnection != "" {
+		return ""
 	}
-	return name
+	return " (see --default-connection)"
 }
 
 // ended reports whether a binding no longer declares access.
@@ -116,7 +124,7 @@ type hosts struct {
 	access      *access
 	kube        client.Reader
 	connections map[key]foundConnection
-	labels      map[string]map[string]string
+	namespaces  map[string]foundNamespace
 }
 
 type foundConnection struct {
@@ -124,8 +132,13 @@ type foundConnection struct {
 	err    error
 }
 
+type foundNamespace struct {
+	object corev1.Namespace
+	err    error
+}
+
 func newHosts(access *access, kube client.Reader) *hosts {
-	return &hosts{access: access, kube: kube, connections: map[key]foundConnection{}, labels: map[string]map[string]string{}}
+	return &hosts{access: access, kube: kube, connections: map[key]foundConnection{}, namespaces: map[string]foundNamespace{}}
 }
 
 // connection is the one that a binding uses.
@@ -158,15 +171,22 @@ func (h *hosts) of(ctx context.Context, binding *v1alpha1.ClientBinding) (string
 	}
 }
 
-// barred says why a binding that has not ended cannot hold its relation, as for the operator; "" where it can, and where its connection may not be read.
+// homeless says how many bindings have no host, as far as the caller can see; "" when there are none.
+func homeless(number int) string {
+	if number == 0 {
+		return ""
+	}
+	return fmt.Sprintf("left out: %s whose APIConnection is not there, or may not be read by you (see --default-connection)", amount(number, "ClientBinding"))
+}
+
+// barred says why a binding that has not ended cannot hold its relation, as for the operator; "" where it can. The error is Forbidden if the
+// caller may not read what decides this. The binding then counts as allowed.
 func (h *hosts) barred(ctx context.Context, binding *v1alpha1.ClientBinding) (why string, err error) {
 	name := h.access.connectionOf(binding)
 	found, err := h.connection(ctx, binding)
 	switch claim := binding.Status.Claim; {
 	case apierrors.IsNotFound(err):
-		return fmt.Sprintf("APIConnection %s is not there", name), nil
-	case apierrors.IsForbidden(err):
-		return "", nil
+		return fmt.Sprintf("APIConnection %s is not there%s", name, h.access.hint(binding)), nil
 	case err != nil:
 		return "", err
 	case claim != nil && claim.Connection.Host != connection.Host(found.Spec):
@@ -185,15 +205,14 @@ func (h *hosts) barred(ctx context.Context, binding *v1alpha1.ClientBinding) (wh
 }
 
 func (h *hosts) labelsOf(ctx context.Context, name string) (map[string]string, error) {
-	if labels, known := h.labels[name]; known {
-		return labels, nil
+	found, known := h.namespaces[name]
+	if !known {
+		if err := h.kube.Get(ctx, key{Name: name}, &found.object); err != nil {
+			found.err = fmt.Errorf("reading the labels of namespace %s, by which the APIConnection allows: %w", name, err)
+		}
+		h.namespaces[name] = found
 	}
-	namespace := &corev1.Namespace{}
-	if err := h.kube.Get(ctx, key{Name: name}, namespace); err != nil {
-		return nil, fmt.Errorf("reading the labels of namespace %s, by which the APIConnection allows: %w", name, err)
-	}
-	h.labels[name] = namespace.Labels
-	return namespace.Labels, nil
+	return found.object.Labels, found.err
 }
 
 func sortedKeys[V any](of map[string]V) []string { return slices.Sorted(maps.Keys(of)) }

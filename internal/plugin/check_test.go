@@ -178,6 +178,16 @@ UserNotFound (goes on): 3
 `, exitFindings}, n.run(t, "status"))
 }
 
+// TestStatusOfBindingsAlone: a person who may not read APIConnections sees the ClientBindings.
+func TestStatusOfBindingsAlone(t *testing.T) {
+	n := newTenant(t, delossim.Config{})
+	claim(t, n, n.declare(t, "one", "u_1", "c_1", true))
+	permit(t, n.namespace, "requester", []string{"clientbindings"}, "list")
+	got, said := n.runWith(t.Context(), nil, "status", "--as", "requester")
+	expect(t, "status", result{"1 Ready, 0 causes to look at\n", exitClean}, got)
+	expect(t, "note", "Note: you may not read APIConnections, so only ClientBindings are looked at\n", said)
+}
+
 // TestEveryReasonHasAnActor compares the reasons of the API with those for which an actor is named.
 func TestEveryReasonHasAnActor(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/conditions.go", nil, 0)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
@@ -86,21 +87,23 @@ func (d *diffing) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ownerless, err := d.ownerless(ctx, plan, changes)
+	warnings, err := d.ownerless(ctx, plan, changes)
 	if err != nil {
 		return err
 	}
-	return d.print(plan, changes, ownerless)
+	return d.print(plan, changes, warnings)
 }
 
-// changes finds the change of each relation that the manifests touch.
-func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (changes []change, err error) {
-	type relationKey struct {
-		host string
-		pair pair
-	}
+// relationKey is a relation at an API.
+type relationKey struct {
+	host string
+	pair pair
+}
+
+// members are the ClientBindings by their relation. A note says how many have no host.
+func (d *diffing) members(ctx context.Context, kube client.Client, hosts *hosts, p *plan) (map[relationKey][]v1alpha1.ClientBinding, error) {
 	members := map[relationKey][]v1alpha1.ClientBinding{}
-	hosts := newHosts(d.access, kube)
+	without := 0
 	for _, name := range slices.SortedFunc(maps.Keys(p.bindings), byName) {
 		binding := p.bindings[name]
 		host, err := hosts.of(ctx, &binding)
@@ -113,8 +116,24 @@ func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (cha
 		if err != nil {
 			return nil, err
 		}
+		if host == "" {
+			without++
+		}
 		of := relationKey{host, pair{binding.Spec.UserUUID, binding.Spec.CUID}}
 		members[of] = append(members[of], binding)
+	}
+	if note := homeless(without); note != "" {
+		d.program.say("Note: %s", note)
+	}
+	return members, nil
+}
+
+// changes finds the change of each relation that the manifests touch.
+func (d *diffing) changes(ctx context.Context, kube client.Client, p *plan) (changes []change, err error) {
+	hosts := newHosts(d.access, kube)
+	members, err := d.members(ctx, kube, hosts, p)
+	if err != nil {
+		return nil, err
 	}
 	people := map[pair]person{}
 	seen := map[relationKey]bool{}
@@ -203,10 +222,12 @@ func (d *diffing) holder(ctx context.Context, hosts *hosts, made *change, member
 		}
 		if d.url == "" {
 			why, err := hosts.barred(ctx, member)
-			if err != nil {
+			switch {
+			case apierrors.IsForbidden(err):
+				made.notes = append(made.notes, fmt.Sprintf("ClientBinding %s counts as allowed: %s", name, err))
+			case err != nil:
 				return nil, err
-			}
-			if why != "" {
+			case why != "":
 				made.notes = append(made.notes, fmt.Sprintf("ClientBinding %s changes nothing: %s", name, why))
 				continue
 			}
@@ -222,8 +243,8 @@ func (d *diffing) revokes(binding v1alpha1.ClientBinding) bool {
 	return ended(&binding, d.program.Now()) && binding.Status.Claim != nil && !orphan
 }
 
-// ownerless are the clients that would have an owner no more.
-func (d *diffing) ownerless(ctx context.Context, p *plan, changes []change) (clients []string, err error) {
+// ownerless warns of the clients that would have an owner no more, and of those of which the account may not see it.
+func (d *diffing) ownerless(ctx context.Context, p *plan, changes []change) (warnings []string, err error) {
 	after := map[pair]map[string]v1alpha1.Access{} // by host and client, then by user
 	losing := map[pair]bool{}
 	for _, made := range changes {
@@ -242,22 +263,21 @@ func (d *diffing) ownerless(ctx context.Context, p *plan, changes []change) (cli
 		if !losing[at] {
 			continue
 		}
-		owners := 0
-		for _, access := range after[at] {
-			if access == v1alpha1.AccessOwner {
-				owners++
-			}
+		if slices.Contains(slices.Collect(maps.Values(after[at])), v1alpha1.AccessOwner) {
+			continue
 		}
-		others, err := platforms[at.user].others(ctx, at.cuid, after[at])
-		if err != nil {
+		owners, err := platforms[at.user].others(ctx, at.cuid, after[at])
+		switch {
+		case delos.KindOf(err) == delos.KindForbidden:
+			warnings = append(warnings, fmt.Sprintf("client %s may be left without any owner: the account may not list its users: %s", at.cuid, problem(err)))
+		case err != nil:
 			return nil, err
-		}
-		if owners+others == 0 {
-			clients = append(clients, at.cuid)
+		case owners == 0:
+			warnings = append(warnings, fmt.Sprintf("client %s would be left without any owner", at.cuid))
 		}
 	}
-	slices.Sort(clients)
-	return clients, nil
+	slices.Sort(warnings)
+	return warnings, nil
 }
 
 // others counts the owners of a client besides some users.
@@ -302,7 +322,7 @@ func (c change) words() (sign, text string) {
 	}
 }
 
-func (d *diffing) print(p *plan, changes []change, ownerless []string) error {
+func (d *diffing) print(p *plan, changes []change, warnings []string) error {
 	out := d.program.Streams.Out
 	paint := d.program.paint(out)
 	colours := map[string]string{"+": green, "-": red, "~": yellow, "?": red}
@@ -323,8 +343,8 @@ func (d *diffing) print(p *plan, changes []change, ownerless []string) error {
 			fmt.Fprintln(out, "    "+visible(note))
 		}
 	}
-	for _, cuid := range ownerless {
-		fmt.Fprintln(out, paint(red, "! client "+visible(cuid)+" would be left without any owner"))
+	for _, warning := range warnings {
+		fmt.Fprintln(out, paint(red, "! "+visible(warning)))
 	}
 	for _, refusal := range p.refused {
 		fmt.Fprintln(out, paint(red, "! "+visible(refusal)))

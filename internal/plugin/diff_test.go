@@ -99,6 +99,12 @@ func TestDiff(t *testing.T) {
 ! refused: ClientBinding NAMESPACE/version: no matches for kind "ClientBinding" in version "access.delos.financial/v9"
 1 relation looked at, 1 unchanged
 `, exitFindings}, unsendable)
+	n.Inject(delossim.Fault{Op: delossim.OpList, Failure: delossim.Answer{Status: 403, Body: `{"error": "Permission denied"}`}})
+	unlisted, _ := n.runWith(t.Context(), map[string]string{"stdin": manifest("a", "u_1", "c_a", false)}, "diff", "-f", "-")
+	expect(t, "an account that may not list users", result{`~ anna (u_1) is owner of client c_a no more, and keeps standard access
+! client c_a may be left without any owner: the account may not list its users: Permission denied
+1 relation looked at, 0 unchanged
+`, exitFindings}, unlisted)
 	if got := n.run(t, "diff"); got.Code != exitFailed {
 		t.Errorf("without manifests: %+v", got)
 	}
@@ -114,4 +120,23 @@ func TestDiff(t *testing.T) {
 			t.Error("a diff applied something")
 		}
 	}
+}
+
+// TestDiffOfOneNamespace tells which ClientBindings it cannot look at.
+func TestDiffOfOneNamespace(t *testing.T) {
+	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "u_1"}}, Clients: []string{"c_1"}})
+	homeless := n.declare(t, "homeless", "u_1", "c_1", true, func(b *v1alpha1.ClientBinding) {
+		b.Spec.ConnectionRef = &v1alpha1.ConnectionReference{Name: "other"}
+	})
+	defer func() { // The reports of other tests would leave it out, too.
+		if err := kube.Delete(t.Context(), homeless); err != nil {
+			t.Error(err)
+		}
+	}()
+	permit(t, n.namespace, "team", []string{"clientbindings", "apiconnections", "secrets"}, "get", "list", "patch", "create")
+	got, said := n.runWith(t.Context(), map[string]string{"stdin": manifest("one", "u_1", "c_1", false)}, "diff", "--as", "team", "-f", "-")
+	expect(t, "diff", result{"+ u_1 gets standard access to client c_1\n1 relation looked at, 0 unchanged\n", exitFindings}, got)
+	expect(t, "notes", `Note: you may not read ClientBindings of all namespaces, so only those of NAMESPACE are looked at
+Note: left out: 1 ClientBinding whose APIConnection is not there, or may not be read by you (see --default-connection)
+`, said)
 }

@@ -175,6 +175,20 @@ Of an earlier import: ` + directory + `/` + fileName(doxd) + `. Remove it: the A
 `, exitFindings}, n.run(t, "import", "-d", directory))
 }
 
+// TestImportWithoutBindings: a person who may not read ClientBindings can import, and is told what this leaves open.
+func TestImportWithoutBindings(t *testing.T) {
+	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: john, Relations: map[string]bool{cust: true}}}})
+	permit(t, n.namespace, "importer", []string{"apiconnections", "secrets"}, "get")
+	directory := t.TempDir()
+	got, said := n.runWith(t.Context(), nil, "import", "-d", directory, "--as", "importer")
+	expect(t, "import", result{"1 ClientBinding of 1 user in 1 file in " + directory + "\n", exitClean}, got)
+	expect(t, "notes", `users listed: 1
+users read: 1 of 1
+Note: you may not read ClientBindings of all namespaces, so only those of NAMESPACE are looked at
+Note: you may not read these ClientBindings either, so the import may declare what they declare already: have the right given to you
+`, said)
+}
+
 // TestImportResumes: an import that is interrupted leaves no YAML, and the next one reads only what is missing.
 func TestImportResumes(t *testing.T) {
 	seen := after(delossim.OpUser, 60)

@@ -112,7 +112,7 @@ func (d *diffing) leaveOut(ctx context.Context, kube client.Client, p *plan) (fa
 		binding := p.bindings[name]
 		_, err := d.connect(ctx, kube, p, d.connectionOf(&binding))
 		if apierrors.IsNotFound(err) {
-			p.refused = append(p.refused, fmt.Sprintf("ClientBinding %s would wait: %s", name, err))
+			p.refused = append(p.refused, fmt.Sprintf("ClientBinding %s would wait: %s%s", name, err, d.hint(&binding)))
 			return true
 		}
 		failed = errors.Join(failed, err)

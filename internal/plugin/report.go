@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/cli-runtime/pkg/printers"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -233,28 +234,37 @@ func (r *reporting) declaredAt(ctx context.Context, host string, made *report) (
 	}
 	made.Namespace, barred = all.namespace, map[key]string{}
 	hosts := newHosts(r.access, kube)
-	homeless := 0
+	var without, unjudged int
 	for _, binding := range all.items {
 		at, err := hosts.of(ctx, &binding)
 		if err != nil {
 			return nil, nil, err
 		}
 		if at == "" {
-			homeless++
+			without++
 		}
 		if at != host || !r.asked(binding.Spec.UserUUID, binding.Spec.CUID) {
 			continue
 		}
 		declared = append(declared, binding)
-		if !ended(&binding, r.program.Now()) {
-			if barred[client.ObjectKeyFromObject(&binding)], err = hosts.barred(ctx, &binding); err != nil {
-				return nil, nil, err
-			}
+		if ended(&binding, r.program.Now()) {
+			continue
+		}
+		switch why, err := hosts.barred(ctx, &binding); {
+		case apierrors.IsForbidden(err):
+			unjudged++
+		case err != nil:
+			return nil, nil, err
+		default:
+			barred[client.ObjectKeyFromObject(&binding)] = why
 		}
 	}
 	made.BindingsRead = len(declared)
-	if homeless > 0 {
-		made.Notes = append(made.Notes, fmt.Sprintf("left out: %s whose APIConnection is not there, or may not be read by you (see --default-connection)", amount(homeless, "ClientBinding")))
+	if note := homeless(without); note != "" {
+		made.Notes = append(made.Notes, note)
+	}
+	if unjudged > 0 {
+		made.Notes = append(made.Notes, fmt.Sprintf("counted as allowed: %s whose APIConnection, or Namespace with the labels for spec.allowed, may not be read by you", amount(unjudged, "ClientBinding")))
 	}
 	return declared, barred, nil
 }

@@ -3,6 +3,7 @@ package plugin
 import (
 	"encoding/csv"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -263,6 +264,93 @@ Looked at 2026-11-27T12:00:00Z: 3 users of HOST through APIConnection NAMESPACE/
 + u_3 gets standard access to client c_1
 2 relations looked at, 1 unchanged
 `, exitFindings}, said)
+}
+
+// TestConnectionOfAClaim: without --default-connection, the claims say which connection the operator takes.
+func TestConnectionOfAClaim(t *testing.T) {
+	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "u_1", Relations: map[string]bool{"c_1": true}}}})
+	n.allowNamespaces(t, v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesAll})
+	team := newNamespace(t)
+	claim(t, n, n.declare(t, "claimed", "u_1", "c_1", true, func(b *v1alpha1.ClientBinding) { b.Namespace = team }))
+	run := func(arguments ...string) result {
+		t.Helper()
+		manifests := manifest("claimed", "u_1", "c_1", true) + manifest("unclaimed", "u_1", "c_2", true)
+		environment := map[string]string{"stdin": strings.ReplaceAll(manifests, "metadata: {", "metadata: {namespace: "+team+", ")}
+		maps.Copy(environment, own)
+		got, _ := n.runWith(t.Context(), environment, arguments...)
+		got.Out = strings.ReplaceAll(got.Out, team, "TEAM")
+		return got
+	}
+	asDeclared := `VERDICT      CLIENT   USER   DECLARED   ACTUAL   CLIENTBINDING
+AsDeclared   c_1      u_1    Owner      Owner    TEAM/claimed
+
+1 relation: 1 as declared
+`
+	expect(t, "report", result{asDeclared + `Looked at 2026-11-27T12:00:00Z: 1 user of HOST through APIConnection NAMESPACE/default, 1 ClientBinding of all namespaces
+`, exitClean}, run("report"))
+	expect(t, "report by URL", result{asDeclared + `Looked at 2026-11-27T12:00:00Z: 1 user of HOST, 1 ClientBinding of all namespaces
+`, exitClean}, run("report", "--url", n.url))
+	expect(t, "undeclared owners", exitClean, run("report", "--undeclared", "--owners").Code)
+	expect(t, "diff", result{`! ClientBinding TEAM/unclaimed would wait: reading APIConnection TEAM/default (see --connection, or name the API by --url): apiconnections.access.delos.financial "default" not found (see --default-connection)
+1 relation looked at, 1 unchanged
+`, exitFindings}, run("diff", "-f", "-"))
+	directory := t.TempDir()
+	expect(t, "import", result{"0 ClientBindings of 1 user in 0 files in " + directory + `
+Declared already: user u_1 at client c_1, by ClientBinding TEAM/claimed
+`, exitClean}, run("import", "-d", directory))
+
+	if err := kube.Delete(t.Context(), &v1alpha1.APIConnection{ObjectMeta: n.meta("default")}); err != nil {
+		t.Fatal(err)
+	}
+	for want, arguments := range map[string][]string{
+		"APIConnection NAMESPACE/default is not there (see --default-connection)": nil,
+		"APIConnection NAMESPACE/other is not there":                              {"--default-connection", n.namespace + "/other"},
+	} {
+		got := run(append([]string{"report", "--url", n.url, "-o", "json"}, arguments...)...)
+		var made report
+		if err := json.Unmarshal([]byte(got.Out), &made); err != nil {
+			t.Fatal(err)
+		}
+		var why []string
+		for _, one := range made.Entries {
+			why = append(why, string(one.Verdict)+": "+one.Why)
+		}
+		expect(t, "without the connection", []string{"NotAllowed: " + want}, why)
+	}
+}
+
+// TestViewer: a person with the viewer's ClusterRole alone may not get namespaces, by whose labels a connection can allow. The commands tell
+// what that leaves open.
+func TestViewer(t *testing.T) {
+	n := newTenant(t, delossim.Config{Users: []delossim.User{{UUID: "u_1", Relations: map[string]bool{"c_1": true}}}})
+	n.allowNamespaces(t, v1alpha1.AllowedNamespaces{From: v1alpha1.NamespacesSelector, Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"team": "a"}}})
+	n.declare(t, "one", "u_1", "c_1", true)
+	n.declare(t, "two", "u_1", "c_1", true)
+	auditor := "auditor-of-" + n.namespace
+	view(t, auditor)
+	for scope, arguments := range map[string][]string{
+		"":                   {"report"},
+		"; only clients c_1": {"who", "c_1"},
+		"; only users u_1":   {"what", "u_1"},
+	} {
+		got, _ := n.runWith(t.Context(), own, append(arguments, "--as", auditor, "--url", n.url)...)
+		expect(t, arguments[0], result{`VERDICT      CLIENT   USER   DECLARED   ACTUAL   CLIENTBINDING
+Conflict     c_1      u_1    Owner      Owner    NAMESPACE/two
+AsDeclared   c_1      u_1    Owner      Owner    NAMESPACE/one
+
+1 relation: 1 declared twice, 1 as declared
+Looked at 2026-11-27T12:00:00Z: 1 user of HOST, 2 ClientBindings of all namespaces` + scope + `
+Note: counted as allowed: 2 ClientBindings whose APIConnection, or Namespace with the labels for spec.allowed, may not be read by you
+`, exitFindings}, got)
+	}
+	permit(t, n.namespace, auditor, []string{"secrets", "clientbindings"}, "get", "patch")
+	got, said := n.runWith(t.Context(), map[string]string{"stdin": manifest("one", "u_1", "c_1", false)}, "diff", "--as", auditor, "-f", "-")
+	expect(t, "diff"+said, result{`~ u_1 is owner of client c_1 no more, and keeps standard access
+    ClientBinding NAMESPACE/one counts as allowed: reading the labels of namespace NAMESPACE, by which the APIConnection allows: namespaces "NAMESPACE" is forbidden: User "auditor-of-NAMESPACE" cannot get resource "namespaces" in API group "" in the namespace "NAMESPACE"
+    ClientBinding NAMESPACE/two would be in conflict with the older one NAMESPACE/one
+! client c_1 would be left without any owner
+1 relation looked at, 0 unchanged
+`, exitFindings}, got)
 }
 
 // TestEmptyIsRefused: a script whose variable is empty does not ask about all, or about nothing.

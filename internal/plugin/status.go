@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -134,13 +135,13 @@ func (s *statusing) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	connections := &v1alpha1.APIConnectionList{}
-	if err := kube.List(ctx, connections, client.InNamespace(namespace)); err != nil {
-		return fmt.Errorf("reading APIConnections: %w", err)
+	connections, err := s.connections(ctx, kube, namespace)
+	if err != nil {
+		return err
 	}
 	found := &state{Causes: []cause{}}
-	for i := range connections.Items {
-		one := &connections.Items[i]
+	for i := range connections {
+		one := &connections[i]
 		found.add("apiconnection", one, one.Status.Conditions)
 		if policies := meta.FindStatusCondition(one.Status.Conditions, v1alpha1.ConditionPoliciesEnforced); policies != nil && policies.Status == metav1.ConditionFalse {
 			found.note(cause{Reason: policies.Reason, Stalled: true, Message: policies.Message}, "apiconnection", one)
@@ -163,6 +164,18 @@ func (s *statusing) run(ctx context.Context) error {
 		err = errFindings
 	}
 	return err
+}
+
+// connections are the APIConnections of a namespace; none if the caller may not read them.
+func (s *statusing) connections(ctx context.Context, kube client.Reader, namespace string) ([]v1alpha1.APIConnection, error) {
+	list := &v1alpha1.APIConnectionList{}
+	switch err := kube.List(ctx, list, client.InNamespace(namespace)); {
+	case apierrors.IsForbidden(err):
+		s.program.say("Note: you may not read APIConnections, so only ClientBindings are looked at")
+	case err != nil:
+		return nil, fmt.Errorf("reading APIConnections: %w", err)
+	}
+	return list.Items, nil
 }
 
 // add counts an object that is Ready, and notes why another one is not.

@@ -26,6 +26,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
 
 	"github.com/delos-financial/clientbinding-operator/api/v1alpha1"
 	"github.com/delos-financial/clientbinding-operator/internal/apiservertest"
@@ -93,9 +94,7 @@ func newTenant(t *testing.T, config delossim.Config) *tenant {
 	t.Cleanup(server.Close)
 	t.Cleanup(n.Close)
 	n.url = server.URL
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "team-"}}
-	create(t, namespace)
-	n.namespace = namespace.Name
+	n.namespace = newNamespace(t)
 	create(t, &corev1.Secret{ObjectMeta: n.meta("delos"), StringData: map[string]string{"login": login, "password": password}})
 	connection := &v1alpha1.APIConnection{ObjectMeta: n.meta("default")}
 	connection.Spec.URL, connection.Spec.Credentials.SecretRef.Name = n.url, "delos"
@@ -114,12 +113,62 @@ func create(t *testing.T, object client.Object) {
 	}
 }
 
+// newNamespace makes a namespace without an APIConnection.
+func newNamespace(t *testing.T) string {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "team-"}}
+	create(t, namespace)
+	return namespace.Name
+}
+
+// allowNamespaces lets bindings of other namespaces use the tenant's connection.
+func (n *tenant) allowNamespaces(t *testing.T, namespaces v1alpha1.AllowedNamespaces) {
+	t.Helper()
+	connection := &v1alpha1.APIConnection{}
+	if err := kube.Get(t.Context(), key{Namespace: n.namespace, Name: "default"}, connection); err != nil {
+		t.Fatal(err)
+	}
+	connection.Spec.Allowed = &v1alpha1.Allowed{Namespaces: &namespaces}
+	if err := kube.Update(t.Context(), connection); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// own are the caller's own credentials, for --url.
+var own = map[string]string{"DELOS_LOGIN": login, "DELOS_PASSWORD": password}
+
+// view gives a user the ClusterRole for people who may read both kinds, in all namespaces.
+func view(t *testing.T, user string) {
+	t.Helper()
+	text, err := os.ReadFile("../../config/rbac/viewer_role.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := &rbacv1.ClusterRole{}
+	if err := yaml.UnmarshalStrict(text, role); err != nil {
+		t.Fatal(err)
+	}
+	role.Name = user
+	create(t, role)
+	create(t, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: user},
+		RoleRef:    rbacv1.RoleRef{Kind: "ClusterRole", Name: user},
+		Subjects:   []rbacv1.Subject{{Kind: "User", Name: user}},
+	})
+}
+
 // allow lets a user read all of a namespace.
 func allow(t *testing.T, namespace, user string) {
 	t.Helper()
+	permit(t, namespace, user, []string{"*"}, "get", "list")
+}
+
+// permit gives a user a Role in a namespace.
+func permit(t *testing.T, namespace, user string, resources []string, verbs ...string) {
+	t.Helper()
 	create(t, &rbacv1.Role{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: user},
-		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"", v1alpha1.GroupVersion.Group}, Resources: []string{"*"}, Verbs: []string{"get", "list"}}},
+		Rules:      []rbacv1.PolicyRule{{APIGroups: []string{"", v1alpha1.GroupVersion.Group}, Resources: resources, Verbs: verbs}},
 	})
 	create(t, &rbacv1.RoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: user},

@@ -93,6 +93,14 @@ func (a *access) connectionOf(binding *v1alpha1.ClientBinding) types.NamespacedN
 	}
 }
 
+// refuseDefault refuses a --default-connection that names no APIConnection, as the operator does.
+func (a *access) refuseDefault() error {
+	if namespace, name, _ := strings.Cut(a.defaultConnection, "/"); a.defaultConnection != "" && (namespace == "" || name == "") {
+		return fmt.Errorf("--default-connection is %q: give it as NAMESPACE/NAME, such as platform/delos", a.defaultConnection)
+	}
+	return nil
+}
+
 // hint ends a message about a missing APIConnection that the operator's default may replace; "" if the binding or the caller names it.
 func (a *access) hint(binding *v1alpha1.ClientBinding) string {
 	if binding.Spec.ConnectionRef != nil || a.defaultConnection != "" {

@@ -99,7 +99,12 @@ Exit codes: 0 when you have nothing to act on, 1 when the command has findings, 
 		newStatus(access),
 	)
 	for _, command := range root.Commands() {
-		command.PreRunE = refuseEmpty
+		command.PreRunE = func(command *cobra.Command, arguments []string) error {
+			if err := refuseEmpty(command, arguments); err != nil {
+				return err
+			}
+			return access.refuseDefault()
+		}
 	}
 	return root
 }

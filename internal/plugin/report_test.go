@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"maps"
@@ -81,7 +82,7 @@ func allVerdicts(t *testing.T) *tenant {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() {
-			_ = kube.Patch(t.Context(), binding, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`)))
+			_ = kube.Patch(context.WithoutCancel(t.Context()), binding, client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`)))
 		})
 	}
 	if err := kube.Get(t.Context(), client.ObjectKeyFromObject(held), held); err != nil {
@@ -353,15 +354,20 @@ Note: counted as allowed: 2 ClientBindings whose APIConnection, or Namespace wit
 `, exitFindings}, got)
 }
 
-// TestEmptyIsRefused: a script whose variable is empty does not ask about all, or about nothing.
-func TestEmptyIsRefused(t *testing.T) {
+// TestUnusableArgumentsAreRefused: a script whose variable is empty does not ask about all, or about nothing.
+func TestUnusableArgumentsAreRefused(t *testing.T) {
 	n := newTenant(t, delossim.Config{})
-	for _, arguments := range [][]string{
-		{"who", ""}, {"what", ""}, {"report", "--client", ""}, {"report", "--user", ""}, {"diff", "-f", ""}, {"check", "--write-test", ""},
-		{"import", "-d", t.TempDir(), "--client", ""},
+	for says, of := range map[string][][]string{
+		" is empty: ": {
+			{"who", ""}, {"what", ""}, {"report", "--client", ""}, {"report", "--user", ""}, {"diff", "-f", ""}, {"check", "--write-test", ""},
+			{"import", "-d", t.TempDir(), "--client", ""},
+		},
+		"give it as NAMESPACE/NAME": {{"report", "--default-connection", "delos"}, {"diff", "--default-connection", "/delos", "-f", "x.yaml"}},
 	} {
-		if got := n.run(t, arguments...); got.Code != exitFailed || !strings.Contains(got.Out, " is empty: ") {
-			t.Errorf("%q: %+v", arguments, got)
+		for _, arguments := range of {
+			if got := n.run(t, arguments...); got.Code != exitFailed || !strings.Contains(got.Out, says) {
+				t.Errorf("%q: %+v", arguments, got)
+			}
 		}
 	}
 	if calls := n.Count(delossim.OpLogin); calls > 0 {

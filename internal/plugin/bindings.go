@@ -179,8 +179,8 @@ func (h *hosts) of(ctx context.Context, binding *v1alpha1.ClientBinding) (string
 	}
 }
 
-// homeless says how many bindings have no host, as far as the caller can see; "" when there are none.
-func homeless(number int) string {
+// leftOut says how many bindings have no host, as far as the caller can see; "" when there are none.
+func leftOut(number int) string {
 	if number == 0 {
 		return ""
 	}

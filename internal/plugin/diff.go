@@ -122,7 +122,7 @@ func (d *diffing) members(ctx context.Context, kube client.Client, hosts *hosts,
 		of := relationKey{host, pair{binding.Spec.UserUUID, binding.Spec.CUID}}
 		members[of] = append(members[of], binding)
 	}
-	if note := homeless(without); note != "" {
+	if note := leftOut(without); note != "" {
 		d.program.say("Note: %s", note)
 	}
 	return members, nil

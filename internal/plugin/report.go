@@ -260,7 +260,7 @@ func (r *reporting) declaredAt(ctx context.Context, host string, made *report) (
 		}
 	}
 	made.BindingsRead = len(declared)
-	if note := homeless(without); note != "" {
+	if note := leftOut(without); note != "" {
 		made.Notes = append(made.Notes, note)
 	}
 	if unjudged > 0 {
